@@ -1,0 +1,75 @@
+# `make` lists what there is. It needs Python 3.11 or newer, make 3.81 or newer and a package index.
+
+.DEFAULT_GOAL := help
+
+# What makes .venv: make lab PYTHON=python3.12
+PYTHON ?= python3
+# Where to take PyTorch from, instead of where tools/bootstrap.py looks
+TORCH_INDEX ?=
+# More options for JupyterLab, pytest, the benchmark and uv: make lab LAB_ARGS=--no-browser
+LAB_ARGS ?=
+TEST_ARGS ?=
+BENCH_ARGS ?=
+PINS_ARGS ?=
+# The notebooks that `make test`, `make notebooks` and `make threads` run
+NOTEBOOKS ?= $(sort $(wildcard notebooks/*.ipynb)) $(sort $(wildcard notebooks/solutions/*.ipynb))
+LESSON_1 := $(notdir $(firstword $(sort $(wildcard notebooks/[0-9]*.ipynb))))
+
+VENV_PYTHON := $(if $(filter Windows_NT,$(OS)),.venv/Scripts/python.exe,.venv/bin/python)
+# Two workers, with one thread each (below); loadscope gives all cells of a notebook to one of them.
+NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=120 -n 2 --dist loadscope
+# This line runs on any Python, back to 2.7.
+OLD_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
+	'Python 3.11 or newer is needed, and $(PYTHON) is ' + sys.version.split()[0] + \
+	'. If there is a newer one, name it: make lab PYTHON=python3.12')
+
+.PHONY: help lab test notebooks threads bench lint pins setup model clean
+
+help:  ## list what make can do
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+lab: model  ## set up if needed, and open the lessons in JupyterLab
+	@echo "JupyterLab opens in the browser; without one, go to an address below. Ctrl-C twice stops it."
+	@$(VENV_PYTHON) -m jupyterlab --notebook-dir=notebooks --log-level=WARN \
+		--LabApp.default_url=/lab/tree/$(LESSON_1) \
+		$(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_ARGS)
+
+test: model  ## set up if needed, run all tests, and check every stored output
+	@$(if $(strip $(NOTEBOOKS)),,echo "There are no notebooks yet: running the tests alone.")
+	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest $(NBVAL) $(TEST_ARGS) tests $(NOTEBOOKS)
+
+notebooks: model  ## run the lessons from top to bottom and store their outputs
+	@$(VENV_PYTHON) tools/run_notebooks.py $(NOTEBOOKS)
+
+threads: model  ## check that outputs do not depend on threads or vector instructions
+	@$(VENV_PYTHON) tools/threads.py $(NBVAL) $(NOTEBOOKS)
+
+bench: model  ## measure the speed of the loop beside that of generate
+	@$(VENV_PYTHON) benchmarks/loop.py $(BENCH_ARGS)
+
+lint: setup  ## check style and format, notebooks included
+	@$(VENV_PYTHON) -m ruff check .
+	@$(VENV_PYTHON) -m ruff format --check .
+
+pins: setup  ## make constraints.txt again; PINS_ARGS=--upgrade takes newer versions
+	@$(VENV_PYTHON) tools/pins.py $(PINS_ARGS)
+
+setup:  ## make .venv, or bring it up to date
+	@command -v "$(PYTHON)" >/dev/null || { \
+		echo "Python 3.11 or newer is needed, and there is no $(PYTHON) here. Where it has"; \
+		echo "another name, give that: make lab PYTHON=python3.12"; exit 1; }
+	@"$(PYTHON)" -c "$(OLD_PYTHON)"
+	@"$(PYTHON)" tools/bootstrap.py --torch-index="$(TORCH_INDEX)" \
+		$(if $(filter file,$(origin PYTHON)),,--rebuild-for-this-python)
+
+model: setup  ## fetch the model of the lessons, about 100 MB, if it is not there
+	@$(VENV_PYTHON) -m llmcourse fetch
+
+clean:  ## remove .venv and all caches in this folder; the model stays
+	rm -rf .venv .venv.lock .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	find llmcourse tests tools benchmarks notebooks -type d \
+		\( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+# make -s print-NBVAL shows one of the settings above.
+print-%:
+	@echo '$($*)'
