@@ -1,0 +1,191 @@
+"""What the loop refuses, by name and with the way out, before torch fails in its depths."""
+
+import torch
+from transformers.generation import GenerationMixin, GenerationMode
+
+# What `decode` itself reads or passes on; anything else would be ignored, so it is refused.
+_UNDERSTOOD = {
+    "attention_mask",
+    "position_ids",
+    "past_key_values",
+    "cache_params",
+    "use_cache",
+    "logits_to_keep",
+}
+
+# These classes change `prepare_inputs_for_generation`, but not what they are fed from step to step;
+# tests/test_parity.py holds them against `generate`.
+_FED_AS_USUAL = {
+    "bamba",
+    "falcon_h1",
+    "falcon_mamba",
+    "mamba",
+    "mamba2",
+    "phi3",
+    "phimoe",
+}
+
+# Named arguments of `generate` that it does not hand on to a `custom_generate` function.
+_NOT_HANDED_ON = (
+    "assistant_model",
+    "assistant_tokenizer",
+    "synced_gpus",
+    "custom_generate",
+)
+
+
+def check_call(model, call: dict) -> None:
+    """Refuse a model or a call that `generate` would fail on without a word of explanation.
+
+    call: the keyword arguments meant for `generate`. Raises TypeError, ValueError, IndexError.
+    """
+    _check_model(model)
+    for name in _NOT_HANDED_ON:
+        if call.get(name):
+            raise ValueError(
+                f"{name}= is not built into the visible loop; leave it out, or call "
+                f"model.generate({name}=...) for the library's own decoding."
+            )
+    for name in ("input_ids", "inputs"):
+        if call.get(name) is not None:
+            _check_ids(model, name, call[name])
+            _check_mask(name, call)
+
+
+def _check_model(model) -> None:
+    if getattr(getattr(model, "config", None), "is_encoder_decoder", False):
+        raise ValueError(
+            f"{type(model).__name__} is an encoder-decoder model; the visible loop runs "
+            "decoder-only models. Load one with AutoModelForCausalLM, or call model.generate(...)."
+        )
+    if not hasattr(model, "generate"):
+        raise TypeError(
+            f"{type(model).__name__} has no `generate`; load the model with "
+            "AutoModelForCausalLM.from_pretrained(...) or llmcourse.load()."
+        )
+
+
+def _check_ids(model, name: str, ids) -> None:
+    if not isinstance(ids, torch.Tensor) or ids.is_floating_point():
+        kind = f"{ids.dtype} tensor" if isinstance(ids, torch.Tensor) else type(ids).__name__
+        raise TypeError(
+            f"{name} is a {kind}; pass integer token ids of shape (batch, length), such as "
+            'tokenizer(text, return_tensors="pt").input_ids.'
+        )
+    if ids.dim() != 2:
+        raise ValueError(
+            f"{name} has shape {tuple(ids.shape)}; pass (batch, length). One prompt: ids[None]."
+        )
+    if ids.numel() == 0:
+        raise ValueError(
+            f"{name} has shape {tuple(ids.shape)}: the prompt is empty, so there is no last "
+            "position to predict from. Pass at least one token, such as the BOS token."
+        )
+    vocab = model.get_input_embeddings().weight.shape[0]
+    wrong = ids[(ids < 0) | (ids >= vocab)]
+    if len(wrong):
+        raise IndexError(
+            f"{name} holds {wrong[0].item()}, outside the model's vocabulary of {vocab} tokens "
+            f"(0 to {vocab - 1}). Does the tokenizer belong to this model?"
+        )
+
+
+def _check_mask(name: str, call: dict) -> None:
+    mask, ids = call.get("attention_mask"), call[name]
+    if mask is None:
+        return
+    if not isinstance(mask, torch.Tensor):
+        raise TypeError(f"attention_mask is a {type(mask).__name__}; pass a tensor of 0 and 1.")
+    longer = call.get("past_key_values") is not None and mask.shape[-1] > ids.shape[1]
+    if mask.dim() != 2 or len(mask) != len(ids) or (mask.shape[1] != ids.shape[1] and not longer):
+        raise ValueError(
+            f"attention_mask has shape {tuple(mask.shape)} but {name} has {tuple(ids.shape)}; "
+            "the two must be equal. Pass both from one call of the tokenizer."
+        )
+
+
+def check_prepared(model, input_ids, generation_config, model_kwargs: dict) -> None:
+    """Refuse, by name, each prepared setting that the loop would otherwise ignore.
+
+    Raises ValueError with the way out.
+    """
+    _check_model(model)
+    _check_feeding(model, generation_config)
+    _check_ids(model, "input_ids", input_ids)
+    _check_mode(generation_config)
+    _check_cache(generation_config, model_kwargs.get("past_key_values"))
+    for name in (
+        "prefill_chunk_size",
+        "output_attentions",
+        "output_hidden_states",
+        "token_healing",
+    ):
+        if getattr(generation_config, name, None):
+            raise _not_built(name, getattr(generation_config, name), f"leave {name} out")
+    for name in model_kwargs.keys() - _UNDERSTOOD:
+        if model_kwargs[name] is not None:
+            raise _not_built(
+                name, "...", f"pass input_ids and attention_mask, and leave {name} out"
+            )
+
+
+def _check_feeding(model, generation_config) -> None:
+    kind = model.config.model_type
+    usual = (
+        type(model).prepare_inputs_for_generation is GenerationMixin.prepare_inputs_for_generation
+    )
+    turn = getattr(model.config, "original_max_position_embeddings", None)  # Phi-3's long rope
+    switches = kind in ("phi3", "phimoe") and turn and generation_config.max_length > turn
+    if (usual or kind in _FED_AS_USUAL) and not switches:
+        return
+    raise ValueError(
+        f"{type(model).__name__} prepares each step's inputs in its own way, which the visible "
+        "loop does not follow; call model.generate(...) without custom_generate."
+    )
+
+
+def _check_mode(generation_config) -> None:
+    mode = generation_config.get_generation_mode()
+    if mode in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE):
+        return
+    for name in (
+        "num_beams",
+        "prompt_lookup_num_tokens",
+        "assistant_early_exit",
+        "penalty_alpha",
+        "dola_layers",
+        "constraints",
+        "force_words_ids",
+    ):
+        value = getattr(generation_config, name, None)
+        if value is not None and (name, value) != ("num_beams", 1):
+            raise _not_built(name, value, f"leave {name} out for greedy decoding or sampling")
+    raise _not_built("generation mode", mode.value, "ask for greedy decoding or sampling")
+
+
+def _check_cache(generation_config, cache) -> None:
+    kind = generation_config.cache_implementation
+    if kind not in (None, "dynamic", "dynamic_full"):
+        raise _not_built("cache_implementation", kind, "leave it out to get the dynamic cache")
+    if getattr(cache, "is_compileable", False):
+        way_out = "pass DynamicCache(config=model.config), or no cache"
+        raise _not_built("past_key_values", type(cache).__name__, way_out)
+
+
+def _not_built(name: str, value, way_out: str) -> ValueError:
+    return ValueError(
+        f"{name}={value} is not built into the visible loop; {way_out}, or call "
+        "model.generate(...) without custom_generate for the library's own decoding."
+    )
+
+
+def no_distribution(probs: torch.Tensor, error: RuntimeError) -> RuntimeError:
+    """Return the error to raise when nothing can be drawn from `probs`, (batch, vocab) float32."""
+    broken = (~probs.isfinite()).any(-1).nonzero().flatten().tolist()
+    if not broken:
+        return error
+    return RuntimeError(
+        f"The scores of row {broken[0]} are no distribution: they hold nan or inf, or every token "
+        "was dropped (-inf). Look at the last step's logits and at your own logits "
+        "processors; float16 that overflows is another usual cause."
+    )
