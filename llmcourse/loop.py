@@ -13,7 +13,7 @@ import torch
 from transformers.generation import GenerateDecoderOnlyOutput
 
 from llmcourse.prepared import ingredients
-from llmcourse.refusals import check_prepared, no_distribution
+from llmcourse.refusals import check_prepared, no_distribution, prompt_length
 from llmcourse.stops import explain, vote
 
 
@@ -71,7 +71,7 @@ def decode(
     running = torch.ones(len(ids), dtype=torch.bool, device=ids.device)
     reasons = (None,) * len(ids)
     history = () if keeps_scores(generation_config) else None
-    fed = not_yet_read(ids, mask, cache)  # prefill: the first step reads the whole prompt
+    fed = not_yet_read(ids, mask, positions, cache)  # prefill: the first step reads the prompt
 
     for index in count():
         started = time.perf_counter()
@@ -128,12 +128,12 @@ def cached_length(cache) -> int:
     return 0 if cache is None else int(cache.get_seq_length())
 
 
-def not_yet_read(ids: torch.Tensor, mask: torch.Tensor | None, cache) -> torch.Tensor:
+def not_yet_read(ids: torch.Tensor, mask, positions, cache) -> torch.Tensor:
     """Return the part of the prompt, (batch, tokens), that a cache handed in by the user lacks.
 
-    The prompt may come whole, or already without what the cache holds (then the mask is longer).
+    The ids are the whole prompt, or come without what the cache holds.
     """
-    whole = mask is None or mask.shape[1] == ids.shape[1]
+    whole = prompt_length(ids, mask, positions) == ids.shape[1]
     return ids[:, cached_length(cache) :] if whole else ids
 
 
@@ -179,7 +179,8 @@ def glass_box(
     input_ids: (batch, length) int64. Returns (batch, length + new tokens) int64, or the library's
     GenerateDecoderOnlyOutput with `return_dict_in_generate=True`. Raises ValueError, by name, for
     settings that the loop cannot honour. transformers 5 hands no `streamer` or `assistant_model` on
-    to a function; `llmcourse.generate` honours the first and refuses the second.
+    to a function (a streamer then gets the prompt and waits for more); `llmcourse.generate` honours
+    the first and refuses the second.
     """
     check_prepared(model, input_ids, generation_config, model_kwargs)
     wants = generation_config if generation_config.return_dict_in_generate else None
@@ -213,29 +214,30 @@ def glass_box(
 
 
 def steps(
-    model, *, tokenizer=None, rules=None, streamer=None, **inputs_and_generate_kwargs
+    model, inputs=None, *, tokenizer=None, rules=None, streamer=None, **generate_kwargs
 ) -> Iterator[Step]:
     """Generate token by token: prepare as `generate` does, then yield a Step for each new token.
 
-    Takes what `model.generate` takes. tokenizer: needed for `stop_strings`. rules: functions of
-    (ids, scores), run in this order *in place of* the processors that `generate` would prepare.
-    Raises at once, not at the first step, what `ingredients` raises, and ValueError, by name, for
-    a setting that the loop cannot honour.
+    inputs, generate_kwargs: what `model.generate` takes. tokenizer: needed for `stop_strings`.
+    rules: functions of (ids, scores), run in this order *in place of* the processors that
+    `generate` would prepare. Raises at once, not at the first step: what `ingredients` raises, and
+    ValueError, by name, for a setting that the loop cannot honour.
     """
-    made = ingredients(model, tokenizer=tokenizer, rules=rules, **inputs_and_generate_kwargs)
+    made = ingredients(model, inputs, tokenizer=tokenizer, rules=rules, **generate_kwargs)
     check_prepared(model, made.input_ids, made.generation_config, made.model_kwargs)
     walk = decode(model, **made.for_the_loop())
     return walk if streamer is None else _streamed(walk, made.input_ids, streamer)
 
 
 def generate(
-    model, *, tokenizer=None, rules=None, streamer=None, **inputs_and_generate_kwargs
+    model, inputs=None, *, tokenizer=None, rules=None, streamer=None, **generate_kwargs
 ) -> torch.Tensor | GenerateDecoderOnlyOutput:
     """Generate with the visible loop; the same ids as `model.generate`, the prompt included.
 
     Takes what `steps` takes and raises what it raises. Returns (batch, length + new tokens) int64.
     """
-    made = ingredients(model, tokenizer=tokenizer, rules=rules, **inputs_and_generate_kwargs)
+    made = ingredients(model, inputs, tokenizer=tokenizer, rules=rules, **generate_kwargs)
+    check_prepared(model, made.input_ids, made.generation_config, made.model_kwargs)
     if streamer is not None:
         streamer.put(made.input_ids.cpu())
     return glass_box(model, **made.for_the_loop(), streamer=streamer)

@@ -53,16 +53,18 @@ def _matters(name: str, value) -> bool:
     return value not in (0, 1) and name not in bookkeeping and "assistant" not in name
 
 
-def ingredients(model, *, tokenizer=None, rules=None, **inputs_and_generate_kwargs) -> Ingredients:
+def ingredients(
+    model, inputs=None, *, tokenizer=None, rules=None, **generate_kwargs
+) -> Ingredients:
     """Return what `generate` would work with; no forward pass is run.
 
-    Takes what `model.generate` takes. tokenizer: needed for `stop_strings`. rules: functions of
-    (ids, scores) that replace the processors which `generate` would prepare. Raises what `generate`
+    inputs, generate_kwargs: what `model.generate` takes. tokenizer: needed for `stop_strings`.
+    rules: functions of (ids, scores) that replace the processors which `generate` would prepare. Raises what `generate`
     raises for a bad call, and says more where ids, masks or the kind of model are wrong.
     """
-    call = dict(inputs_and_generate_kwargs)
+    call = generate_kwargs if inputs is None else {"inputs": inputs, **generate_kwargs}
     check_call(model, call)
-    call = _with_stop_strings(call, tokenizer)
+    call = _with_stop_strings(model, call, tokenizer)
     made = model.generate(**call, custom_generate=_hand_back)
     return made if rules is None else replace(made, logits_processor=LogitsProcessorList(rules))
 
@@ -80,19 +82,24 @@ def _hand_back(
     )
 
 
-def _with_stop_strings(call: dict, tokenizer) -> dict:
+def _with_stop_strings(model, call: dict, tokenizer) -> dict:
     """Make the criterion for `stop_strings` here: `generate` hands a function no tokenizer."""
-    strings = call.get("stop_strings")
+    strings = _stop_strings(model, call)
     if strings is None:
         return call
     if tokenizer is None:
         raise ValueError(f"stop_strings={strings!r} needs a tokenizer; pass tokenizer=tokenizer.")
     criterion = StopStringCriteria(tokenizer=tokenizer, stop_strings=strings)
-    rest = {name: value for name, value in call.items() if name != "stop_strings"}
-    return {
-        **rest,
-        "stopping_criteria": [*(call.get("stopping_criteria") or []), criterion],
-    }
+    criteria = [*(call.get("stopping_criteria") or []), criterion]
+    return {**call, "stop_strings": None, "stopping_criteria": criteria}
+
+
+def _stop_strings(model, call: dict):
+    """Return the stop strings in force: the call's own, or its config's, or the model's."""
+    if "stop_strings" in call:
+        return call["stop_strings"]
+    own = getattr(call.get("generation_config"), "stop_strings", None)
+    return model.generation_config.stop_strings if own is None else own
 
 
 def _shape(value) -> str:

@@ -46,6 +46,8 @@ def check_call(model, call: dict) -> None:
                 f"{name}= is not built into the visible loop; leave it out, or call "
                 f"model.generate({name}=...) for the library's own decoding."
             )
+    if call.get("cache_implementation") == "paged":  # `generate` would leave for `generate_batch`
+        raise _not_built("cache_implementation", "paged", "leave it out to get the dynamic cache")
     for name in ("input_ids", "inputs"):
         if call.get(name) is not None:
             _check_ids(model, name, call[name])
@@ -66,7 +68,7 @@ def _check_model(model) -> None:
 
 
 def _check_ids(model, name: str, ids) -> None:
-    if not isinstance(ids, torch.Tensor) or ids.is_floating_point():
+    if not isinstance(ids, torch.Tensor) or ids.dtype not in (torch.int64, torch.int32):
         kind = f"{ids.dtype} tensor" if isinstance(ids, torch.Tensor) else type(ids).__name__
         raise TypeError(
             f"{name} is a {kind}; pass integer token ids of shape (batch, length), such as "
@@ -111,9 +113,7 @@ def check_prepared(model, input_ids, generation_config, model_kwargs: dict) -> N
     """
     _check_model(model)
     _check_feeding(model, generation_config)
-    _check_ids(model, "input_ids", input_ids)
     _check_mode(generation_config)
-    _check_cache(generation_config, model_kwargs.get("past_key_values"))
     for name in (
         "prefill_chunk_size",
         "output_attentions",
@@ -122,21 +122,30 @@ def check_prepared(model, input_ids, generation_config, model_kwargs: dict) -> N
     ):
         if getattr(generation_config, name, None):
             raise _not_built(name, getattr(generation_config, name), f"leave {name} out")
-    for name in model_kwargs.keys() - _UNDERSTOOD:
+    for name in sorted(model_kwargs.keys() - _UNDERSTOOD):
         if model_kwargs[name] is not None:
             raise _not_built(
                 name, "...", f"pass input_ids and attention_mask, and leave {name} out"
             )
+    _check_ids(model, "input_ids", input_ids)
+    if input_ids.device.type != model.device.type:
+        raise ValueError(
+            f"input_ids is on {input_ids.device} and the model on {model.device}; pass "
+            "inputs.to(model.device)."
+        )
+    _check_cache(model, input_ids, generation_config, model_kwargs)
 
 
 def _check_feeding(model, generation_config) -> None:
     kind = model.config.model_type
-    usual = (
-        type(model).prepare_inputs_for_generation is GenerationMixin.prepare_inputs_for_generation
-    )
+    prepare = model.prepare_inputs_for_generation  # of this object: an adapter may replace it
+    function = getattr(prepare, "__func__", prepare)
+    usual = function is GenerationMixin.prepare_inputs_for_generation
+    own = getattr(type(model), "prepare_inputs_for_generation", None)
+    known = kind in _FED_AS_USUAL and function is own
     turn = getattr(model.config, "original_max_position_embeddings", None)  # Phi-3's long rope
     switches = kind in ("phi3", "phimoe") and turn and generation_config.max_length > turn
-    if (usual or kind in _FED_AS_USUAL) and not switches:
+    if (usual or known) and not switches:
         return
     raise ValueError(
         f"{type(model).__name__} prepares each step's inputs in its own way, which the visible "
@@ -152,24 +161,48 @@ def _check_mode(generation_config) -> None:
         "num_beams",
         "prompt_lookup_num_tokens",
         "assistant_early_exit",
+        "use_mtp",
         "penalty_alpha",
         "dola_layers",
         "constraints",
         "force_words_ids",
     ):
         value = getattr(generation_config, name, None)
-        if value is not None and (name, value) != ("num_beams", 1):
+        if value and (name, value) != ("num_beams", 1):
             raise _not_built(name, value, f"leave {name} out for greedy decoding or sampling")
     raise _not_built("generation mode", mode.value, "ask for greedy decoding or sampling")
 
 
-def _check_cache(generation_config, cache) -> None:
-    kind = generation_config.cache_implementation
-    if kind not in (None, "dynamic", "dynamic_full"):
+def _check_cache(model, ids, generation_config, model_kwargs: dict) -> None:
+    kind, cache = generation_config.cache_implementation, model_kwargs.get("past_key_values")
+    if kind not in (None, "dynamic"):
         raise _not_built("cache_implementation", kind, "leave it out to get the dynamic cache")
     if getattr(cache, "is_compileable", False):
         way_out = "pass DynamicCache(config=model.config), or no cache"
         raise _not_built("past_key_values", type(cache).__name__, way_out)
+    nowhere = cache is None and model_kwargs.get("cache_params") is None
+    if model_kwargs.get("use_cache") and nowhere:
+        raise ValueError(
+            f"{type(model).__name__} makes a cache of its own, which the visible loop does not "
+            "hand on; pass use_cache=False, or call model.generate(...) without custom_generate."
+        )
+    held = 0 if cache is None else int(cache.get_seq_length())
+    mask, positions = model_kwargs.get("attention_mask"), model_kwargs.get("position_ids")
+    if held >= prompt_length(ids, mask, positions):
+        raise ValueError(
+            f"past_key_values holds {held} tokens and the prompt has {ids.shape[1]}, so nothing is "
+            "left to read. Pass the whole text with at least one token more, or drop the last "
+            f"token from the cache: past_key_values.crop({ids.shape[1] - 1})."
+        )
+
+
+def prompt_length(ids: torch.Tensor, mask, positions) -> int:
+    """Return the length of the whole prompt, of which `ids` may be the part not yet in the cache.
+
+    The mask has that length. `generate` drops a mask of ones, but makes the positions from it.
+    """
+    longest = mask if mask is not None else positions
+    return ids.shape[1] if longest is None else longest.shape[-1]
 
 
 def _not_built(name: str, value, way_out: str) -> ValueError:

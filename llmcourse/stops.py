@@ -60,5 +60,5 @@ def explain(reasons: tuple, ended: torch.Tensor, criteria: Sequence, votes: list
             for criterion, done in zip(criteria, votes, strict=True)
             if torch.as_tensor(done).expand(len(ended))[row]
         ]
-        words[row] = min(map(reason, said_yes))[1]
+        words[row] = min(map(reason, said_yes), key=lambda ranked: ranked[0])[1]
     return tuple(words)
