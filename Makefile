@@ -39,7 +39,7 @@ test: model  ## set up if needed, run all tests, and check every stored output
 	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest $(NBVAL) $(TEST_ARGS) tests $(NOTEBOOKS)
 
 notebooks: model  ## run the lessons from top to bottom and store their outputs
-	@$(VENV_PYTHON) tools/run_notebooks.py $(NOTEBOOKS)
+	@OMP_NUM_THREADS=1 $(VENV_PYTHON) tools/run_notebooks.py $(NOTEBOOKS)
 
 threads: model  ## check that outputs do not depend on threads or vector instructions
 	@$(VENV_PYTHON) tools/threads.py $(NBVAL) $(NOTEBOOKS)

@@ -1,0 +1,119 @@
+"""What does looking cost? `generate` beside the glass box and beside `steps` with every field read.
+
+    python benchmarks/loop.py            both models, about two minutes
+    python benchmarks/loop.py --quick    fewer rounds, about half a minute
+
+The three take turns in one process, and a ratio is taken within a round, so that a machine that
+slows down slows all of them. It measures and prints; it never fails on a number.
+"""
+
+import argparse
+import statistics
+import time
+import warnings
+from dataclasses import fields
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+import llmcourse
+
+
+def toy_model():
+    """Return a model so small that nearly all of the time is the loop's own."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=1000,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=1024,
+        bos_token_id=1,
+        eos_token_id=None,
+        pad_token_id=0,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+def contestants(model, call: dict) -> dict:
+    names = [field.name for field in fields(llmcourse.Step)]
+
+    def read_every_field():
+        for step in llmcourse.steps(model, **call):
+            for name in names:
+                getattr(step, name)
+
+    return {
+        "generate": lambda: model.generate(**call),
+        "glass_box": lambda: model.generate(**call, custom_generate=llmcourse.glass_box),
+        "steps": read_every_field,
+    }
+
+
+def measure(runs: dict, rounds: int, warmup: int) -> dict[str, list[float]]:
+    """Return seconds by name, one for each round; who goes first changes from round to round."""
+    seconds = {name: [] for name in runs}
+    names = list(runs)
+    for turn in range(-warmup, rounds):
+        shift = turn % len(names)
+        for name in names[shift:] + names[:shift]:
+            started = time.perf_counter()
+            runs[name]()
+            if turn >= 0:
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def quartiles(values: list[float]) -> tuple[float, float, float]:
+    low, middle, high = statistics.quantiles(values, n=4)
+    return low, middle, high
+
+
+def table(title: str, seconds: dict[str, list[float]], tokens: int) -> str:
+    """Return a plain table: ms a token, and speed relative to `generate`, with their quartiles."""
+    rounds = len(seconds["generate"])
+    lines = [
+        f"{title}: {tokens} tokens, {rounds} rounds, {torch.get_num_threads()} thread(s)",
+        f"{'':12}{'ms a token':>12}{'quartiles':>18}{'tokens/s':>10}{'speed':>8}{'quartiles':>16}",
+    ]
+    for name, values in seconds.items():
+        low, middle, high = (1000 * value / tokens for value in quartiles(values))
+        pairs = zip(seconds["generate"], values, strict=True)
+        slow, ratio, fast = quartiles([theirs / ours for theirs, ours in pairs])
+        lines.append(
+            f"{name:12}{middle:12.3f}{f'{low:.3f} - {high:.3f}':>18}{1000 / middle:10.1f}"
+            f"{ratio:8.3f}{f'{slow:.3f} - {fast:.3f}':>16}"
+        )
+    return "\n".join(lines)
+
+
+def run(title: str, model, call: dict, *, threads: int, rounds: int, warmup: int) -> None:
+    torch.set_num_threads(threads)
+    seconds = measure(contestants(model, call), rounds, warmup)
+    print(table(title, seconds, call["max_new_tokens"]), "\n", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and tokens")
+    parser.add_argument("--only", choices=["toy", "course"], help="one of the two models")
+    args = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    print("speed: of generate = 1, median over rounds; above 1 is faster\n")
+
+    if args.only != "course":
+        call = {"input_ids": torch.tensor([[7, 8, 9]]), "max_new_tokens": 200}
+        rounds = 10 if args.quick else 60
+        run("Toy model", toy_model(), call, threads=1, rounds=rounds, warmup=3)
+    if args.only != "toy":
+        model, tokenizer = llmcourse.load()
+        new_tokens, rounds = (16, 5) if args.quick else (32, 15)
+        call = dict(tokenizer("A list of colors: red, blue", return_tensors="pt"))
+        call |= {"max_new_tokens": new_tokens, "eos_token_id": None}
+        run("Course's model", model, call, threads=2, rounds=rounds, warmup=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""What `generate` prepares, seen through its public door."""
+
+import dataclasses
+
+import pytest
+import torch
+from families import BOS, PAD, build, tiny
+from transformers import (
+    DynamicCache,
+    EosTokenCriteria,
+    MaxLengthCriteria,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+import llmcourse
+
+IDS = torch.tensor([[7, 8, 9, 10, 11]])
+BATCH = torch.tensor([[7, 8, 9, 10, 11], [PAD, PAD, 12, 13, 14]])
+MASK = BATCH.ne(PAD).long()
+
+
+def kinds(things) -> list:
+    return [type(thing) for thing in things]
+
+
+def test_no_forward_pass_is_run():
+    model, ran = tiny("llama"), []
+    handle = model.register_forward_pre_hook(lambda *_: ran.append(1))
+    try:
+        llmcourse.ingredients(model, input_ids=IDS, max_new_tokens=3)
+    finally:
+        handle.remove()
+    assert not ran
+
+
+def test_the_hidden_defaults_are_shown():
+    with pytest.warns(UserWarning, match="model-agnostic default"):
+        made = llmcourse.ingredients(tiny("llama"), input_ids=IDS)
+    assert made.generation_config.max_length == IDS.shape[1] + 20
+    assert made.settings["max_length"] == IDS.shape[1] + 20
+    assert made.settings["do_sample"] is False
+    assert made.settings["num_beams"] == 1
+    sampling = llmcourse.ingredients(tiny("llama"), input_ids=IDS, max_new_tokens=3, do_sample=True)
+    assert sampling.settings["top_k"] == 50
+    assert kinds(sampling.logits_processor) == [TopKLogitsWarper]
+
+
+def test_the_rules_come_in_the_librarys_order_whatever_the_order_of_the_call():
+    made = llmcourse.ingredients(
+        tiny("llama"),
+        input_ids=IDS,
+        max_new_tokens=3,
+        do_sample=True,
+        top_p=0.9,
+        top_k=10,
+        temperature=0.7,
+        repetition_penalty=1.2,
+    )
+    assert kinds(made.logits_processor) == [
+        RepetitionPenaltyLogitsProcessor,
+        TemperatureLogitsWarper,
+        TopKLogitsWarper,
+        TopPLogitsWarper,
+    ]
+
+
+def test_greedy_decoding_drops_the_rules_of_sampling():
+    call = {"input_ids": IDS, "max_new_tokens": 3, "temperature": 0.5, "top_p": 0.9}
+    assert llmcourse.ingredients(tiny("llama"), **call).logits_processor == []
+
+
+def test_the_criteria_are_length_and_eos():
+    made = llmcourse.ingredients(tiny("llama"), input_ids=IDS, max_new_tokens=3)
+    assert kinds(made.stopping_criteria) == [MaxLengthCriteria, EosTokenCriteria]
+    assert made.stopping_criteria[0].max_length == 8
+    bare = llmcourse.ingredients(tiny("llama"), input_ids=IDS, max_new_tokens=3, eos_token_id=None)
+    assert kinds(bare.stopping_criteria) == [MaxLengthCriteria]
+
+
+def test_a_mask_of_ones_is_dropped_and_positions_are_counted():
+    made = llmcourse.ingredients(
+        tiny("llama"), input_ids=IDS, attention_mask=torch.ones_like(IDS), max_new_tokens=3
+    )
+    assert made.model_kwargs["attention_mask"] is None
+    assert made.model_kwargs["position_ids"].tolist() == [[0, 1, 2, 3, 4]]
+
+
+def test_positions_start_after_the_padding():
+    made = llmcourse.ingredients(
+        tiny("llama"), input_ids=BATCH, attention_mask=MASK, max_new_tokens=3
+    )
+    assert torch.equal(made.model_kwargs["attention_mask"], MASK)
+    assert made.model_kwargs["position_ids"].tolist() == [[0, 1, 2, 3, 4], [0, 0, 0, 1, 2]]
+
+
+def test_the_cache_is_there_and_empty_unless_it_is_switched_off():
+    made = llmcourse.ingredients(tiny("llama"), input_ids=IDS, max_new_tokens=3)
+    assert isinstance(made.model_kwargs["past_key_values"], DynamicCache)
+    assert made.model_kwargs["past_key_values"].get_seq_length() == 0
+    assert made.model_kwargs["use_cache"] is True
+    without = llmcourse.ingredients(tiny("llama"), input_ids=IDS, max_new_tokens=3, use_cache=False)
+    assert without.model_kwargs.get("past_key_values") is None
+    assert without.model_kwargs["use_cache"] is False
+
+
+def test_rows_are_repeated_for_several_sequences():
+    made = llmcourse.ingredients(
+        tiny("llama"),
+        input_ids=BATCH,
+        attention_mask=MASK,
+        max_new_tokens=3,
+        do_sample=True,
+        num_return_sequences=2,
+    )
+    assert torch.equal(made.input_ids, BATCH.repeat_interleave(2, 0))
+    assert torch.equal(made.model_kwargs["attention_mask"], MASK.repeat_interleave(2, 0))
+
+
+def test_beams_can_be_looked_at_though_the_loop_does_not_run_them():
+    made = llmcourse.ingredients(tiny("llama"), input_ids=IDS, max_new_tokens=3, num_beams=3)
+    assert made.input_ids.shape == (3, 5)
+    assert made.settings["num_beams"] == 3
+
+
+def test_a_prompt_that_is_missing_becomes_the_bos_token():
+    made = llmcourse.ingredients(tiny("llama"), max_new_tokens=3)
+    assert made.input_ids.tolist() == [[BOS]]
+
+
+def test_settings_come_from_the_call_before_the_model():
+    model = build("llama")
+    model.generation_config.update(temperature=0.3, top_p=0.8, do_sample=True)
+    made = llmcourse.ingredients(model, input_ids=IDS, max_new_tokens=3, temperature=0.6)
+    assert made.settings["temperature"] == 0.6
+    assert made.settings["top_p"] == 0.8
+    assert model.generation_config.temperature == 0.3, "the model's own settings are left alone"
+
+
+def test_rules_of_ones_own_take_the_place_of_the_prepared_ones():
+    def rule(ids, scores):
+        return scores
+
+    call = {"input_ids": IDS, "max_new_tokens": 3, "do_sample": True}
+    made = llmcourse.ingredients(tiny("llama"), **call, rules=[rule])
+    assert list(made.logits_processor) == [rule]
+    assert list(llmcourse.ingredients(tiny("llama"), **call, rules=[]).logits_processor) == []
+
+
+def test_the_text_form_names_what_matters_one_line_each():
+    def my_rule(input_ids, scores):
+        return scores
+
+    made = llmcourse.ingredients(
+        tiny("llama"),
+        input_ids=BATCH,
+        attention_mask=MASK,
+        max_new_tokens=3,
+        do_sample=True,
+        temperature=0.7,
+        logits_processor=[my_rule],
+    )
+    lines = dict(line.split(maxsplit=1) for line in repr(made).splitlines())
+    assert lines["input_ids"] == "tensor (2, 5)"
+    assert lines["attention_mask"] == "tensor (2, 5)"
+    assert lines["past_key_values"] == "DynamicCache"
+    assert lines["temperature"] == "0.7"
+    assert lines["top_k"] == "50"
+    assert lines["max_length"] == "8"
+    assert (
+        "my_rule" in lines["logits_processor"] and "TopKLogitsWarper" in lines["logits_processor"]
+    )
+    assert lines["stopping_criteria"] == "MaxLengthCriteria > EosTokenCriteria"
+
+
+def test_the_ingredients_cannot_be_exchanged():
+    made = llmcourse.ingredients(tiny("llama"), input_ids=IDS, max_new_tokens=3)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.input_ids = BATCH
+
+
+def test_the_ingredients_feed_the_glass_box():
+    call = {"input_ids": BATCH, "attention_mask": MASK, "max_new_tokens": 5}
+    made = llmcourse.ingredients(tiny("llama"), **call)
+    ours = llmcourse.glass_box(tiny("llama"), **made.for_the_loop())
+    assert torch.equal(ours, tiny("llama").generate(**call))
+
+
+def test_the_prompt_may_come_by_position_as_in_generate():
+    model = tiny("llama")
+    ids = torch.arange(7, 12)[None]
+    theirs = model.generate(ids, max_new_tokens=3)
+    assert torch.equal(llmcourse.generate(model, ids, max_new_tokens=3), theirs)
+    assert torch.equal(llmcourse.ingredients(model, ids).input_ids, ids)
+
+
+def test_ids_on_another_device_than_the_model_are_refused_with_the_way_out():
+    with torch.device("meta"):
+        model = build("llama")
+    with pytest.raises(ValueError, match=r"input_ids is on cpu and the model on meta; pass"):
+        llmcourse.steps(model, input_ids=torch.arange(7, 12)[None], max_new_tokens=3)

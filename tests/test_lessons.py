@@ -1,0 +1,90 @@
+"""What nbval does not see of a lesson: its exercises, its prose, and what a learner changes."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+import transformers
+
+import llmcourse
+from llmcourse import views
+
+ROOT = Path(__file__).parent.parent
+LESSONS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+SOLUTION = re.compile(
+    r"<details>\s*<summary>Solution</summary>\s*(?:~~~|```)python\n(.*?)(?:~~~|```)", re.S
+)
+
+
+def prose(path: Path) -> str:
+    cells = nbformat.read(path, as_version=4).cells
+    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
+SOLUTIONS = [
+    pytest.param(code, id=f"{path.stem}-exercise{number}")
+    for path in LESSONS
+    for number, code in enumerate(SOLUTION.findall(prose(path)), start=1)
+]
+
+
+@pytest.mark.parametrize("code", SOLUTIONS)
+def test_a_folded_solution_runs_and_checks_itself(code, course_model, capsys):
+    assert "assert" in code
+    model, tokenizer = course_model
+    names = dict(torch=torch, transformers=transformers, llmcourse=llmcourse, views=views)
+    exec(code, {**names, "model": model, "tokenizer": tokenizer})
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_has_three_exercises_with_hint_and_solution_folded_away(path):
+    text = prose(path)
+    assert len(SOLUTION.findall(text)) == 3
+    assert text.count("<summary>Hint</summary>") == 3
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_what_is_folded_away_ends_in_the_cell_in_which_it_begins(path):
+    for number, cell in enumerate(nbformat.read(path, as_version=4).cells):
+        if cell.cell_type == "markdown":
+            opened, closed = cell.source.count("<details>"), cell.source.count("</details>")
+            assert opened == closed, f"cell {number} of {path.name} leaves a fold open"
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_opens_with_aims_minutes_and_needs_and_ends_with_more_to_read(path):
+    text = prose(path)
+    opening = text[:2500]
+    for word in ("colab-badge.svg", "You will be able to", "Minutes:", "Needs:"):
+        assert word in opening, f"{path.name} does not open with {word!r}"
+    assert "## What you saw" in text
+    assert "## Read more" in text
+    assert text.count("Predict:") >= 8
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_is_as_long_as_it_says(path):
+    assert 2000 <= len(prose(path).split()) <= 3500
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_the_colab_badge_opens_this_lesson(path):
+    address = "https://colab.research.google.com/github/llmcourse/llmcourse/blob/main/notebooks/"
+    assert f"({address}{path.name})" in prose(path)
+
+
+def test_the_loop_shown_in_lesson_2_is_the_loop_of_the_package():
+    import inspect
+
+    from llmcourse.loop import decode
+
+    cells = nbformat.read(ROOT / "notebooks" / "02_decoding_loop.ipynb", as_version=4).cells
+    shown = [
+        output.text
+        for cell in cells
+        if "inspect.getsource(llmcourse.loop.decode)" in cell.source
+        for output in cell.get("outputs", [])
+    ]
+    assert "".join(shown) == inspect.getsource(decode) + "\n"

@@ -1,0 +1,111 @@
+"""Text from a model or a user is shown readable, on one line, and inert."""
+
+import html
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmcourse.show import Table, byte_alphabet, escape, percent, token_bytes, token_text, visible
+
+NASTY = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "&lt;b&gt; $x^2$ \\(y\\)",
+    "a\u202eb\u2066c\x00\x1b[31m\ud800",
+    "x" * 10_000,
+]
+
+
+class Tags(HTMLParser):
+    """Collects the tags that a page would act on."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.add(tag)
+        self.seen |= {name for name, _ in attrs if name.startswith("on")}
+
+
+def tags(page: str) -> set[str]:
+    parser = Tags()
+    parser.feed(page)
+    return parser.seen
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [(" blue", "·blue"), ("a\n\tb\r", "a⏎⇥b␍"), ("\u202e", "\\u202e"), ("é你😀", "é你😀")],
+)
+def test_what_a_page_would_hide_is_made_visible(text, shown):
+    assert visible(text) == shown
+
+
+@given(st.text())
+def test_visible_text_has_one_line_and_no_control_characters(text):
+    shown = visible(text)
+    assert shown.isprintable()
+    assert len(shown.splitlines()) <= 1
+
+
+def test_a_long_token_is_cut_with_an_ellipsis():
+    assert len(visible("x" * 10_000)) == 40
+    assert visible("x" * 10_000).endswith("…")
+
+
+@given(st.text())
+def test_escaped_text_is_inert_and_comes_back(text):
+    assert not tags(escape(text))
+    assert "$" not in escape(text)
+    assert html.unescape(escape(text)) == text
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_a_table_shows_any_text_inert(text):
+    page = Table(text, [text], [[text]])._repr_html_()
+    assert tags(page) == {"table", "caption", "thead", "tbody", "tr", "th", "td"}
+
+
+def test_a_table_reads_well_in_a_terminal():
+    table = Table("Colours", ["token", "p"], [["·blue", "41%"], ["你好", "9%"]])
+    assert repr(table).splitlines() == [
+        "Colours",
+        "token  p",
+        "─────  ───",
+        "·blue  41%",
+        "你好   9%",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("probability", "shown"),
+    [(0, "0%"), (0.0004, "<0.1%"), (0.0041, "0.4%"), (0.0999, "10%"), (0.411, "41%"), (1, "100%")],
+)
+def test_a_probability_is_written_as_people_read_it(probability, shown):
+    assert percent(probability) == shown
+
+
+def test_the_byte_alphabet_has_every_byte_once():
+    assert sorted(byte_alphabet().values()) == list(range(256))
+    assert byte_alphabet()["Ġ"] == ord(" ")
+
+
+@pytest.mark.parametrize("text", ["A list", " 12  3\n", "café 你好 😀", "\x00\t", "<|im_end|>"])
+def test_the_bytes_of_the_tokens_are_the_bytes_of_the_text(course_model, text):
+    _, tokenizer = course_model
+    ids = tokenizer(text).input_ids
+    assert b"".join(token_bytes(tokenizer, token) for token in ids) == text.encode()
+
+
+def test_part_of_a_character_is_shown_as_its_bytes(course_model):
+    _, tokenizer = course_model
+    first, *_ = tokenizer("😀").input_ids
+    assert set(token_text(tokenizer, first)) <= set("0123456789ABCDEF ")
+
+
+def test_an_id_that_the_tokenizer_does_not_know_is_shown_as_a_number(course_model):
+    _, tokenizer = course_model
+    assert token_text(tokenizer, 60_000) == "[60000]"

@@ -1,0 +1,133 @@
+"""Each view has a text form, a static HTML form with its content in words, and is inert."""
+
+import pytest
+import torch
+from test_show import NASTY, tags
+from tokenizers import Tokenizer, decoders, models
+from transformers import PreTrainedTokenizerFast
+
+import llmcourse
+from llmcourse import views
+
+
+@pytest.fixture(scope="module")
+def nasty():
+    """A tokenizer whose vocabulary is hostile."""
+    texts = [text.encode(errors="replace").decode() for text in NASTY]
+    vocabulary = {text: number for number, text in enumerate(["<unk>", *texts])}
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    backend.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
+
+
+def every_view(tokenizer, size: int):
+    ids = torch.arange(size)
+    logits = torch.linspace(2, 0, size)
+    step = llmcourse.Step(
+        0, ids[None], logits[None], logits[None], logits[None].softmax(-1), ids[:1], 1,
+        torch.tensor([True]), ("length",), 0.1,
+    )  # fmt: skip
+    return {
+        "tokens": views.tokens(tokenizer, ids),
+        "likely": views.likely(tokenizer, logits, title=NASTY[0]),
+        "surprise": views.surprise(tokenizer, ids, torch.tensor([float("nan"), *range(1, size)])),
+        "batch": views.batch(tokenizer, ids[None], position_ids=ids[None]),
+        "trace": views.trace(tokenizer, [step], title=NASTY[1]),
+        "reading": views.reading(3, 4),
+    }
+
+
+INERT = set(
+    [
+        "div",
+        "b",
+        "span",
+        "small",
+        "br",
+        "img",
+        "table",
+        "caption",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+    ]
+)
+NAMES = ["tokens", "likely", "surprise", "batch", "trace", "reading"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_hostile_vocabulary_is_rendered_inert(nasty, name):
+    page = every_view(nasty, len(NASTY) + 1)[name]._repr_html_()
+    assert tags(page) <= INERT
+    assert "onerror" not in tags(page)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_text_form_is_printable(nasty, name):
+    shown = repr(every_view(nasty, len(NASTY) + 1)[name])
+    assert shown and all(line.isprintable() for line in shown.splitlines())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_view_survives_without_styles_and_scripts(nasty, name):
+    page = every_view(nasty, len(NASTY) + 1)[name]._repr_html_()
+    assert "<style" not in page and "<script" not in page and "<svg" not in page
+
+
+def test_the_likeliest_tokens_are_told_in_the_alt_text(course_model):
+    _, tokenizer = course_model
+    logits = torch.full((len(tokenizer),), -20.0)
+    logits[tokenizer(" green").input_ids[0]] = 5.0
+    logits[tokenizer(" yellow").input_ids[0]] = 4.0
+    picture = views.likely(tokenizer, logits, top=2, title="Next token")
+    assert repr(picture).startswith("Next token: ·green 73%, ·yellow 27%; the other 49,150 tokens")
+    assert 'alt="Next token: ·green 73%' in picture._repr_html_()
+
+
+def test_more_than_one_row_of_logits_is_refused(course_model):
+    _, tokenizer = course_model
+    with pytest.raises(ValueError, match=r"shape \(2, 9\)"):
+        views.likely(tokenizer, torch.zeros(2, 9))
+
+
+def test_the_trace_shows_what_was_chosen_even_if_it_was_unlikely(course_model):
+    model, tokenizer = course_model
+    inputs = tokenizer("A list of colors: red, blue", return_tensors="pt")
+    force = [lambda ids, scores: scores.index_fill(1, torch.tensor([504]), 1e4)]
+    walk = list(llmcourse.steps(model, **inputs, max_new_tokens=2, logits_processor=force))
+    assert "Chosen: The 100%" in repr(views.trace(tokenizer, walk))
+
+
+def test_reading_counts_the_tokens_that_are_read():
+    assert "triangle of 125 tokens" in repr(views.reading(8, 10))
+    assert "each later step one: 17 tokens" in repr(views.reading(8, 10))
+    with pytest.raises(ValueError, match="new_tokens=0"):
+        views.reading(8, 0)
+
+
+def test_padding_is_told_apart_without_colour(course_model):
+    _, tokenizer = course_model
+    pair = tokenizer(["1", "1, 2"], return_tensors="pt", padding=True)
+    shown = views.batch(tokenizer, pair.input_ids, pair.attention_mask)
+    assert "(<|im_end|>)" in repr(shown)
+    assert "(&lt;|im_end|&gt;)" in shown._repr_html_()
+
+
+def test_special_tokens_are_told_apart_without_colour(course_model):
+    _, tokenizer = course_model
+    shown = views.tokens(tokenizer, "<|im_start|>user")
+    assert "dashed" in shown._repr_html_()
+    assert "special" in repr(shown)
+
+
+def test_no_view_stores_more_than_300_kilobytes(course_model):
+    _, tokenizer = course_model
+    long = torch.arange(2000) + 1000
+    pages = [
+        views.tokens(tokenizer, long)._repr_html_(),
+        views.likely(tokenizer, torch.randn(49152))._repr_html_(),
+        views.batch(tokenizer, long[:1024].view(32, 32))._repr_html_(),
+    ]
+    assert max(map(len, pages)) < 300_000
