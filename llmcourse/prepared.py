@@ -59,8 +59,9 @@ def ingredients(
     """Return what `generate` would work with; no forward pass is run.
 
     inputs, generate_kwargs: what `model.generate` takes. tokenizer: needed for `stop_strings`.
-    rules: functions of (ids, scores) that replace the processors which `generate` would prepare. Raises what `generate`
-    raises for a bad call, and says more where ids, masks or the kind of model are wrong.
+    rules: functions of (ids, scores) that replace the processors which `generate` would prepare.
+    Raises what `generate` raises for a bad call, and says more where ids, masks or the kind of
+    model are wrong.
     """
     call = generate_kwargs if inputs is None else {"inputs": inputs, **generate_kwargs}
     check_call(model, call)
