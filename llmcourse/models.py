@@ -65,6 +65,7 @@ def read(source: Path | str, options: dict[str, Any]):
             source, config=config, use_safetensors=True, **options, **only
         )
     agree_on_padding(model, tokenizer, source)
+    compute_as_asked(model)
     return model.eval(), tokenizer
 
 
@@ -94,6 +95,18 @@ def quantization(quantize: str, dtype: str | None):
     return BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
     )
+
+
+def compute_as_asked(model) -> None:
+    """Keep 4-bit layers in float32 where that was asked for, so that outputs can be compared.
+
+    On CPUs with AVX512-BF16, bitsandbytes 0.50 would compute in bfloat16 all the same.
+    """
+    import torch
+
+    for part in model.modules():
+        if getattr(part, "compute_dtype", None) == torch.float32:
+            part.support_avx512bf16_for_cpu = False
 
 
 def import_bitsandbytes(quantize: str) -> None:

@@ -152,6 +152,13 @@ def test_quantized_course_model_runs_on_the_cpu(quantize, most_megabytes, capfd)
     assert capfd.readouterr() == ("", "")
 
 
+def test_four_bits_compute_in_float32_on_every_processor():
+    model, _ = models.load(quantize="4bit")
+    parts = [part for part in model.modules() if hasattr(part, "compute_dtype")]
+    assert len(parts) == 7 * 30
+    assert not any(part.support_avx512bf16_for_cpu for part in parts)
+
+
 def test_four_bits_are_nf4_and_compute_in_the_dtype_asked_for():
     assert models.quantization("4bit", "float32").bnb_4bit_compute_dtype == torch.float32
     assert models.quantization("4bit", None).bnb_4bit_compute_dtype == torch.bfloat16

@@ -28,7 +28,7 @@ def likely(tokenizer, logits: torch.Tensor, top: int = 10, title: str = "Next to
 
     def paint(axes):
         bars = axes.barh(labels_at := range(len(labels)), [*shares, rest], color=BLUE)
-        bars[-1].set(color=GREY, hatch="//", edgecolor="white")
+        bars[-1].set(facecolor=GREY, hatch="//", edgecolor="white")
         axes.bar_label(bars, [percent(p) for p in [*shares, rest]], padding=3)
         axes.set_yticks(labels_at, labels)
         axes.invert_yaxis()
@@ -55,9 +55,9 @@ def surprise(tokenizer, ids: torch.Tensor, bits: torch.Tensor) -> Chart:
         bars = axes.bar(range(len(values)), [0 if v != v else v for v in values], color=BLUE)
         for bar, value in zip(bars, values, strict=True):
             if value == highest:
-                bar.set(color=VERMILLION, hatch="//", edgecolor="white")
+                bar.set(facecolor=VERMILLION, hatch="//", edgecolor="white")
         axes.bar_label(bars, ["?" if v != v else f"{v:.1f}" for v in values], padding=2)
         axes.set_xticks(range(len(names)), map(drawable, names), rotation=40, ha="right")
-        axes.set(ylabel="surprise (bits)", ylim=(0, 1.15 * highest))
+        axes.set(ylabel="surprise (bits)", ylim=(0, 1.15 * highest or 1))
 
     return chart(paint, alt, width=min(14.0, 1.5 + 0.55 * len(names)), height=3.2)

@@ -41,14 +41,14 @@ class Tokens:
         )
         legend = f"{len(self.ids)} tokens, ids below"
         legend += "; dashed: special" if any(self.special) else ""
-        style = "font-family:monospace;text-align:center;color:#000;display:inline-block"
+        style = "font-family:monospace;text-align:left;color:#000"
         return f'<div><b>{legend}</b></div><div style="{style}">{chips}</div>'
 
 
 def _chip(place: int, text: str, token: int, special: bool) -> str:
     border = "2px dashed #000" if special else "1px solid #767676"
     look = f"background:{_SHADES[place % 2]};border:{border}"
-    style = f"display:inline-block;margin:2px;padding:1px 5px;{look}"
+    style = f"display:inline-block;margin:2px;padding:1px 5px;text-align:center;{look}"
     return f'<span style="{style}">{escape(text)}<br><small>{token}</small></span>'
 
 
