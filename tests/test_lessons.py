@@ -7,6 +7,9 @@ import nbformat
 import pytest
 import torch
 import transformers
+from nbclient import NotebookClient
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 import llmcourse
 from llmcourse import views
@@ -88,3 +91,50 @@ def test_the_loop_shown_in_lesson_2_is_the_loop_of_the_package():
         for output in cell.get("outputs", [])
     ]
     assert "".join(shown) == inspect.getsource(decode) + "\n"
+
+
+@pytest.fixture(scope="module")
+def another_model(tmp_path_factory):
+    """A folder with a random GPT-2: no chat template, no padding token, another vocabulary."""
+    folder = tmp_path_factory.mktemp("another") / "model"
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=600,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    backend.train_from_iterator([(ROOT / "README.md").read_text(encoding="utf-8")], trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|endoftext|>")
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(1)
+    sizes = dict(n_embd=128, n_layer=2, n_head=4, n_positions=512, initializer_range=0.2)
+    config = GPT2Config(vocab_size=600, bos_token_id=0, eos_token_id=0, **sizes)
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    return folder
+
+
+def with_prompts(notebook, prompt: str) -> int:
+    """Put `prompt` in place of every text that a lesson feeds to the model; return how many."""
+    ours = "A list|The c|What is|We went|A seq|Name one|1, 2, 3"
+    texts = re.compile(f'"(?:{ours})[^"]*"')
+    changed = 0
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.source, count = texts.subn(lambda _: repr(prompt), cell.source)
+            changed += count
+    return changed
+
+
+@pytest.mark.parametrize("prompt", [None, "Zwölf Boxkämpfer jagen Viktor 🥊 "], ids=["same", "own"])
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_runs_on_another_model_and_with_other_prompts(
+    path, prompt, another_model, monkeypatch
+):
+    monkeypatch.setenv("LLMCOURSE_MODEL", str(another_model))
+    notebook = nbformat.read(path, as_version=4)
+    if prompt:
+        assert with_prompts(notebook, prompt) >= 3
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": path.parent}}).execute()

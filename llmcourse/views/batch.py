@@ -65,7 +65,7 @@ class Batch:
         shown, *more = map(escape, self._texts(cell))
         small = "".join(f"<br><small>{line}</small>" for line in more)
         look = f"background:{_SEEN if cell[1] else _PADDING};border:1px solid #767676;color:#000;"
-        return f'<td style="{look}padding:2px 6px;text-align:left">{shown}{small}</td>'
+        return f'<td style="{look}padding:2px 5px;text-align:left">{shown}{small}</td>'
 
 
 def batch(

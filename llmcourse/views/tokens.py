@@ -7,7 +7,7 @@ import torch
 
 from llmcourse.show import Table, escape, token_bytes, token_text
 
-_SHADES = ("#DCEBF7", "#FBEBCB")  # two quiet colours in turn; black on either reads at 15:1
+_SHADES = ("#def", "#fec")  # two quiet colours in turn; black on either reads at 15:1 or more
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +46,9 @@ class Tokens:
 
 
 def _chip(place: int, text: str, token: int, special: bool) -> str:
-    border = "2px dashed #000" if special else "1px solid #767676"
+    border = "2px dashed" if special else "1px solid grey"
     look = f"background:{_SHADES[place % 2]};border:{border}"
-    style = f"display:inline-block;margin:2px;padding:1px 5px;text-align:center;{look}"
+    style = f"display:inline-block;margin:2px;padding:0 5px;text-align:center;{look}"
     return f'<span style="{style}">{escape(text)}<br><small>{token}</small></span>'
 
 
