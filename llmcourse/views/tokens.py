@@ -46,7 +46,7 @@ class Tokens:
 
 
 def _chip(place: int, text: str, token: int, special: bool) -> str:
-    border = "2px dashed" if special else "1px solid grey"
+    border = "2px dashed" if special else "1px solid"
     look = f"background:{_SHADES[place % 2]};border:{border}"
     style = f"display:inline-block;margin:2px;padding:0 5px;text-align:center;{look}"
     return f'<span style="{style}">{escape(text)}<br><small>{token}</small></span>'
