@@ -17,7 +17,8 @@ LESSON_1 := $(notdir $(firstword $(sort $(wildcard notebooks/[0-9]*.ipynb))))
 
 VENV_PYTHON := $(if $(filter Windows_NT,$(OS)),.venv/Scripts/python.exe,.venv/bin/python)
 # Two workers, with one thread each (below); loadscope gives all cells of a notebook to one of them.
-NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=120 -n 2 --dist loadscope
+NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=120 -n 2 --dist loadscope \
+	--nbval-sanitize-with "$(CURDIR)/tests/nbval_sanitize.cfg"
 # This line runs on any Python, back to 2.7.
 OLD_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
 	'Python 3.11 or newer is needed, and $(PYTHON) is ' + sys.version.split()[0] + \
