@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from llmcourse.loop import steps
+from llmcourse.refusals import check_call
 from llmcourse.show import Table, percent, token_text
 
 
@@ -96,6 +97,7 @@ def race(model, tokenizer, prompt_or_inputs, **generate_kwargs) -> Race:
     Raises what `llmcourse.steps` raises.
     """
     inputs = _as_inputs(model, tokenizer, prompt_or_inputs)
+    check_call(model, inputs | generate_kwargs)  # before `generate` fails in torch's depths
     seeds = _random_state()
 
     started = time.perf_counter()
@@ -135,6 +137,7 @@ def _as_inputs(model, tokenizer, prompt) -> dict:
     if isinstance(prompt, str | list | tuple):
         texts = [prompt] if isinstance(prompt, str) else list(prompt)
         prompt = tokenizer(texts, return_tensors="pt", padding=len(texts) > 1)
+        prompt = {name: ids.long() for name, ids in prompt.items()}  # an empty text gives floats
     known = ("input_ids", "attention_mask", "position_ids")
     return {name: prompt[name].to(model.device) for name in known if name in prompt}
 

@@ -75,3 +75,9 @@ def test_a_token_that_differs_is_marked_in_its_line(greedy):
     table = dataclasses.replace(greedy, library=library).tables()[0]
     assert [line[-1] for line in table.rows] == ["=", "=", "DIFFERENT", "="]
     assert table.marked == {2}
+
+
+@pytest.mark.parametrize("empty", ["", torch.zeros(1, 0, dtype=torch.long)], ids=["text", "ids"])
+def test_an_empty_prompt_is_refused_in_words(course_model, empty):
+    with pytest.raises(ValueError, match="the prompt is empty"):
+        llmcourse.race(*course_model, empty)

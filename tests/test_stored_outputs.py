@@ -134,7 +134,6 @@ def test_a_notebook_is_stored_complete_and_clean(path):
     assert path.stat().st_size < MOST_BYTES
 
 
-@pytest.mark.skipif(not LESSONS, reason="there are no lessons yet")
 def test_all_lessons_start_with_the_same_code_cell():
     firsts = {
         path.name: code_cells(nbformat.read(path, as_version=4))[0].source for path in LESSONS
