@@ -15,9 +15,9 @@ __version__ = "0.1.0"
 _HOME_OF = {
     "load": "models",
     "Step": "loop",
-    "steps": "loop",
-    "generate": "loop",
-    "glass_box": "loop",
+    "steps": "generation",
+    "generate": "generation",
+    "glass_box": "generation",
     "Ingredients": "prepared",
     "ingredients": "prepared",
     "Race": "side_by_side",
@@ -38,7 +38,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from llmcourse.loop import Step, generate, glass_box, steps
+    from llmcourse.generation import generate, glass_box, steps
+    from llmcourse.loop import Step
     from llmcourse.models import load
     from llmcourse.prepared import Ingredients, ingredients
     from llmcourse.side_by_side import Race, race

@@ -3,15 +3,23 @@
 import torch
 from transformers.generation import GenerationMixin, GenerationMode
 
-# What `decode` itself reads or passes on; anything else would be ignored, so it is refused.
-_UNDERSTOOD = {
-    "attention_mask",
-    "position_ids",
-    "past_key_values",
-    "cache_params",
-    "use_cache",
-    "logits_to_keep",
-}
+from llmcourse.feeding import CACHE_NAMES, cache_in, cached_length, is_recurrent, prompt_length
+
+# What the loop itself reads or passes on; anything else would be ignored, so it is refused.
+_UNDERSTOOD = {"attention_mask", "position_ids", "use_cache", "logits_to_keep", *CACHE_NAMES}
+
+# Ways of decoding, and what changes them, that the loop does not have.
+_NOT_BUILT = (
+    "num_beam_groups",
+    "constraints",
+    "force_words_ids",
+    "penalty_alpha",
+    "dola_layers",
+    "assistant_early_exit",
+    "use_mtp",
+    "speculation_type",
+    "assistant_ensemble_weight",
+)
 
 # These classes change `prepare_inputs_for_generation`, but not what they are fed from step to step;
 # tests/test_parity.py holds them against `generate`.
@@ -25,9 +33,11 @@ _FED_AS_USUAL = {
     "phimoe",
 }
 
+# These count a mask's ones to know the distance between tokens (ALiBi).
+_POSITIONS_FROM_THE_MASK = {"bloom"}
+
 # Named arguments of `generate` that it does not hand on to a `custom_generate` function.
 _NOT_HANDED_ON = (
-    "assistant_model",
     "assistant_tokenizer",
     "synced_gpus",
     "custom_generate",
@@ -98,7 +108,7 @@ def _check_mask(name: str, call: dict) -> None:
         return
     if not isinstance(mask, torch.Tensor):
         raise TypeError(f"attention_mask is a {type(mask).__name__}; pass a tensor of 0 and 1.")
-    longer = call.get("past_key_values") is not None and mask.shape[-1] > ids.shape[1]
+    longer = cache_in(call) is not None and mask.shape[-1] > ids.shape[1]
     if mask.dim() != 2 or len(mask) != len(ids) or (mask.shape[1] != ids.shape[1] and not longer):
         raise ValueError(
             f"attention_mask has shape {tuple(mask.shape)} but {name} has {tuple(ids.shape)}; "
@@ -106,20 +116,17 @@ def _check_mask(name: str, call: dict) -> None:
         )
 
 
-def check_prepared(model, input_ids, generation_config, model_kwargs: dict) -> None:
+def check_prepared(
+    model, input_ids, generation_config, model_kwargs: dict, mode: GenerationMode, streamer=None
+) -> None:
     """Refuse, by name, each prepared setting that the loop would otherwise ignore.
 
-    Raises ValueError with the way out.
+    mode: what the settings ask for. Raises ValueError with the way out.
     """
     _check_model(model)
     _check_feeding(model, generation_config)
-    _check_mode(generation_config)
-    for name in (
-        "prefill_chunk_size",
-        "output_attentions",
-        "output_hidden_states",
-        "token_healing",
-    ):
+    _check_mode(generation_config, mode, streamer)
+    for name in ("output_attentions", "output_hidden_states", "token_healing"):
         if getattr(generation_config, name, None):
             raise _not_built(name, getattr(generation_config, name), f"leave {name} out")
     for name in sorted(model_kwargs.keys() - _UNDERSTOOD):
@@ -153,56 +160,72 @@ def _check_feeding(model, generation_config) -> None:
     )
 
 
-def _check_mode(generation_config) -> None:
-    mode = generation_config.get_generation_mode()
-    if mode in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE):
+_BUILT = (
+    GenerationMode.GREEDY_SEARCH,
+    GenerationMode.SAMPLE,
+    GenerationMode.BEAM_SEARCH,
+    GenerationMode.BEAM_SAMPLE,
+    GenerationMode.ASSISTED_GENERATION,
+)
+
+
+def _check_mode(generation_config, mode: GenerationMode, streamer) -> None:
+    beams = mode in (GenerationMode.BEAM_SEARCH, GenerationMode.BEAM_SAMPLE)
+    if beams and streamer is not None:
+        raise ValueError(
+            f"streamer= needs one text that only grows, and num_beams={generation_config.num_beams}"
+            " replaces it at every step; leave one of the two out."
+        )
+    if beams and generation_config.low_memory:
+        raise _not_built("low_memory", True, "leave low_memory out")
+    if mode in _BUILT and mode != GenerationMode.ASSISTED_GENERATION:
         return
-    for name in (
-        "num_beams",
-        "prompt_lookup_num_tokens",
-        "assistant_early_exit",
-        "use_mtp",
-        "penalty_alpha",
-        "dola_layers",
-        "constraints",
-        "force_words_ids",
-    ):
+    for name in _NOT_BUILT:
         value = getattr(generation_config, name, None)
-        if value and (name, value) != ("num_beams", 1):
-            raise _not_built(name, value, f"leave {name} out for greedy decoding or sampling")
-    raise _not_built("generation mode", mode.value, "ask for greedy decoding or sampling")
+        if value and (name, value) != ("num_beam_groups", 1):
+            raise _not_built(name, value, f"leave {name} out")
+    if mode not in _BUILT:
+        raise _not_built("generation mode", mode.value, "ask for another")
 
 
 def _check_cache(model, ids, generation_config, model_kwargs: dict) -> None:
-    kind, cache = generation_config.cache_implementation, model_kwargs.get("past_key_values")
-    if kind not in (None, "dynamic"):
-        raise _not_built("cache_implementation", kind, "leave it out to get the dynamic cache")
-    if getattr(cache, "is_compileable", False):
-        way_out = "pass DynamicCache(config=model.config), or no cache"
-        raise _not_built("past_key_values", type(cache).__name__, way_out)
-    nowhere = cache is None and model_kwargs.get("cache_params") is None
-    if model_kwargs.get("use_cache") and nowhere:
+    cache = cache_in(model_kwargs)
+    if model_kwargs.get("use_cache") and cache is None:
         raise ValueError(
             f"{type(model).__name__} makes a cache of its own, which the visible loop does not "
             "hand on; pass use_cache=False, or call model.generate(...) without custom_generate."
         )
-    held = 0 if cache is None else int(cache.get_seq_length())
     mask, positions = model_kwargs.get("attention_mask"), model_kwargs.get("position_ids")
+    held = cached_length(cache)
     if held >= prompt_length(ids, mask, positions):
         raise ValueError(
             f"past_key_values holds {held} tokens and the prompt has {ids.shape[1]}, so nothing is "
             "left to read. Pass the whole text with at least one token more, or drop the last "
-            f"token from the cache: past_key_values.crop({ids.shape[1] - 1})."
+            f"token from the cache: past_key_values.crop(-{held - ids.shape[1] + 1})."
         )
-
-
-def prompt_length(ids: torch.Tensor, mask, positions) -> int:
-    """Return the length of the whole prompt, of which `ids` may be the part not yet in the cache.
-
-    The mask has that length. `generate` drops a mask of ones, but makes the positions from it.
-    """
-    longest = mask if mask is not None else positions
-    return ids.shape[1] if longest is None else longest.shape[-1]
+    if (
+        getattr(cache, "offloading", False)
+        and model.device.type == "cpu"
+        and not is_recurrent(cache)
+    ):
+        raise ValueError(
+            f"cache_implementation={generation_config.cache_implementation or 'offloaded'} moves "
+            "the cache from the GPU to the computer's memory, and this model is on the cpu; leave "
+            "cache_implementation out."
+        )
+    fixed = getattr(cache, "is_compileable", False) and mask is not None
+    if fixed and model.config.model_type in _POSITIONS_FROM_THE_MASK:
+        raise ValueError(
+            f"{type(model).__name__} makes its positions from the mask, which the visible loop "
+            "does not stretch to the length of a static cache; leave cache_implementation out, or "
+            "pass one prompt without padding."
+        )
+    if generation_config.prefill_chunk_size is not None and (cache is None or is_recurrent(cache)):
+        raise _not_built(
+            "prefill_chunk_size",
+            generation_config.prefill_chunk_size,
+            "it needs a key-value cache: leave it out",
+        )
 
 
 def _not_built(name: str, value, way_out: str) -> ValueError:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from llmcourse.loop import steps
+from llmcourse.generation import generate
 from llmcourse.refusals import check_call
 from llmcourse.show import Table, percent, token_text
 
@@ -14,10 +14,12 @@ from llmcourse.show import Table, percent, token_text
 class Race:
     """What the two made of one call.
 
-    loop, library: (batch, new tokens) int64, padding included. loop_probs, library_probs: the
-    probability of each of those tokens after the rules, (batch, new tokens) float32. same_logits,
-    same_scores: whether all raw logits and processed scores are equal, bit for bit. stop_reasons:
-    a word for each row. loop_seconds, library_seconds: one run each, so a hint and no measurement.
+    loop, library: (rows, new tokens) int64, padding included; a row for each text that `generate`
+    returns. loop_probs, library_probs: the probability of each of those tokens after the rules,
+    (rows, new tokens) float32, nan after the end of a text that beam search found. same_logits,
+    same_scores: whether all raw logits and processed scores are equal, bit for bit, those of whole
+    texts included (beam search). stop_reasons: a word for each row, with a `sentence`.
+    loop_seconds, library_seconds: one run each, so a hint and no measurement.
     """
 
     loop: torch.Tensor
@@ -54,7 +56,9 @@ class Race:
         length = max(self.loop.shape[1], self.library.shape[1])
         lines = [self._line(row, step) for step in range(length)]
         differ = frozenset(step for step, line in enumerate(lines) if line[-1] != "=")
-        caption = f"Prompt {row + 1} of {len(self.loop)}: stopped by {self.stop_reasons[row]}"
+        reason = self.stop_reasons[row]
+        said = getattr(reason, "sentence", "")
+        caption = f"Text {row + 1} of {len(self.loop)}: stopped by {reason}. {said}".rstrip()
         headers = ("step", "llmcourse", "p", "generate", "p", "")
         return Table(caption, headers, lines, marked=differ)
 
@@ -67,7 +71,8 @@ class Race:
     def _cell(self, ids, probs, row: int, step: int) -> tuple[str, str]:
         if step >= ids.shape[1]:
             return "", ""
-        return token_text(self.tokenizer, ids[row, step]), percent(probs[row, step])
+        p = float(probs[row, step])
+        return token_text(self.tokenizer, ids[row, step]), "" if p != p else percent(p)
 
     def verdict(self) -> str:
         """Say in one line what is equal."""
@@ -94,7 +99,7 @@ def race(model, tokenizer, prompt_or_inputs, **generate_kwargs) -> Race:
 
     prompt_or_inputs: a text, a list of texts, ids of shape (batch, length), or what a tokenizer
     returns. Both start from the same state of torch's generators, so sampling can be compared.
-    Raises what `llmcourse.steps` raises.
+    With `num_beams` or an assistant too. Raises what `llmcourse.steps` raises.
     """
     inputs = _as_inputs(model, tokenizer, prompt_or_inputs)
     check_call(model, inputs | generate_kwargs)  # before `generate` fails in torch's depths
@@ -102,29 +107,25 @@ def race(model, tokenizer, prompt_or_inputs, **generate_kwargs) -> Race:
 
     started = time.perf_counter()
     strings = {"tokenizer": tokenizer} if generate_kwargs.get("stop_strings") else {}
-    wanted = {
-        "return_dict_in_generate": True,
-        "output_scores": True,
-        "output_logits": True,
-    }
+    wanted = {"return_dict_in_generate": True, "output_scores": True, "output_logits": True}
     library = model.generate(**inputs, **generate_kwargs | strings | wanted)
     library_seconds = time.perf_counter() - started
 
     _set_random_state(seeds)
     started = time.perf_counter()
-    walk = list(steps(model, tokenizer=tokenizer, **inputs, **generate_kwargs | wanted))
+    loop = generate(model, tokenizer=tokenizer, **inputs, **generate_kwargs | wanted)
     loop_seconds = time.perf_counter() - started
 
-    new = library.sequences[:, -len(library.scores) :]
-    loop = torch.stack([step.chosen for step in walk], dim=1)
+    of_texts = [getattr(output, "sequences_scores", None) for output in (loop, library)]
     return Race(
-        loop=loop,
-        library=new,
-        loop_probs=_probabilities([step.scores for step in walk], loop),
-        library_probs=_probabilities(library.scores, new),
-        same_logits=_all_equal([step.logits for step in walk], library.logits),
-        same_scores=_all_equal([step.scores for step in walk], library.scores),
-        stop_reasons=walk[-1].stop_reasons,
+        loop=_new_tokens(loop),
+        library=_new_tokens(library),
+        loop_probs=_probabilities(loop),
+        library_probs=_probabilities(library),
+        same_logits=_all_equal(loop.logits, library.logits),
+        same_scores=_all_equal(loop.scores, library.scores)
+        and (of_texts[0] is None or torch.equal(*of_texts)),
+        stop_reasons=loop.stop_reasons,
         loop_seconds=loop_seconds,
         library_seconds=library_seconds,
         tokenizer=tokenizer,
@@ -155,12 +156,26 @@ def _set_random_state(state: tuple) -> None:
         torch.cuda.set_rng_state_all(state[1])
 
 
-def _probabilities(scores, chosen: torch.Tensor) -> torch.Tensor:
-    """Return the probability of each chosen token, (batch, new tokens) float32."""
+def _new_tokens(output) -> torch.Tensor:
+    """Return what was added to the prompt, (rows, new tokens) int64."""
+    found_by_beams = getattr(output, "beam_indices", None)
+    new = len(output.scores) if found_by_beams is None else found_by_beams.shape[1]
+    return output.sequences[:, output.sequences.shape[1] - new :]
+
+
+def _probabilities(output) -> torch.Tensor:
+    """Return the probability of each new token, (rows, new tokens) float32."""
+    new, rows = _new_tokens(output), getattr(output, "beam_indices", None)
+    if rows is None:
+        each = [
+            step.softmax(-1).gather(1, ids[:, None])
+            for step, ids in zip(output.scores, new.T, strict=True)
+        ]
+        return torch.cat(each, dim=1)
     each = [
-        step.softmax(-1).gather(1, ids[:, None]) for step, ids in zip(scores, chosen.T, strict=True)
+        step[rows[:, at], new[:, at]].exp() for at, step in enumerate(output.scores[: new.shape[1]])
     ]
-    return torch.cat(each, dim=1)
+    return torch.stack(each, dim=1).masked_fill(rows < 0, float("nan"))
 
 
 def _all_equal(ours, theirs) -> bool:

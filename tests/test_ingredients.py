@@ -8,6 +8,7 @@ from families import BOS, PAD, build, tiny
 from transformers import (
     DynamicCache,
     EosTokenCriteria,
+    GenerationConfig,
     MaxLengthCriteria,
     RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
@@ -119,7 +120,7 @@ def test_rows_are_repeated_for_several_sequences():
     assert torch.equal(made.model_kwargs["attention_mask"], MASK.repeat_interleave(2, 0))
 
 
-def test_beams_can_be_looked_at_though_the_loop_does_not_run_them():
+def test_beams_are_rows_of_the_batch():
     made = llmcourse.ingredients(tiny("llama"), input_ids=IDS, max_new_tokens=3, num_beams=3)
     assert made.input_ids.shape == (3, 5)
     assert made.settings["num_beams"] == 3
@@ -149,30 +150,76 @@ def test_rules_of_ones_own_take_the_place_of_the_prepared_ones():
     assert list(llmcourse.ingredients(tiny("llama"), **call, rules=[]).logits_processor) == []
 
 
-def test_the_text_form_names_what_matters_one_line_each():
-    def my_rule(input_ids, scores):
-        return scores
+def my_rule(input_ids, scores):
+    return scores
 
+
+def rows_of(made) -> dict:
+    """Return the table of some ingredients as {setting: (value, where it comes from)}."""
+    table = made.table()
+    assert list(table.headers) == ["setting", "value", "from"]
+    return {setting: (value, origin) for setting, value, origin in table.rows}
+
+
+def test_the_table_says_of_every_setting_in_force_where_it_comes_from():
+    model = build("llama")
+    model.generation_config.update(top_p=0.8, repetition_penalty=1.2)
+    config = GenerationConfig(temperature=0.7, top_p=0.9)
+    call = {"input_ids": BATCH, "attention_mask": MASK, "generation_config": config}
+    call |= {"do_sample": True, "max_new_tokens": 3, "logits_processor": [my_rule]}
+    rows = rows_of(llmcourse.ingredients(model, **call))
+    assert rows["input_ids"] == ("tensor (2, 5)", "the call")
+    assert rows["attention_mask"] == ("tensor (2, 5)", "the call")
+    assert rows["position_ids"] == ("tensor (2, 5)", "prepared")
+    assert rows["do_sample"] == ("True", "the call")
+    assert rows["temperature"] == ("0.7", "the passed config")
+    assert rows["top_p"] == ("0.9", "the passed config")
+    assert rows["repetition_penalty"] == ("1.2", "the model's generation_config")
+    assert rows["top_k"] == ("50", "hidden default")
+    assert rows["max_length"] == ("8", "prompt + max_new_tokens, the call")
+    assert rows["eos_token_id"] == ("5", "the model's generation_config")
+    processors, origin = rows["logits_processor"]
+    assert processors.split(" > ") == [
+        "RepetitionPenaltyLogitsProcessor",
+        "my_rule",
+        "TemperatureLogitsWarper",
+        "TopKLogitsWarper",
+        "TopPLogitsWarper",
+    ]
+    assert origin == "prepared"
+    assert rows["stopping_criteria"][0] == "MaxLengthCriteria > EosTokenCriteria"
+
+
+def test_the_table_leaves_out_what_is_off_by_default_unless_asked():
+    made = llmcourse.ingredients(tiny("llama"), input_ids=IDS, max_new_tokens=3, top_p=1.0)
+    rows = rows_of(made)
+    assert rows["top_p"] == ("1.0", "the call"), "what was asked for is shown, even if it is off"
+    assert "typical_p" not in rows
+    assert "more are off by default" in made.table().caption
+    everything = dict((name, origin) for name, _, origin in made.table(everything=True).rows)
+    assert everything["typical_p"] == "hidden default"
+    assert set(made.settings) <= set(everything)
+    assert len(everything) == len(rows) + int(made.table().caption.split("; ")[1].split()[0])
+
+
+def test_a_length_that_nobody_asked_for_is_named_a_hidden_default():
+    with pytest.warns(UserWarning, match="model-agnostic default"):
+        made = llmcourse.ingredients(tiny("llama"), input_ids=IDS)
+    assert rows_of(made)["max_length"] == ("25", "prompt + 20, hidden default")
+
+
+def test_rules_that_replace_the_prepared_ones_come_from_the_call():
+    call = {"input_ids": IDS, "max_new_tokens": 3, "do_sample": True}
+    rows = rows_of(llmcourse.ingredients(tiny("llama"), **call, rules=[my_rule]))
+    assert rows["logits_processor"] == ("my_rule", "the call")
+
+
+def test_the_table_has_a_text_form_and_an_escaped_page_form():
     made = llmcourse.ingredients(
-        tiny("llama"),
-        input_ids=BATCH,
-        attention_mask=MASK,
-        max_new_tokens=3,
-        do_sample=True,
-        temperature=0.7,
-        logits_processor=[my_rule],
+        tiny("llama"), input_ids=IDS, max_new_tokens=3, bad_words_ids=[[7]]
     )
-    lines = dict(line.split(maxsplit=1) for line in repr(made).splitlines())
-    assert lines["input_ids"] == "tensor (2, 5)"
-    assert lines["attention_mask"] == "tensor (2, 5)"
-    assert lines["past_key_values"] == "DynamicCache"
-    assert lines["temperature"] == "0.7"
-    assert lines["top_k"] == "50"
-    assert lines["max_length"] == "8"
-    assert (
-        "my_rule" in lines["logits_processor"] and "TopKLogitsWarper" in lines["logits_processor"]
-    )
-    assert lines["stopping_criteria"] == "MaxLengthCriteria > EosTokenCriteria"
+    assert "max_new_tokens" in repr(made) and "the call" in repr(made)
+    assert "<table" in made._repr_html_() and "<caption" in made._repr_html_()
 
 
 def test_the_ingredients_cannot_be_exchanged():
