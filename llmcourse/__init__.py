@@ -22,9 +22,12 @@ _HOME_OF = {
     "ingredients": "prepared",
     "Race": "side_by_side",
     "race": "side_by_side",
+    "stream_text": "streaming",
+    "BeamStep": "beam",
 }
 
 __all__ = [
+    "BeamStep",
     "Ingredients",
     "Race",
     "Step",
@@ -35,14 +38,17 @@ __all__ = [
     "load",
     "race",
     "steps",
+    "stream_text",
 ]
 
 if TYPE_CHECKING:
+    from llmcourse.beam import BeamStep
     from llmcourse.generation import generate, glass_box, steps
     from llmcourse.loop import Step
     from llmcourse.models import load
     from llmcourse.prepared import Ingredients, ingredients
     from llmcourse.side_by_side import Race, race
+    from llmcourse.streaming import stream_text
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,64 @@
+"""Text that arrives in pieces: from tokens to characters, with nothing lost and nothing taken back.
+
+A token is not a piece of text. A character may need several tokens, and a space may belong to the
+token after it, so decoding each token by itself and joining the results gives another text.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+
+_BROKEN = "\ufffd"  # what decoding shows for bytes that are no character, or not yet
+
+
+def stream_text(tokenizer, steps: Iterable, *, skip_special_tokens: bool = True) -> Iterator[str]:
+    """Yield the text of `steps` as it comes; joined, the pieces are the new tokens decoded at once.
+
+    steps: what `llmcourse.steps` yields for one prompt, or token ids. A piece is held back until no
+    later token can change it, so it never ends in half a character. Decodes with
+    `clean_up_tokenization_spaces=False`: that setting takes spaces back that were already shown.
+    Raises ValueError for a batch of several prompts and for beam search, whose text changes.
+
+        >>> for piece in llmcourse.stream_text(tokenizer, llmcourse.steps(model, **inputs)):
+        ...     print(piece, end="", flush=True)
+    """
+
+    def decode(ids: list[int]) -> str:
+        options = {"skip_special_tokens": skip_special_tokens}
+        return tokenizer.decode(ids, clean_up_tokenization_spaces=False, **options)
+
+    held, told = [], ""  # the last tokens, and what of their text was already yielded
+    for token in _tokens(steps):
+        held.append(token)
+        text = decode(held)
+        if text.endswith(_BROKEN) or _is_byte(tokenizer, token) or not text.startswith(told):
+            continue
+        if len(text) > len(told):
+            yield text[len(told) :]
+        told = text
+        alone = decode([token])
+        if alone.strip() and _BROKEN not in alone:  # the tokens before it no longer matter
+            held, told = [token], alone
+    rest = decode(held).removeprefix(told) if held else ""
+    if rest:
+        yield rest
+
+
+def _tokens(steps: Iterable) -> Iterator[int]:
+    for step in steps:
+        if isinstance(step, int):
+            yield step
+            continue
+        chosen = step if isinstance(step, torch.Tensor) else step.chosen
+        if len(getattr(step, "finished", (0,))) > 1 or hasattr(step, "candidates"):
+            raise ValueError(
+                f"Only one text can be streamed, and this is {type(step).__name__} of "
+                f"{len(step.finished)} prompts; pass one prompt, without num_beams."
+            )
+        yield from chosen.flatten().tolist()
+
+
+def _is_byte(tokenizer, token: int) -> bool:
+    """Tell whether a token is one byte (`<0xE4>`): a run of them is decoded all together."""
+    piece = tokenizer.convert_ids_to_tokens(token)
+    return isinstance(piece, str) and len(piece) == 6 and piece.startswith("<0x")
