@@ -24,14 +24,18 @@ _HOME_OF = {
     "race": "side_by_side",
     "stream_text": "streaming",
     "BeamStep": "beam",
+    "RuleReport": "explain",
+    "explain_rules": "explain",
 }
 
 __all__ = [
     "BeamStep",
     "Ingredients",
     "Race",
+    "RuleReport",
     "Step",
     "__version__",
+    "explain_rules",
     "generate",
     "glass_box",
     "ingredients",
@@ -43,6 +47,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from llmcourse.beam import BeamStep
+    from llmcourse.explain import RuleReport, explain_rules
     from llmcourse.generation import generate, glass_box, steps
     from llmcourse.loop import Step
     from llmcourse.models import load
