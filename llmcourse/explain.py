@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from transformers import LogitsProcessorList
+from transformers.generation import GenerationMode
 
 import llmcourse
 from llmcourse.loop import Step
@@ -84,7 +85,8 @@ def explain_rules(
         raise ValueError("streamer= would show a run that stops half way; leave it out.")
     call = {"inputs": inputs, "tokenizer": tokenizer, **generate_kwargs}
     made = ingredients(model, rules=rules, **call)
-    _check_row(row, len(made.input_ids))
+    mode = made.generation_config.get_generation_mode(generate_kwargs.get("assistant_model"))
+    _check(mode, at, row, len(made.input_ids))
     recorders = [Recorder(rule, row) for rule in made.logits_processor]
     step = _step_of_row(_walk(model, recorders, call), at, row)
     chosen = int(step.chosen[row])
@@ -129,21 +131,21 @@ def entropy(probs: torch.Tensor) -> float:
     return torch.special.entr(probs).sum().item() / math.log(2)
 
 
-def _check_row(row: int, batch: int) -> None:
+def _check(mode: GenerationMode, at: int, row: int, batch: int) -> None:
+    if mode not in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE):
+        raise ValueError(
+            f"explain_rules follows one token at a time, not {mode.value}; leave out num_beams, "
+            "assistant_model and prompt_lookup_num_tokens."
+        )
+    if at < 0:
+        raise ValueError(f"at={at} is before the first step; pass 0 for the first new token.")
     if not 0 <= row < batch:
         rows = "one row: row=0" if batch == 1 else f"{batch} rows: pass 0 to {batch - 1}"
         raise ValueError(f"row={row} does not exist; the batch has {rows}.")
 
 
 def _step_of_row(walk: Iterator[Step], at: int, row: int) -> Step:
-    if at < 0:
-        raise ValueError(f"at={at} is before the first step; pass 0 for the first new token.")
     for step in walk:
-        if not isinstance(step, Step):
-            raise ValueError(
-                f"explain_rules follows one token at a time, and this call makes a "
-                f"{type(step).__name__}; leave out num_beams, assistant_model and prompt lookup."
-            )
         if step.index == at:
             return step
         if step.finished[row]:
@@ -154,7 +156,7 @@ def _step_of_row(walk: Iterator[Step], at: int, row: int) -> Step:
     )
 
 
-# Names
+# How a rule is called in the table.
 
 
 def name_of(rule: Callable) -> str:

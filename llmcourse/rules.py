@@ -338,8 +338,9 @@ class WithoutPrompt:
             self.mask = torch.cat([self.mask, torch.ones_like(newest)], dim=1)
             fed = newest if self.use_cache else self.ids
         output = self.model(fed, attention_mask=self.mask, use_cache=self.use_cache, **self.cache)
-        names = ("past_key_values", "cache")  # until transformers 5.23, and since 5.24
-        self.cache = {name: output[name] for name in names if name in output}
+        names = ("cache", "past_key_values")  # since transformers 5.24, and until 5.23
+        held = [name for name in names if name in output]
+        self.cache = {name: output[name] for name in held[:1]}
         return output.logits[:, -1]
 
 

@@ -172,7 +172,8 @@ def test_a_call_without_rules_says_so():
         ({"row": 3}, "row=3 does not exist; the batch has 3 rows: pass 0 to 2"),
         ({"row": -1}, "row=-1 does not exist"),
         ({"streamer": object()}, "streamer="),
-        ({"num_beams": 2}, "num_beams"),
+        ({"num_beams": 2}, "not beam_search; leave out num_beams"),
+        ({"prompt_lookup_num_tokens": 2}, "not assisted_generation; leave out"),
     ],
 )
 def test_what_is_not_there_is_refused_by_name(asked, message):
