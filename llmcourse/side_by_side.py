@@ -57,8 +57,8 @@ class Race:
         lines = [self._line(row, step) for step in range(length)]
         differ = frozenset(step for step, line in enumerate(lines) if line[-1] != "=")
         reason = self.stop_reasons[row]
-        said = getattr(reason, "sentence", "")
-        caption = f"Text {row + 1} of {len(self.loop)}: stopped by {reason}. {said}".rstrip()
+        said = f": {reason.sentence}" if getattr(reason, "sentence", "") else ""
+        caption = f"Text {row + 1} of {len(self.loop)}, stopped by {reason}{said}"
         headers = ("step", "llmcourse", "p", "generate", "p", "")
         return Table(caption, headers, lines, marked=differ)
 

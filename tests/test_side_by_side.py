@@ -81,3 +81,31 @@ def test_a_token_that_differs_is_marked_in_its_line(greedy):
 def test_an_empty_prompt_is_refused_in_words(course_model, empty):
     with pytest.raises(ValueError, match="the prompt is empty"):
         llmcourse.race(*course_model, empty)
+
+
+def test_a_race_of_beams_shows_every_text_that_comes_back(course_model):
+    race = llmcourse.race(
+        *course_model, "1, 2, 3", num_beams=3, num_return_sequences=2, max_new_tokens=4
+    )
+    assert race.equal
+    assert len(race.tables()) == 2 and race.stop_reasons == ("length", "length")
+    assert "DIFFERENT" not in repr(race)
+
+
+def test_a_text_that_beams_finished_early_has_no_probabilities_after_its_end(course_model):
+    race = llmcourse.race(
+        *course_model,
+        ["1, 2, 3", "A, B, C, D, E"],
+        num_beams=2,
+        max_new_tokens=6,
+        stop_strings=[", F"],
+    )
+    assert race.equal
+    assert "stop string" in race.stop_reasons
+    row = race.stop_reasons.index("stop string")
+    assert race.loop_probs[row].isnan().any()
+    assert race.tables()[row].rows[-1][2] == ""
+
+
+def test_the_reason_is_told_in_a_sentence(greedy):
+    assert "stopped by length: The text reached max_length=" in repr(greedy)

@@ -1,5 +1,6 @@
 """When a row stops, and the word for why it stopped."""
 
+import copy
 import time
 
 import pytest
@@ -15,7 +16,7 @@ from transformers import (
 )
 
 import llmcourse
-from llmcourse.stops import explain, reason, vote
+from llmcourse.stops import Reason, explain, reason, vote
 
 IDS = torch.tensor([[7, 8, 9], [10, 11, 12]])
 LONG_AGO = 0.0
@@ -201,3 +202,111 @@ def test_stop_strings_may_be_switched_off_for_one_call(course_model, monkeypatch
     call = dict(tokenizer("A sequence of numbers: 1, 2", return_tensors="pt"), max_new_tokens=6)
     steps = list(llmcourse.steps(model, **call, stop_strings=None))
     assert steps[-1].stop_reasons == ("length",)
+
+
+# Each reason is a word, and a sentence that says more.
+
+
+def told(*criteria, ids=IDS, prompt_length=2) -> tuple:
+    done, votes = vote(criteria, ids, None)
+    return explain((None,) * len(ids), done, criteria, votes, ids, prompt_length)
+
+
+@pytest.mark.parametrize(
+    ("criterion", "word", "sentence"),
+    [
+        (EOS, "eos", "The model chose token 9, which ends a text (eos_token_id)."),
+        (LENGTH, "length", "The text reached max_length=3 tokens, the prompt included."),
+        (TIME, "time", "The time was up: max_time=0.001 seconds."),
+        (Grumpy(), "Grumpy", "Your own criterion Grumpy ended it."),
+        (fed_up, "fed_up", "Your own criterion fed_up ended it."),
+    ],
+)
+def test_a_reason_is_a_word_with_a_sentence(criterion, word, sentence):
+    first, _ = told(criterion)
+    assert first == word and isinstance(first, str)
+    assert first.sentence == sentence
+    assert first.stop_string is first.position is first.overhang is None
+
+
+def test_each_row_is_told_of_its_own_end():
+    first, second = told(EOS)
+    assert "token 9," in first.sentence and "token 12," in second.sentence
+
+
+def test_a_reason_can_be_copied_and_joined():
+    one = told(LENGTH)[0]
+    again = copy.deepcopy(one)
+    assert again == one and again.sentence == one.sentence and isinstance(again, Reason)
+    assert ", ".join([one, "eos"]) == "length, eos"
+
+
+STOP_STRINGS = {
+    # stop strings, the one that is found, where in " 3, 4, 5 ..." it begins, what comes after it
+    "one": (", 5", ", 5", 6, ""),
+    "the first of several": ([" 5", "4,"], "4,", 5, ""),
+    "inside a token": ("gree", "gree", 5, "n"),
+    "from the prompt on": ("2, 3", "2, 3", -1, ""),
+}
+
+
+@pytest.mark.parametrize("case", STOP_STRINGS)
+def test_a_stop_string_is_told_with_its_place_and_what_hangs_over(course_model, case):
+    model, tokenizer = course_model
+    strings, which, position, overhang = STOP_STRINGS[case]
+    prompt = "A list of colors: red, blue" if case == "inside a token" else "Numbers: 1, 2"
+    call = dict(tokenizer(prompt, return_tensors="pt"), max_new_tokens=12, stop_strings=strings)
+    *_, last = llmcourse.steps(model, **call, tokenizer=tokenizer)
+    (why,) = last.stop_reasons
+    new = tokenizer.decode(
+        model.generate(**call, tokenizer=tokenizer)[0, call["input_ids"].shape[1] :]
+    )
+    assert why == "stop string"
+    assert (why.stop_string, why.overhang) == (which, overhang)
+    assert why.position == (new.index(which) if position >= 0 else position)
+    assert new.endswith((which if position >= 0 else which[-position:]) + overhang)
+    assert repr(which) in why.sentence
+    assert ("across the prompt's end" in why.sentence) == (position < 0)
+    assert (repr(overhang) in why.sentence) == bool(overhang)
+
+
+def test_a_stop_string_of_several_bytes_is_found(course_model):
+    model, tokenizer = course_model
+    smile = tokenizer(" 🤗").input_ids
+
+    def say(ids, scores):
+        done = ids.shape[1] - 3
+        return torch.full_like(scores, -9.0).index_fill(1, torch.tensor([smile[done]]), 0.0)
+
+    ids = tokenizer("1, 2").input_ids[:3]
+    call = {"input_ids": torch.tensor([ids]), "max_new_tokens": len(smile), "stop_strings": "🤗"}
+    *_, last = llmcourse.steps(model, **call, tokenizer=tokenizer, logits_processor=[say])
+    assert last.stop_reasons[0].stop_string == "🤗" and last.stop_reasons[0].position == 1
+
+
+def test_a_stop_criterion_without_its_tokenizer_still_names_the_strings(course_model):
+    model, tokenizer = course_model
+    criterion = StopStringCriteria(tokenizer, [", 4"])
+    call = dict(tokenizer("A sequence of numbers: 1, 2", return_tensors="pt"), max_new_tokens=9)
+    output = model.generate(
+        **call,
+        stopping_criteria=[criterion],
+        custom_generate=llmcourse.glass_box,
+        return_dict_in_generate=True,
+    )
+    assert output.stop_reasons == ("stop string",)
+    assert "[', 4']" in output.stop_reasons[0].sentence
+
+
+def test_the_final_result_says_why_each_row_stopped():
+    free = list(llmcourse.steps(tiny("llama"), input_ids=IDS, max_new_tokens=4, eos_token_id=None))
+    eos = free[1].chosen[0].item()
+    call = {"input_ids": IDS, "max_new_tokens": 4, "eos_token_id": eos}
+    call |= {"return_dict_in_generate": True}
+    for output in (
+        llmcourse.generate(tiny("llama"), **call),
+        tiny("llama").generate(**call, custom_generate=llmcourse.glass_box),
+    ):
+        assert output.stop_reasons == ("eos", "length")
+        assert f"token {eos}," in output.stop_reasons[0].sentence
+        assert set(output.keys()) == set(tiny("llama").generate(**call).keys())
