@@ -564,6 +564,17 @@ def test_the_output_holds_what_was_asked_for_and_no_more(wanted):
     assert type(ours.past_key_values) is type(theirs.past_key_values)
 
 
+@pytest.mark.parametrize("use_cache", [True, False])
+@pytest.mark.parametrize("family", ["mamba", "mamba2", "falcon_mamba"])
+def test_a_state_space_model_returns_its_state_where_others_return_their_cache(family, use_cache):
+    """The state goes in as `cache_params` and comes out as `past_key_values`."""
+    model, call = tiny(family), {**EVERYTHING, **PROMPTS["one"], "use_cache": use_cache}
+    theirs, ours = model.generate(**call), llmcourse.generate(model, **call)
+    assert list(ours.keys()) == list(theirs.keys())
+    assert type(ours.past_key_values) is type(theirs.past_key_values)
+    assert (ours.past_key_values is not None) == use_cache
+
+
 @pytest.mark.parametrize("family", ["llama", "mamba", "falcon_h1"])
 def test_without_a_dict_the_ids_alone_come_back(family):
     model, call = tiny(family), call_of(family, "greedy", "unequal", "cache")
