@@ -6,10 +6,11 @@
 PYTHON ?= python3
 # Where to take PyTorch from, instead of where tools/bootstrap.py looks
 TORCH_INDEX ?=
-# More options for JupyterLab, pytest, the benchmark and uv: make lab LAB_ARGS=--no-browser
+# More options for JupyterLab, pytest, the benchmark, the grid and uv: make lab LAB_ARGS=--no-browser
 LAB_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
+PARITY_ARGS ?=
 PINS_ARGS ?=
 # The notebooks that `make test`, `make notebooks` and `make threads` run
 NOTEBOOKS ?= $(sort $(wildcard notebooks/*.ipynb)) $(sort $(wildcard notebooks/solutions/*.ipynb))
@@ -24,7 +25,7 @@ OLD_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
 	'Python 3.11 or newer is needed, and $(PYTHON) is ' + sys.version.split()[0] + \
 	'. If there is a newer one, name it: make lab PYTHON=python3.12')
 
-.PHONY: help lab test notebooks threads bench lint pins setup model clean
+.PHONY: help lab test notebooks threads parity bench lint pins setup model clean
 
 help:  ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +45,9 @@ notebooks: model  ## run the lessons from top to bottom and store their outputs
 
 threads: model  ## check that outputs do not depend on threads or vector instructions
 	@$(VENV_PYTHON) tools/threads.py $(NBVAL) $(NOTEBOOKS)
+
+parity: setup  ## hold the loop against generate in thousands of drawn calls
+	@OMP_NUM_THREADS=1 $(VENV_PYTHON) tools/parity.py $(PARITY_ARGS)
 
 bench: model  ## measure the speed of the loop beside that of generate
 	@$(VENV_PYTHON) benchmarks/loop.py $(BENCH_ARGS)
