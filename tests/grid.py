@@ -300,11 +300,12 @@ def _words(error: Exception) -> str:
 
 
 def _named(cell: Cell, error: Exception) -> str:
-    """Return the setting or argument of the cell that a refusal names, '' if it names none."""
+    """Return the setting that a refusal names, or the class of the model; '' if neither."""
     if type(error) is not ValueError:
         return ""
     words = set(re.findall(r"\w+", str(error)))
     names = [ARGUMENT.get(name, name) for name in cell.settings]
+    names.append(type(tiny(cell.family)).__name__)
     return next((name for name in names if name in words), "")
 
 

@@ -6,8 +6,10 @@ where the loop says something else on purpose, with the reason.
 
 import pytest
 import torch
+import transformers
 from families import PAD, build, tiny
 from grid_space import Recorder, assistant
+from packaging.version import Version
 from transformers import DynamicCache, StaticCache
 
 import llmcourse
@@ -241,6 +243,10 @@ BAD_CALLS = {
     for name, call in calls.items()
 }
 
+# Calls that the library took before, or that the two fail on at another place there.
+SINCE_5_23 = {"combination-forced_eos_suppressed", "combination-positions_text"}
+OLD = Version(transformers.__version__) < Version("5.23")
+
 LATE = "torch fails in the model, without a word about the argument; the loop looks at it first"
 IDS_FIRST = "`generate` trips over the type; the loop says what ids are"
 # name -> (the arguments, the type that `llmcourse.generate` and `steps` raise, why not another)
@@ -338,6 +344,8 @@ def test_a_bad_call_raises_what_generate_raises(name, door):
     model, bad = tiny("llama"), BAD_CALLS[name]
     if door == "glass_box" and NOT_HANDED_ON & complete(bad).keys():
         pytest.skip("`generate` does not hand this argument to a function")
+    if OLD and name in SINCE_5_23:
+        pytest.skip("this call is for transformers 5.23 and newer")
     theirs = outcome(type(model).generate, model, bad)
     ours = outcome(DOORS[door], model, bad)
     assert isinstance(theirs, Exception), f"not a bad call: {theirs}"
@@ -347,8 +355,8 @@ def test_a_bad_call_raises_what_generate_raises(name, door):
 @pytest.mark.parametrize("name", STRICTER)
 def test_where_the_loop_raises_something_else_it_is_on_purpose(name):
     model, (bad, kind, why) = tiny("llama"), STRICTER[name]
-    if name == "offloaded_cache_without_a_gpu" and torch.cuda.is_available():
-        pytest.skip("there is a GPU, so the library runs this")
+    if name == "offloaded_cache_without_a_gpu" and torch.version.cuda:
+        pytest.skip("a torch that was built for GPUs runs this, or fails in its own way")
     theirs = outcome(type(model).generate, model, bad)
     assert isinstance(theirs, Exception), f"not a bad call: {theirs}"
     assert type(theirs) is not kind, f"no longer different: {why}"
