@@ -256,7 +256,7 @@ def search(
 
 def only_prompts(ids: torch.Tensor, beams: int) -> Hypotheses:
     """Return hypotheses with no new token yet. ids: (batch * beams, length) int64."""
-    ids = ids.unflatten(0, (-1, beams))
+    ids = ids.unflatten(0, (len(ids) // beams, beams))
     scores = torch.zeros(ids.shape[:2], device=ids.device)
     rows = torch.empty(*ids.shape[:2], 0, dtype=torch.int32, device=ids.device)
     return Hypotheses(ids, scores, rows)
