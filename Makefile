@@ -25,10 +25,10 @@ OLD_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
 	'Python 3.11 or newer is needed, and $(PYTHON) is ' + sys.version.split()[0] + \
 	'. If there is a newer one, name it: make lab PYTHON=python3.12')
 
-.PHONY: help lab test notebooks threads parity bench lint pins setup model clean
+.PHONY: help lab test notebooks threads parity test-oldest test-newest bench lint pins setup model clean
 
 help:  ## list what make can do
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 lab: model  ## set up if needed, and open the lessons in JupyterLab
 	@echo "JupyterLab opens in the browser; without one, go to an address below. Ctrl-C twice stops it."
@@ -48,6 +48,12 @@ threads: model  ## check that outputs do not depend on threads or vector instruc
 
 parity: setup  ## hold the loop against generate in thousands of drawn calls
 	@OMP_NUM_THREADS=1 $(VENV_PYTHON) tools/parity.py $(PARITY_ARGS)
+
+test-oldest: model  ## run the tests of the loop on the oldest packages that are admitted
+	@OMP_NUM_THREADS=1 $(VENV_PYTHON) tools/other_versions.py oldest $(TEST_ARGS)
+
+test-newest: model  ## the same on the newest
+	@OMP_NUM_THREADS=1 $(VENV_PYTHON) tools/other_versions.py newest $(TEST_ARGS)
 
 bench: model  ## measure the speed of the loop beside that of generate
 	@$(VENV_PYTHON) benchmarks/loop.py $(BENCH_ARGS)
@@ -71,7 +77,7 @@ model: setup  ## fetch the model of the lessons, about 100 MB, if it is not ther
 	@$(VENV_PYTHON) -m llmcourse fetch
 
 clean:  ## remove .venv and all caches in this folder; the model stays
-	rm -rf .venv .venv.lock .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .venv-oldest .venv-newest .venv.lock .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	find llmcourse tests tools benchmarks notebooks -type d \
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
