@@ -4,17 +4,19 @@
     python benchmarks/loop.py --quick    fewer rounds, about half a minute
 
 The three take turns in one process, and a ratio is taken within a round, so that a machine that
-slows down slows all of them. It measures and prints; it never fails on a number.
+slows down slows all of them. Memory: what the tensors take that are alive while `steps` runs, less
+the cache. It measures and prints; it never fails on a number.
 """
 
 import argparse
+import gc
 import statistics
 import time
 import warnings
 from dataclasses import fields
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
 import llmcourse
 
@@ -89,10 +91,35 @@ def table(title: str, seconds: dict[str, list[float]], tokens: int) -> str:
     return "\n".join(lines)
 
 
+def tensor_bytes(things) -> int:
+    """Return the bytes that tensors take, each storage counted once."""
+    tensors = [thing for thing in things if issubclass(type(thing), torch.Tensor)]
+    storages = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in tensors}
+    return sum(storages.values())
+
+
+def memory(model, call: dict, at: tuple[int, ...]) -> str:
+    """Return a line: bytes alive beside the cache, in several steps of one walk."""
+    cache = DynamicCache(config=model.config)
+    weights = tensor_bytes([*model.parameters(), *model.buffers()])
+    found = []
+    for step in llmcourse.steps(model, **call, past_key_values=cache):
+        if step.index in at:
+            held = tensor_bytes(
+                part for layer in cache.layers for part in (layer.keys, layer.values)
+            )
+            rest = tensor_bytes(gc.get_objects()) - held - weights
+            found.append(f"step {step.index}: {rest:,} bytes beside a cache of {held:,}")
+        del step
+    return "memory of steps()  " + "; ".join(found)
+
+
 def run(title: str, model, call: dict, *, threads: int, rounds: int, warmup: int) -> None:
     torch.set_num_threads(threads)
     seconds = measure(contestants(model, call), rounds, warmup)
-    print(table(title, seconds, call["max_new_tokens"]), "\n", flush=True)
+    last = call["max_new_tokens"] - 1
+    print(table(title, seconds, call["max_new_tokens"]))
+    print(memory(model, call, at=(1, last // 2, last)), "\n", flush=True)
 
 
 def main() -> None:

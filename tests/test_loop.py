@@ -11,6 +11,7 @@ from itertools import pairwise
 import pytest
 import torch
 from families import PAD, VOCAB, build, tiny
+from transformers import DynamicCache
 
 import llmcourse
 from llmcourse import loop
@@ -264,6 +265,28 @@ def test_what_the_caller_does_not_keep_is_freed(use_cache):
         earlier.append(weakref.ref(step.logits))
         del step
     assert len(earlier) == 20
+
+
+def bytes_alive(cache) -> int:
+    """Return what all tensors take that are alive, less the cache."""
+    gc.collect()
+    tensors = [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
+    sizes = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in tensors}
+    parts = [part for layer in cache.layers for part in (layer.keys, layer.values)]
+    return sum(sizes.values()) - sum(part.untyped_storage().nbytes() for part in parts)
+
+
+def test_memory_grows_by_the_ids_alone_however_long_the_text():
+    """For each row and step: an id, a place in the mask and a position, 8 bytes each."""
+    cache = DynamicCache(config=tiny("llama").config)
+    alive = {}
+    for step in llmcourse.steps(
+        tiny("llama"), **{**CALL, "max_new_tokens": 61}, past_key_values=cache
+    ):
+        if step.index in (10, 60):
+            alive[step.index] = bytes_alive(cache)
+        del step
+    assert 0 <= alive[60] - alive[10] <= 50 * 3 * 3 * 8
 
 
 def test_the_glass_box_keeps_no_scores_that_were_not_asked_for(monkeypatch):
