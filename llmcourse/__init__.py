@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 _HOME_OF = {
     "load": "models",
     "Step": "loop",
+    "Round": "assist",
     "steps": "generation",
     "generate": "generation",
     "glass_box": "generation",
@@ -33,6 +34,7 @@ __all__ = [
     "Ingredients",
     "Race",
     "RuleReport",
+    "Round",
     "Step",
     "__version__",
     "explain_rules",
@@ -46,6 +48,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from llmcourse.assist import Round
     from llmcourse.beam import BeamStep
     from llmcourse.explain import RuleReport, explain_rules
     from llmcourse.generation import generate, glass_box, steps

@@ -12,18 +12,24 @@ from itertools import count
 from typing import NamedTuple
 
 import torch
-import transformers
-from packaging.version import Version
 from torch.nn.functional import pad
 
-from llmcourse.feeding import cache_in, cached_length, grown, inputs_for, is_recurrent, prefill
+from llmcourse.feeding import (
+    LIBRARY,
+    cache_in,
+    cached_length,
+    grown,
+    inputs_for,
+    is_recurrent,
+    prefill,
+)
 from llmcourse.loop import Step, draw, keeps_scores
 from llmcourse.stops import explain, vote
 
 # A score that no text has. What is not there, or may not be chosen, gets it added.
 NOTHING = -1.0e9
 # From 5.24 on `generate` sorts the candidates that it has drawn; before, luck decided their order.
-_SORTS_WHAT_IT_DRAWS = Version(transformers.__version__) >= Version("5.24")
+_SORTS_WHAT_IT_DRAWS = LIBRARY >= (5, 24)
 
 
 @dataclass(frozen=True, eq=False)

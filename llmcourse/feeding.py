@@ -6,6 +6,10 @@ into it.
 """
 
 import torch
+import transformers
+
+# (5, 23): the code says from which version on where the library's releases differ.
+LIBRARY = tuple(int(part) for part in transformers.__version__.split(".")[:2])
 
 # What transformers calls the key-value cache: up to 5.23, from 5.24 on, and for Mamba up to 5.23.
 CACHE_NAMES = ("past_key_values", "cache", "cache_params")

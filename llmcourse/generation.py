@@ -10,9 +10,9 @@ from typing import NamedTuple
 import torch
 from transformers.generation import GenerationMode
 
-from llmcourse import beam, loop, results
+from llmcourse import assist, beam, loop, results
 from llmcourse.prepared import ingredients
-from llmcourse.refusals import check_prepared
+from llmcourse.refusals import check_drafting, check_prepared
 
 
 class Way(NamedTuple):
@@ -26,6 +26,8 @@ def way_of(mode: GenerationMode) -> Way:
     """Return how `mode` is decoded."""
     if mode in (GenerationMode.BEAM_SEARCH, GenerationMode.BEAM_SAMPLE):
         return Way(beam.search, results.collect_beams)
+    if mode == GenerationMode.ASSISTED_GENERATION:
+        return Way(assist.decode, results.collect_drafts)
     return Way(loop.decode, results.collect_tokens)
 
 
@@ -118,6 +120,7 @@ def _start(
     """Check a prepared call; return the way that it is decoded, and its steps, none made yet."""
     mode = generation_config.get_generation_mode(assistant_model)
     check_prepared(model, input_ids, generation_config, model_kwargs, mode, streamer)
+    check_drafting(model, input_ids, generation_config, model_kwargs, mode, assistant_model)
     way = way_of(mode)
     if assistant_model is not None:
         model_kwargs["assistant_model"] = assistant_model

@@ -1,9 +1,17 @@
 """What the loop refuses, by name and with the way out, before torch fails in its depths."""
 
 import torch
+from transformers import StaticCache
 from transformers.generation import GenerationMixin, GenerationMode
 
-from llmcourse.feeding import CACHE_NAMES, cache_in, cached_length, is_recurrent, prompt_length
+from llmcourse.feeding import (
+    CACHE_NAMES,
+    LIBRARY,
+    cache_in,
+    cached_length,
+    is_recurrent,
+    prompt_length,
+)
 
 # What the loop itself reads or passes on; anything else would be ignored, so it is refused.
 _UNDERSTOOD = {"attention_mask", "position_ids", "use_cache", "logits_to_keep", *CACHE_NAMES}
@@ -226,6 +234,125 @@ def _check_cache(model, ids, generation_config, model_kwargs: dict) -> None:
             generation_config.prefill_chunk_size,
             "it needs a key-value cache: leave it out",
         )
+
+
+def check_drafting(
+    model, ids, generation_config, model_kwargs: dict, mode: GenerationMode, assistant_model
+) -> None:
+    """Refuse a draft that the way of decoding would ignore, or cannot verify.
+
+    mode: what the settings ask for. Raises AttributeError for an assistant that is not a model,
+    ValueError for all else, with the way out.
+    """
+    lookup = generation_config.prompt_lookup_num_tokens
+    drafts = {"prompt_lookup_num_tokens": lookup, "assistant_model": assistant_model}
+    asked = [name for name, value in drafts.items() if value is not None]
+    if not asked:
+        return
+    if mode != GenerationMode.ASSISTED_GENERATION:
+        beams = generation_config.num_beams
+        raise ValueError(f"num_beams={beams} does not go with {asked[0]}=; leave one of them out.")
+    if len(asked) == 2:
+        raise ValueError(
+            f"prompt_lookup_num_tokens={lookup} and assistant_model= both draft, and `generate` "
+            "would use the first only; leave one of the two out."
+        )
+    _check_verifiable(ids, generation_config, model_kwargs)
+    if assistant_model is None:
+        _check_lookup(lookup, generation_config.max_matching_ngram_size)
+    else:
+        _check_assistant(model, assistant_model)
+
+
+def _check_verifiable(ids, generation_config, model_kwargs: dict) -> None:
+    """Refuse a call whose cache could not be rolled back, or that holds several texts."""
+    cache = cache_in(model_kwargs)
+    if len(ids) > 1:
+        raise ValueError(
+            f"input_ids has {len(ids)} rows, and each would accept another part of its draft; "
+            "generate from one prompt at a time, with num_return_sequences=1."
+        )
+    if not model_kwargs.get("use_cache"):
+        raise ValueError(
+            "use_cache=False: without a cache each pass reads the whole text, and a draft saves "
+            "nothing; leave use_cache out."
+        )
+    if isinstance(cache, StaticCache):
+        raise ValueError(
+            f"{type(cache).__name__} cannot be rolled back to before a draft; leave "
+            "cache_implementation out to get the dynamic cache."
+        )
+    if is_recurrent(cache):
+        raise _no_rollback(type(cache).__name__)
+    if cached_length(cache):
+        raise ValueError(
+            f"past_key_values holds {cached_length(cache)} tokens, and with a draft `generate` "
+            "reads them twice, which gives wrong tokens; leave past_key_values out."
+        )
+    if generation_config.prefill_chunk_size is not None:
+        raise ValueError(
+            f"prefill_chunk_size={generation_config.prefill_chunk_size} is ignored by `generate` "
+            "when it drafts; leave it out."
+        )
+
+
+def _check_lookup(tokens: int, longest: int | None) -> None:
+    for name, value in (("prompt_lookup_num_tokens", tokens), ("max_matching_ngram_size", longest)):
+        if value is not None and (value < 0 or (value == 0 and name == "prompt_lookup_num_tokens")):
+            raise ValueError(f"{name}={value} looks up nothing; pass 1 or more, or leave it out.")
+
+
+def _check_assistant(model, assistant_model) -> None:
+    if not hasattr(assistant_model, "config"):
+        raise AttributeError(
+            f"assistant_model is a {type(assistant_model).__name__}, which has no config; pass a "
+            "loaded model, such as AutoModelForCausalLM.from_pretrained(...)."
+        )
+    _check_model(assistant_model)
+    mine, its = (one.config.get_text_config().vocab_size for one in (model, assistant_model))
+    if mine != its:
+        raise ValueError(
+            f"assistant_model has a vocabulary of {its} tokens and the model one of {mine}, so a "
+            "draft's ids would mean something else; pass an assistant with the same tokenizer, or "
+            "call model.generate(..., tokenizer=, assistant_tokenizer=)."
+        )
+
+
+def check_drafter(model, generation_config, cache) -> None:
+    """Refuse a smaller model that the loop cannot feed, or whose drafts could not be forgotten.
+
+    generation_config: the big model's. cache: the smaller one's, still empty. Raises ValueError.
+    """
+    _check_feeding(model, generation_config)
+    if cache is None or is_recurrent(cache):
+        raise _no_rollback(type(model).__name__)
+    if LIBRARY < (5, 18) and any(cache.is_sliding):
+        raise ValueError(
+            f"assistant_model={type(model).__name__} attends within a sliding window, and before "
+            "5.18 transformers could not draft with one; upgrade transformers, pass another "
+            "assistant, or look drafts up in the text with prompt_lookup_num_tokens=10."
+        )
+
+
+def check_rollback(model, cache) -> None:
+    """Refuse, once the cache is filled, to draft where rejected tokens could not be forgotten.
+
+    Raises ValueError. A recurrent state (of Mamba, or beside attention) has no tokens to take away.
+    """
+    if hasattr(cache, "is_croppable"):  # from transformers 5.17 on
+        can = cache.is_croppable
+    else:
+        states = (getattr(layer, "is_recurrent_states_initialized", {}) for layer in cache.layers)
+        can = not any(any(state.values()) for state in states)
+    if not can:
+        raise _no_rollback(type(model).__name__)
+
+
+def _no_rollback(name: str) -> ValueError:
+    return ValueError(
+        f"{name} keeps a state that cannot be rolled back to before a draft; leave out "
+        "assistant_model= and prompt_lookup_num_tokens=."
+    )
 
 
 def _not_built(name: str, value, way_out: str) -> ValueError:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import fields
+from typing import NamedTuple
 
 import torch
 from transformers.generation import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput
@@ -75,3 +76,30 @@ def collect_beams(
     )
     output.stop_reasons = tuple(word for words in step.ended.reasons for word in words[:asked_for])
     return output
+
+
+class Token(NamedTuple):
+    """One new token of a draft that was verified, in the shapes of a `Step` for one row."""
+
+    chosen: torch.Tensor  # (1,)
+    scores: torch.Tensor  # (1, vocab)
+    logits: torch.Tensor  # (1, vocab)
+    stop_reasons: tuple[str | None, ...]
+
+
+def collect_drafts(
+    walk: Iterator, input_ids: torch.Tensor, generation_config, model_kwargs: dict
+) -> torch.Tensor | GenerateDecoderOnlyOutput:
+    """Run `walk` to its end and return what `generate` returns for assisted decoding.
+
+    The same as `collect_tokens`: scores and logits have one element for each token, not each round.
+    """
+    return collect_tokens(token_by_token(walk), input_ids, generation_config, model_kwargs)
+
+
+def token_by_token(rounds: Iterator) -> Iterator[Token]:
+    """Yield the new tokens of each round one by one."""
+    for one in rounds:
+        kinds = (one.chosen[0].split(1), one.scores.split(1), one.logits.split(1))
+        for chosen, scores, logits in zip(*kinds, strict=True):
+            yield Token(chosen, scores, logits, one.stop_reasons)

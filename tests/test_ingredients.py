@@ -84,7 +84,9 @@ def test_the_criteria_are_length_and_eos():
 
 def test_a_mask_of_ones_is_dropped_and_positions_are_counted():
     ones = torch.ones_like(IDS)
-    made = llmcourse.ingredients(tiny("llama"), input_ids=IDS, attention_mask=ones, max_new_tokens=3)
+    made = llmcourse.ingredients(
+        tiny("llama"), input_ids=IDS, attention_mask=ones, max_new_tokens=3
+    )
     mask = made.model_kwargs["attention_mask"]
     assert mask is None or (LIBRARY < (5, 18) and torch.equal(mask, ones))
     assert made.model_kwargs["position_ids"].tolist() == [[0, 1, 2, 3, 4]]
