@@ -127,7 +127,7 @@ def decode(
         else:
             wanted = draw(probs) if generation_config.do_sample else scores.argmax(-1)  # (n + 1,)
             chosen = wanted[: agreement(proposed, wanted) + 1]
-        if _DRAFTS_CAN_END and len(chosen) > n and vote(stopping_criteria, drafted, None)[0]:
+        if _DRAFTS_CAN_END and 0 < n < len(chosen) and vote(stopping_criteria, drafted, None)[0]:
             chosen = proposed
         chosen = until_the_end(chosen, ids.shape[1], generation_config)
         m = len(chosen)

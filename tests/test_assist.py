@@ -11,13 +11,14 @@ import pytest
 import torch
 from families import CONFIGS, VOCAB, WINDOW, build, tiny, tiny_t5
 from transformers import DynamicCache, StaticCache
-from transformers.generation import PromptLookupCandidateGenerator
+from transformers.generation import GenerationMixin, PromptLookupCandidateGenerator
 
 import llmcourse
 from llmcourse import assist, drafts
 from llmcourse.feeding import CACHE_NAMES, LIBRARY, cache_in
 from llmcourse.loop import draw
 from llmcourse.prepared import ingredients
+from llmcourse.refusals import _FED_AS_USUAL
 
 SEED = 3
 EVERYTHING = {"return_dict_in_generate": True, "output_scores": True, "output_logits": True}
@@ -129,14 +130,18 @@ def assert_same_call(model, **call) -> list:
 
 
 def skip_if_not_fed(family: str) -> None:
-    if family == "bloom" and LIBRARY < (5, 18):
-        pytest.skip("there, BLOOM prepares its inputs in its own way")
+    """Skip where this version of the library feeds a family in its own way (BLOOM, at first)."""
+    usual = GenerationMixin.prepare_inputs_for_generation
+    known = family in _FED_AS_USUAL
+    if type(tiny(family)).prepare_inputs_for_generation is not usual and not known:
+        pytest.skip("this version prepares the inputs of this family in its own way")
 
 
 @pytest.mark.parametrize("mode", ["greedy", "sampling"])
 @pytest.mark.parametrize("family", FAMILIES)
 @sound_drafts
 def test_a_draft_model_is_generate_bit_for_bit(family, mode):
+    skip_if_not_fed(family)
     model = tiny(family)
     rounds = assert_same_call(model, **CALL, **MODES[mode], assistant_model=smaller(model, "good"))
     assert any(len(one.proposed) > 1 for one in rounds)
@@ -386,7 +391,7 @@ def test_the_cache_holds_what_plain_decoding_would_have_left_in_it(family):
     if LIBRARY >= (5, 18):
         draft = {"assistant_model": smaller(model, "good")}
     output = llmcourse.generate(model, **CALL, **EVERYTHING, **draft)
-    name = next(name for name in CACHE_NAMES if name in output)
+    name = next(name for name in CACHE_NAMES if name in output.keys())  # noqa: SIM118
     cache, text = output[name], output.sequences
     assert cache.get_seq_length() == text.shape[1] - 1 > WINDOW
     with torch.no_grad():
@@ -604,17 +609,17 @@ def sample_three(samples: int, **how) -> torch.Tensor:
 
 def test_sampling_with_a_draft_model_has_the_distribution_of_plain_sampling(monkeypatch):
     draft = smaller(of_five_tokens(), "opposed", tokens=2)
-    assert p_value(sample_three(600, assistant_model=draft), exact_joint()) > FALSE_ALARMS
+    assert p_value(sample_three(500, assistant_model=draft), exact_joint()) > FALSE_ALARMS
     monkeypatch.setattr(assist, "weigh", accept_always)
-    wrong = sample_three(600, assistant_model=draft)
+    wrong = sample_three(500, assistant_model=draft)
     assert p_value(wrong, exact_joint()) < FALSE_ALARMS, "the test can tell"
 
 
 def test_sampling_with_looking_up_has_the_distribution_of_plain_sampling(monkeypatch):
     how = {"prompt_lookup_num_tokens": 2}
-    assert p_value(sample_three(1500, **how), exact_joint()) > FALSE_ALARMS
+    assert p_value(sample_three(1200, **how), exact_joint()) > FALSE_ALARMS
     monkeypatch.setattr(assist, "agreement", lambda proposed, wanted: len(proposed))
-    assert p_value(sample_three(1500, **how), exact_joint()) < FALSE_ALARMS, "the test can tell"
+    assert p_value(sample_three(1200, **how), exact_joint()) < FALSE_ALARMS, "the test can tell"
 
 
 def test_the_tiny_distribution_is_worth_testing():
@@ -717,6 +722,13 @@ def test_looking_up_nothing_is_refused_as_in_generate(door, wrong):
         door(tiny("llama"), **CALL, **wrong)
 
 
+def test_a_prompt_that_ends_in_eos_is_continued():
+    """Before 5.18 `generate` returned it as it is if there was nothing to look up."""
+    call = {**CALL, "input_ids": PROMPT[:, :5], "eos_token_id": PROMPT[0, 4].item()}
+    rounds, _ = walk(tiny("llama"), **call, prompt_lookup_num_tokens=4)
+    assert torch.equal(new_ids(rounds), llmcourse.generate(tiny("llama"), **call)[:, 5:])
+
+
 def test_a_match_of_no_tokens_means_the_default_as_in_generate():
     how = {"prompt_lookup_num_tokens": 4, "max_matching_ngram_size": 0}
     assert_same_call(repeating(), **CALL, **how)
@@ -756,6 +768,13 @@ def test_before_5_18_a_draft_model_with_a_sliding_window_is_refused():
 # The course's own model.
 
 LIST = "1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4, 1, 2,"
+
+
+def test_a_race_with_a_draft_is_shown_token_by_token(course_model):
+    model, tokenizer = course_model
+    race = llmcourse.race(model, tokenizer, LIST, max_new_tokens=9, prompt_lookup_num_tokens=6)
+    assert race.verdict().startswith("Equal, bit for bit")
+    assert race.loop.shape == race.library.shape == (1, 9)
 
 
 @pytest.mark.parametrize("mode", ["greedy", "sampling"])
