@@ -23,7 +23,7 @@ from llmcourse.feeding import (
     is_recurrent,
     prefill,
 )
-from llmcourse.loop import Step, draw, keeps_scores
+from llmcourse.loop import Step, draw_several, keeps_scores
 from llmcourse.stops import explain, vote
 
 # A score that no text has. What is not there, or may not be chosen, gets it added.
@@ -285,7 +285,7 @@ def grow(live: Hypotheses, scores: torch.Tensor, keep: int, do_sample: bool) -> 
     summed = scores.unflatten(0, (batch, beams)) + live.scores[..., None]
     summed = summed.flatten(1)  # (batch, beams * vocab)
     if do_sample:
-        places = draw(summed.softmax(-1), keep)
+        places = draw_several(summed.softmax(-1), keep)
         best = summed.gather(1, places)
         if _SORTS_WHAT_IT_DRAWS:
             best, order = best.sort(dim=-1, descending=True)

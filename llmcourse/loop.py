@@ -89,8 +89,7 @@ def decode(
 
         # 4. Choose: draw from the distribution, or take the likeliest token.
         probs = scores.softmax(-1)
-        do_sample = generation_config.do_sample
-        chosen = draw(probs)[:, 0] if do_sample else scores.argmax(-1)  # (batch,)
+        chosen = draw(probs) if generation_config.do_sample else scores.argmax(-1)  # (batch,)
 
         # 5. A finished row keeps its place in the batch; all that it gets is padding.
         if pad is not None:
@@ -116,12 +115,17 @@ def decode(
             mask = None  # a state-space model (Mamba) needs its mask for the prefill only
 
 
-def draw(probs: torch.Tensor, how_many: int = 1) -> torch.Tensor:
-    """Draw different tokens of each row, (batch, how_many) int64, with torch's global generator.
+def draw(probs: torch.Tensor) -> torch.Tensor:
+    """Draw one token a row, (batch,) int64, with torch's global generator.
 
     probs: (batch, vocab) float32. The whole batch is drawn at once, finished rows included, so that
     the same seed gives the same tokens as `generate`. Raises RuntimeError where a row has nan.
     """
+    return draw_several(probs, 1).squeeze(1)
+
+
+def draw_several(probs: torch.Tensor, how_many: int) -> torch.Tensor:
+    """Draw different tokens of each row, (batch, how_many) int64; raises as `draw` does."""
     try:
         return torch.multinomial(probs, how_many)
     except RuntimeError as error:
