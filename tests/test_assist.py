@@ -306,6 +306,27 @@ def test_looking_up_saves_forward_passes_on_a_text_that_repeats():
     assert len(rounds) == passes <= 12
 
 
+@pytest.mark.parametrize("mode", ["greedy", "sampling"])
+@sound_drafts
+def test_both_models_read_what_they_read_in_generate(mode):
+    model, draft = tiny("llama"), smaller(tiny("llama"), "good")
+    call, read = {**CALL, **MODES[mode], "assistant_model": draft}, []
+
+    def write_down(which, _, inputs):
+        read[-1].append((which is draft, inputs["input_ids"].tolist()))
+
+    hooks = [one.register_forward_pre_hook(write_down, with_kwargs=True) for one in (model, draft)]
+    try:
+        for generate in (model.generate, functools.partial(llmcourse.generate, model)):
+            read.append([])
+            run(generate, **call)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    theirs, ours = read
+    assert ours == theirs
+
+
 # Where a text ends.
 
 
