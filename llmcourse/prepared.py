@@ -162,6 +162,11 @@ def _with_stop_strings(model, call: dict, tokenizer) -> dict:
         return call
     if tokenizer is None:
         raise ValueError(f"stop_strings={strings!r} needs a tokenizer; pass tokenizer=tokenizer.")
+    if call.get("assistant_model") is not None:
+        raise ValueError(
+            f"stop_strings={strings!r} fails in `generate` with an assistant_model, which gets the "
+            "strings without a tokenizer; leave one of the two out."
+        )
     criterion = StopStringCriteria(tokenizer=tokenizer, stop_strings=strings)
     criterion.tokenizer = tokenizer  # with it the loop can tell which string it was, and where
     criteria = [*(call.get("stopping_criteria") or []), criterion]

@@ -316,6 +316,12 @@ def _check_assistant(model, assistant_model) -> None:
             "draft's ids would mean something else; pass an assistant with the same tokenizer, or "
             "call model.generate(..., tokenizer=, assistant_tokenizer=)."
         )
+    if LIBRARY < (5, 18):
+        raise ValueError(
+            "assistant_model= needs transformers 5.18 or newer: before, `generate` loses count of "
+            "what its draft model has read, and gives other tokens or fails. Upgrade transformers, "
+            "or look drafts up in the text with prompt_lookup_num_tokens=10."
+        )
 
 
 def check_drafter(model, generation_config, cache) -> None:
@@ -326,12 +332,6 @@ def check_drafter(model, generation_config, cache) -> None:
     _check_feeding(model, generation_config)
     if cache is None or is_recurrent(cache):
         raise _no_rollback(type(model).__name__)
-    if LIBRARY < (5, 18) and any(cache.is_sliding):
-        raise ValueError(
-            f"assistant_model={type(model).__name__} attends within a sliding window, and before "
-            "5.18 transformers could not draft with one; upgrade transformers, pass another "
-            "assistant, or look drafts up in the text with prompt_lookup_num_tokens=10."
-        )
 
 
 def check_rollback(model, cache) -> None:

@@ -6,6 +6,7 @@ import torch
 from transformers import (
     CONFIG_MAPPING,
     AutoModelForCausalLM,
+    BloomForCausalLM,
     T5Config,
     T5ForConditionalGeneration,
 )
@@ -44,7 +45,7 @@ CONFIGS = {
     "gemma2": _WINDOWED,
     "gpt_oss": {**_WINDOWED, "num_local_experts": 4},
     "granite": _TRANSFORMER,
-    "lfm2": _TRANSFORMER,
+    "lfm2": {**_TRANSFORMER, "layer_types": ["conv", "full_attention"]},
     "mamba2": {
         **_STATE_SPACE,
         "num_heads": 8,
@@ -61,6 +62,8 @@ CONFIGS = {
     "smollm3": _TRANSFORMER,
     "stablelm": _TRANSFORMER,
 }
+if "prepare_inputs_for_generation" in vars(BloomForCausalLM):
+    del CONFIGS["bloom"]  # an older version, in which the loop refuses it
 
 
 def build(family: str, **changes):

@@ -325,24 +325,30 @@ def _difference(cell: Cell, ours, theirs) -> str:
 
 
 def _difference_of_steps(cell: Cell, steps: list, theirs) -> str:
-    """Hold what the Steps hold against the library's output; a beam's tokens move between rows."""
+    """Hold what the steps hold against the library's output."""
     whole = isinstance(theirs, torch.Tensor)
     sequences = theirs if whole else theirs.sequences
     for name in ("logits", "scores"):
         other = None if whole else theirs.get(name)
-        mine = tuple(part for step in steps for part in _by_token(getattr(step, name)))
+        mine = tuple(part for step in steps for part in _by_token(step, getattr(step, name)))
         unequal = other is not None and _first_unequal(name, mine, other)
         if unequal:
             return unequal
-    if cell.settings.get("num_beams", 1) > 1:
-        return ""
+    if isinstance(steps[-1], llmcourse.BeamStep):
+        best = steps[-1].ended.texts
+        per_prompt = len(sequences) // len(best.ids)
+        ids = best.ids[:, :per_prompt].flatten(0, 1)[:, : sequences.shape[1]]
+        scores = best.scores[:, :per_prompt].flatten()
+        asked_for = None if whole else theirs.sequences_scores
+        unequal = asked_for is not None and _first_unequal("sequences_scores", scores, asked_for)
+        return unequal or _first_unequal("sequences", ids, sequences)
     new = [step.chosen.reshape(len(sequences), -1) for step in steps]
     return _first_unequal("sequences", torch.cat(new, 1), _new_tokens(cell, sequences))
 
 
-def _by_token(values: torch.Tensor):
-    """Yield (batch, vocab) for each token of a step: assisted decoding accepts several at once."""
-    return values.unbind(1) if values.dim() == 3 else (values,)
+def _by_token(step, values: torch.Tensor) -> tuple:
+    """Return (batch, vocab) for each token of a step: a Round has several, of one row."""
+    return values.split(1) if isinstance(step, llmcourse.Round) else (values,)
 
 
 def _first_unequal(name: str, ours, theirs) -> str:

@@ -430,7 +430,7 @@ def prefilled(model, ids: torch.Tensor, mask: torch.Tensor | None = None) -> Dyn
     return past
 
 
-@pytest.mark.parametrize("family", ["llama", "gpt2", "mistral", "bloom"])
+@pytest.mark.parametrize("family", ["llama", "gpt2", "mistral", "lfm2"])
 @pytest.mark.parametrize("mode", ["greedy", "sampling"])
 @pytest.mark.parametrize("known", [0, 1, 6, 10])
 def test_a_cache_handed_in_is_continued_with_the_whole_prompt(family, mode, known):
