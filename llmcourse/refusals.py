@@ -228,11 +228,18 @@ def _check_cache(model, ids, generation_config, model_kwargs: dict) -> None:
             "does not stretch to the length of a static cache; leave cache_implementation out, or "
             "pass one prompt without padding."
         )
-    if generation_config.prefill_chunk_size is not None and (cache is None or is_recurrent(cache)):
-        raise _not_built(
-            "prefill_chunk_size",
-            generation_config.prefill_chunk_size,
-            "it needs a key-value cache: leave it out",
+    _check_chunks(generation_config.prefill_chunk_size, cache)
+
+
+def _check_chunks(chunk: int | None, cache) -> None:
+    if chunk is None:
+        return
+    if cache is None or is_recurrent(cache):
+        raise _not_built("prefill_chunk_size", chunk, "it needs a key-value cache: leave it out")
+    if cached_length(cache) and LIBRARY < (5, 21):
+        raise ValueError(
+            f"prefill_chunk_size={chunk} with a cache that holds {cached_length(cache)} tokens: "
+            "before 5.21 transformers reads those tokens twice; leave prefill_chunk_size out."
         )
 
 

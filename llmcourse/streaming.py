@@ -30,13 +30,13 @@ def stream_text(tokenizer, steps: Iterable, *, skip_special_tokens: bool = True)
     held, told = [], ""  # the last tokens, and what of their text was already yielded
     for token in _tokens(steps):
         held.append(token)
-        text = decode(held)
-        if text.endswith(_BROKEN) or _is_byte(tokenizer, token) or not text.startswith(told):
+        text, alone = decode(held), decode([token])
+        unsure = not alone or text.endswith(_BROKEN) or _is_byte(tokenizer, token)
+        if unsure or not text.startswith(told):
             continue
         if len(text) > len(told):
             yield text[len(told) :]
         told = text
-        alone = decode([token])
         if alone.strip() and _BROKEN not in alone:  # the tokens before it no longer matter
             held, told = [token], alone
     rest = decode(held).removeprefix(told) if held else ""

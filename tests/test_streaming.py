@@ -141,6 +141,13 @@ def test_half_a_character_at_the_end_is_not_swallowed(tokenizers):
     assert "\ufffd" in pieces[-1]
 
 
+def test_a_special_token_that_is_left_out_does_not_break_a_run_of_bytes(tokenizers):
+    """Found by drawing tokens: the bytes on its two sides are decoded together."""
+    tokenizer = tokenizers["sentencepiece"]
+    for ids in ([3, 0, 131], [3, 2, 131, 0], [0, 131, 2, 3]):
+        assert "".join(llmcourse.stream_text(tokenizer, ids)) == whole(tokenizer, ids)
+
+
 def test_special_tokens_are_left_out_or_kept_as_asked(tokenizers):
     tokenizer = tokenizers["byte level"]
     ids = [*tokenizer("Hi there").input_ids, tokenizer.eos_token_id]
