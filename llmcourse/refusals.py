@@ -280,7 +280,8 @@ def _check_verifiable(ids, generation_config, model_kwargs: dict) -> None:
             "generate from one prompt at a time, with num_return_sequences=1."
         )
     if not model_kwargs.get("use_cache"):
-        raise ValueError(
+        kind = ValueError if LIBRARY < (5, 24) else RuntimeError  # as in `generate`
+        raise kind(
             "use_cache=False: without a cache each pass reads the whole text, and a draft saves "
             "nothing; leave use_cache out."
         )

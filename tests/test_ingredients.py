@@ -17,7 +17,7 @@ from transformers import (
 )
 
 import llmcourse
-from llmcourse.feeding import LIBRARY
+from llmcourse.feeding import LIBRARY, cache_in
 
 IDS = torch.tensor([[7, 8, 9, 10, 11]])
 BATCH = torch.tensor([[7, 8, 9, 10, 11], [PAD, PAD, 12, 13, 14]])
@@ -102,11 +102,11 @@ def test_positions_start_after_the_padding():
 
 def test_the_cache_is_there_and_empty_unless_it_is_switched_off():
     made = llmcourse.ingredients(tiny("llama"), input_ids=IDS, max_new_tokens=3)
-    assert isinstance(made.model_kwargs["past_key_values"], DynamicCache)
-    assert made.model_kwargs["past_key_values"].get_seq_length() == 0
+    assert isinstance(cache_in(made.model_kwargs), DynamicCache)
+    assert cache_in(made.model_kwargs).get_seq_length() == 0
     assert made.model_kwargs["use_cache"] is True
     without = llmcourse.ingredients(tiny("llama"), input_ids=IDS, max_new_tokens=3, use_cache=False)
-    assert without.model_kwargs.get("past_key_values") is None
+    assert cache_in(without.model_kwargs) is None
     assert without.model_kwargs["use_cache"] is False
 
 

@@ -223,8 +223,8 @@ def test_every_causal_model_of_the_library_is_fed_as_usual_or_refused():
             model_class.prepare_inputs_for_generation
             is not GenerationMixin.prepare_inputs_for_generation
         )
-        if own_preparation and kind not in _FED_AS_USUAL:
-            continue  # refused
+        if (own_preparation and kind not in _FED_AS_USUAL) or kind == "rwkv":
+            continue  # refused; RWKV because it makes a cache of its own
         for method in what_the_loop_stands_in_for:
             if getattr(model_class, method) is not getattr(GenerationMixin, method):
                 silent.append(f"{name}.{method}")
