@@ -119,7 +119,9 @@ def run(title: str, model, call: dict, *, threads: int, rounds: int, warmup: int
     seconds = measure(contestants(model, call), rounds, warmup)
     last = call["max_new_tokens"] - 1
     print(table(title, seconds, call["max_new_tokens"]))
-    print(memory(model, call, at=(1, last // 2, last)), "\n", flush=True)
+    if call.keys().isdisjoint({"num_beams", "prompt_lookup_num_tokens"}):
+        print(memory(model, call, at=(1, last // 2, last)))
+    print(flush=True)
 
 
 def main() -> None:
@@ -133,7 +135,12 @@ def main() -> None:
     if args.only != "course":
         call = {"input_ids": torch.tensor([[7, 8, 9]]), "max_new_tokens": 200}
         rounds = 10 if args.quick else 60
-        run("Toy model", toy_model(), call, threads=1, rounds=rounds, warmup=3)
+        toy = toy_model()
+        run("Toy model", toy, call, threads=1, rounds=rounds, warmup=3)
+        beams = {**call, "num_beams": 4, "max_new_tokens": 100}
+        run("Toy model, 4 beams", toy, beams, threads=1, rounds=rounds // 2, warmup=2)
+        drafts = {**call, "prompt_lookup_num_tokens": 5}
+        run("Toy model, prompt lookup", toy, drafts, threads=1, rounds=rounds // 2, warmup=2)
     if args.only != "toy":
         model, tokenizer = llmcourse.load()
         new_tokens, rounds = (16, 5) if args.quick else (32, 15)

@@ -7,7 +7,7 @@ gives the sequences and scores of `model.generate(num_beams=...)`.
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple
 
@@ -32,8 +32,7 @@ NOTHING = -1.0e9
 _SORTS_WHAT_IT_DRAWS = LIBRARY >= (5, 24)
 
 
-@dataclass(frozen=True, eq=False)
-class Hypotheses:
+class Hypotheses(NamedTuple):
     """Texts that compete with each other, the same number for each prompt of the batch.
 
     ids: (batch, texts, length) int64, the prompt included. scores: (batch, texts) float32, the sum
@@ -52,16 +51,14 @@ class Hypotheses:
 
     def and_also(self, others: "Hypotheses") -> "Hypotheses":
         """Return these hypotheses and others of the same length."""
-        pairs = zip(vars(self).values(), vars(others).values(), strict=True)
-        return Hypotheses(*(torch.cat(pair, dim=1) for pair in pairs))
+        return Hypotheses(*(torch.cat(pair, dim=1) for pair in zip(self, others, strict=True)))
 
     def flat(self) -> torch.Tensor:
         """Return the ids as the model reads them, (batch * texts, length)."""
         return self.ids.flatten(0, 1)
 
 
-@dataclass(frozen=True, eq=False)
-class Ended:
+class Ended(NamedTuple):
     """The best texts so far that have ended: a fixed number of places for each prompt.
 
     texts: their scores are final, with length penalty; -1e9 in a place that is free. taken:
@@ -80,6 +77,8 @@ class Ended:
         both = longer(self.texts, filler).and_also(others)
         best = both.scores.topk(self.taken.shape[1]).indices
         taken = torch.cat([self.taken, are_new], dim=1).gather(1, best)
+        if not any(map(any, self.reasons + reasons)):  # none has ended, now or before
+            return Ended(both.pick(best), taken, self.reasons)
         words = (old + new for old, new in zip(self.reasons, reasons, strict=True))
         picked = zip(words, best.tolist(), taken.tolist(), strict=True)
         reasons = tuple(
@@ -181,9 +180,11 @@ def search(
     live = only_prompts(input_ids, beams)
     live.scores[:, 1:] = NOTHING
     free = torch.zeros_like(live.scores, dtype=torch.bool)
-    nothing_yet = replace(live, scores=torch.full_like(live.scores, NOTHING))
+    nothing_yet = live._replace(scores=torch.full_like(live.scores, NOTHING))
     ended = Ended(nothing_yet, free, tuple((None,) * beams for _ in free))
     hopeful = free.new_ones(len(free), 1)  # (batch, 1): may a live hypothesis still win?
+    how_many = how_many_candidates(config)
+    likeliest = torch.arange(how_many, device=live.ids.device) < beams  # candidates come in order
     chunk = config.prefill_chunk_size
     fed = prefill(model, input_ids, mask, positions, chunk=chunk, **forward_kwargs)
 
@@ -201,24 +202,24 @@ def search(
 
         # 3. Grow: every hypothesis by every token; the best are the candidates, twice as many as
         #    beams or more, so that enough are left when some of them end.
-        candidates = grow(live, scores, how_many_candidates(config), config.do_sample)
+        candidates = grow(live, scores, how_many, config.do_sample)
 
         # 4. Which of them end, and why?
-        nobody, texts = (None,) * candidates.scores.numel(), candidates.flat()
+        texts = candidates.flat()
         ending, votes = vote(stopping_criteria, texts, history)
-        reasons = explain(nobody, ending, stopping_criteria, votes, texts, prompt)
+        reasons = explain((None,) * len(texts), ending, stopping_criteria, votes, texts, prompt)
+        reasons = tuple(reasons[at : at + how_many] for at in range(0, len(texts), how_many))
         ending = ending.view(candidates.scores.shape)  # (batch, candidates)
-        reasons = tuple(zip(*[iter(reasons)] * ending.shape[1], strict=True))  # one for each prompt
 
         # 5. The likeliest of those that do not end live on.
         staying = candidates.scores + ending.float() * NOTHING
         kept = staying.topk(beams).indices
-        live = replace(candidates, scores=staying).pick(kept)
+        live = candidates._replace(scores=staying).pick(kept)
 
         # 6. The likeliest candidates of all may end, if their final score is among the best so far.
-        ends_now = ending & (torch.arange(ending.shape[1], device=ending.device) < beams)
+        ends_now = ending & likeliest
         final_scores = judge(candidates.scores, ends_now, ended.taken, hopeful, index + 1, config)
-        judged = replace(candidates, scores=final_scores)
+        judged = candidates._replace(scores=final_scores)
         ended = ended.joined_by(judged, ends_now, reasons, filler)
 
         # 7. The cache follows: each row goes on from the row that its hypothesis grew from.
@@ -230,7 +231,7 @@ def search(
         hopeful = hopeful & can_win(live, ended, index + 1, most, config)
         enough = ended.taken.all(-1) & (config.early_stopping is True)
         over = enough | ~hopeful[:, 0]
-        stop = bool(enough.all() | ~hopeful.any() | ending.all())  # all prompts stop together
+        stop = not hopeful.any() or bool(ending.all() or enough.all())  # all prompts together
         best_reasons = zip(ended.reasons, over.tolist(), strict=True)
         yield BeamStep(
             index=index,
@@ -311,8 +312,8 @@ def judge(scores, ends_now, taken, hopeful, length: int, config) -> torch.Tensor
     end now, and to every newcomer of a search that is over.
     """
     final = scores / length**config.length_penalty
-    enough = taken.all(-1, keepdim=True) & (config.early_stopping is True)
-    final = final + enough.float() * NOTHING
+    if config.early_stopping is True:
+        final = final + taken.all(-1, keepdim=True).float() * NOTHING
     final = final + (~hopeful).float() * NOTHING
     return final + ~ends_now * NOTHING
 

@@ -59,9 +59,7 @@ def collect_beams(
         if wants and wants.output_logits:
             logits.append(step.logits)
     asked_for, prompt = generation_config.num_return_sequences, input_ids.shape[1]
-    ids, best, rows = (
-        part[:, :asked_for].flatten(0, 1) for part in vars(step.ended.texts).values()
-    )
+    ids, best, rows = (part[:, :asked_for].flatten(0, 1) for part in step.ended.texts)
     longest = int((rows >= 0).sum(dim=1).max())
     sequences = ids[:, : prompt + longest]
     if not wants:
