@@ -63,6 +63,8 @@ class Ingredients:
         """
         rows = {"input_ids": _shown(self.input_ids)}
         rows |= {name: _shown(value) for name, value in self.model_kwargs.items()}
+        if rows.get("attention_mask") == "None":
+            rows["attention_mask"] = "None: no padding"
         rows["logits_processor"] = _names(self.logits_processor)
         rows["stopping_criteria"] = _names(self.stopping_criteria)
         if self.assistant_model is not None:
