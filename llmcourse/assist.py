@@ -142,7 +142,7 @@ def decode(
         if history is not None:
             history += scores[:m].split(1)
         done, votes = vote(stopping_criteria, ids, history)
-        reasons = explain((None,), done, stopping_criteria, votes)
+        reasons = explain((None,), done, stopping_criteria, votes, ids, input_ids.shape[1])
 
         verdict = (proposed, agreement(proposed, chosen), chosen[None])
         numbers = (logits[:m], scores[:m], probs[:m], draft_probs)

@@ -837,3 +837,11 @@ def test_stop_strings_with_a_draft_model_fail_as_in_generate(course_model):
     for generate in (model.generate, functools.partial(llmcourse.generate, model)):
         with pytest.raises(ValueError, match=r"stop.strings"):
             generate(**call)
+
+
+def test_the_reason_of_a_round_has_its_sentence(course_model):
+    model, tokenizer = course_model
+    call = dict(tokenizer(LIST, return_tensors="pt"), max_new_tokens=9, prompt_lookup_num_tokens=6)
+    output = llmcourse.generate(model, **call, return_dict_in_generate=True)
+    assert output.stop_reasons == ("length",)
+    assert "max_length=" in output.stop_reasons[0].sentence
