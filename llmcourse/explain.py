@@ -11,7 +11,7 @@ import torch
 from transformers import LogitsProcessorList
 from transformers.generation import GenerationMode
 
-import llmcourse
+from llmcourse.generation import steps
 from llmcourse.loop import Step
 from llmcourse.prepared import ingredients
 from llmcourse.show import Table, percent, token_text
@@ -88,15 +88,10 @@ def explain_rules(
     mode = made.generation_config.get_generation_mode(generate_kwargs.get("assistant_model"))
     _check(mode, at, row, len(made.input_ids))
     recorders = [Recorder(rule, row) for rule in made.logits_processor]
-    step = _step_of_row(_walk(model, recorders, call), at, row)
+    step = _step_of_row(steps(model, rules=recorders, **call), at, row)
     chosen = int(step.chosen[row])
     token = f"[{chosen}]" if tokenizer is None else token_text(tokenizer, chosen)
     return RuleReport(at, row, chosen, token, tuple(seen.effect(chosen) for seen in recorders))
-
-
-def _walk(model, rules: list, call: dict) -> Iterator[Step]:
-    """Return the steps of `call` with `rules` in the place of its own."""
-    return llmcourse.steps(model, rules=rules, **call)
 
 
 class Recorder:

@@ -10,6 +10,7 @@ import functools
 import pytest
 import torch
 from families import CONFIGS, VOCAB, WINDOW, build, tiny, tiny_t5
+from grid_space import Recorder
 from transformers import DynamicCache, StaticCache
 from transformers.generation import GenerationMixin, PromptLookupCandidateGenerator
 
@@ -415,19 +416,6 @@ def test_the_cache_holds_what_plain_decoding_would_have_left_in_it(family):
 
 
 # What is handed over.
-
-
-class Recorder:
-    """A streamer that writes down each call."""
-
-    def __init__(self):
-        self.calls = []
-
-    def put(self, ids):
-        self.calls.append((tuple(ids.shape), str(ids.dtype), ids.tolist()))
-
-    def end(self):
-        self.calls.append("end")
 
 
 @pytest.mark.parametrize("mode", ["greedy", "sampling"])

@@ -12,6 +12,7 @@ from itertools import product
 import pytest
 import torch
 from families import BOS, CONFIGS, PAD, VOCAB, WINDOW, build, tiny
+from grid_space import Recorder
 from transformers import (
     DynamicCache,
     EosTokenCriteria,
@@ -495,19 +496,6 @@ def test_a_cache_that_generate_returned_is_continued():
         **call, past_key_values=first.past_key_values, custom_generate=llmcourse.glass_box
     )
     assert torch.equal(whole, continued)
-
-
-class Recorder:
-    """A streamer that writes down each call."""
-
-    def __init__(self):
-        self.calls = []
-
-    def put(self, ids):
-        self.calls.append((tuple(ids.shape), str(ids.dtype), ids.tolist()))
-
-    def end(self):
-        self.calls.append("end")
 
 
 @pytest.mark.parametrize("prompts", ["one", "unequal"])
