@@ -91,9 +91,12 @@ def table(title: str, seconds: dict[str, list[float]], tokens: int) -> str:
     return "\n".join(lines)
 
 
+TENSORS = (torch.Tensor, torch.nn.Parameter)
+
+
 def tensor_bytes(things) -> int:
     """Return the bytes that tensors take, each storage counted once."""
-    tensors = [thing for thing in things if issubclass(type(thing), torch.Tensor)]
+    tensors = [thing for thing in things if type(thing) in TENSORS]
     storages = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in tensors}
     return sum(storages.values())
 
