@@ -26,11 +26,9 @@ def install(folder: Path, resolution: str) -> None:
     subprocess.run([*pip, "uv"], check=True, cwd=ROOT)
     uv = [sys.executable, "-m", "uv"]
     if not folder.exists():
-        subprocess.run(
-            [*uv, "venv", "--quiet", "--seed", f"--python={sys.executable}", folder], check=True
-        )
+        subprocess.run([*uv, "venv", "--quiet", f"--python={sys.executable}", folder], check=True)
     wanted = [f"--python={folder}", f"--resolution={resolution}", "--requirements=pyproject.toml"]
-    command = [*uv, "pip", "install", *wanted, "--extra=test", "--upgrade"]
+    command = [*uv, "pip", "install", *wanted, "--extra=test", "--upgrade", "pip"]
     for_cpu = subprocess.run(
         [*command, "--quiet", "--torch-backend=cpu"], cwd=ROOT, capture_output=True
     )
