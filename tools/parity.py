@@ -36,8 +36,10 @@ def prepare() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     import torch
+    from transformers.utils import logging
 
     torch.set_num_threads(1)
+    logging.set_verbosity_error()
 
 
 def run_chunk(names: list[str]) -> list:
