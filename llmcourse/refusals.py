@@ -228,7 +228,8 @@ def _check_cache(model, ids, generation_config, model_kwargs: dict) -> None:
             "does not stretch to the length of a static cache; leave cache_implementation out, or "
             "pass one prompt without padding."
         )
-    _check_chunks(generation_config.prefill_chunk_size, cache)
+    used = cache if model_kwargs.get("use_cache") else None
+    _check_chunks(generation_config.prefill_chunk_size, used)
 
 
 def _check_chunks(chunk: int | None, cache) -> None:
@@ -267,8 +268,14 @@ def check_drafting(
     _check_verifiable(ids, generation_config, model_kwargs)
     if assistant_model is None:
         _check_lookup(lookup, generation_config.max_matching_ngram_size)
-    else:
-        _check_assistant(model, assistant_model)
+        return
+    _check_assistant(model, assistant_model)
+    if generation_config.cache_implementation is not None:
+        raise ValueError(
+            f"cache_implementation={generation_config.cache_implementation} fails in `generate` "
+            "with an assistant_model, which gets it along with a cache in its second round; leave "
+            "cache_implementation out."
+        )
 
 
 def _check_verifiable(ids, generation_config, model_kwargs: dict) -> None:

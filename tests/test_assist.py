@@ -833,3 +833,14 @@ def test_the_reason_of_a_round_has_its_sentence(course_model):
     output = llmcourse.generate(model, **call, return_dict_in_generate=True)
     assert output.stop_reasons == ("length",)
     assert "max_length=" in output.stop_reasons[0].sentence
+
+
+@pytest.mark.skipif(REFUSES_MODELS, reason="this version cannot draft with a model")
+def test_a_kind_of_cache_by_name_with_a_draft_model_fails_as_in_generate():
+    """Found by drawing calls: the draft model gets the name, and its own cache in round two."""
+    model = tiny("llama")
+    call = {**CALL, "assistant_model": smaller(model, "good"), "cache_implementation": "dynamic"}
+    with pytest.raises(ValueError, match="cache_implementation"):
+        model.generate(**call)
+    with pytest.raises(ValueError, match="cache_implementation=dynamic fails in `generate`"):
+        llmcourse.generate(model, **call)

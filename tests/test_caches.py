@@ -77,6 +77,15 @@ def test_chunks_without_a_key_value_cache_are_refused(family):
         llmcourse.generate(tiny(family), **call)
 
 
+def test_chunks_with_a_cache_that_is_handed_in_and_not_used_are_refused():
+    """Found by drawing calls: `generate` drops that cache after the first chunk."""
+    model = tiny("llama")
+    call = {**CALL, **PROMPTS["one"], "prefill_chunk_size": 50, "use_cache": False}
+    name = "cache" if LIBRARY >= (5, 24) else "past_key_values"
+    with pytest.raises(ValueError, match=r"prefill_chunk_size=50.* needs a key-value cache"):
+        llmcourse.generate(model, **call, **{name: DynamicCache(config=model.config)})
+
+
 def test_chunks_go_on_from_a_cache_that_is_handed_in():
     model, ids = tiny("llama"), PROMPTS["one"]["input_ids"]
 
