@@ -1,0 +1,266 @@
+"""Several ways of decoding one prompt, side by side: where their texts part, at what price."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import takewhile
+
+import torch
+
+from llmcourse.assist import Round
+from llmcourse.beam import BeamStep
+from llmcourse.generation import steps as walk_of
+from llmcourse.loop import Step
+from llmcourse.show import Table, escape, percent, token_bytes, token_text
+from llmcourse.views import cells
+from llmcourse.views.cells import plural, prose
+from llmcourse.views.text_trace import why
+
+_SHARED, _OWN = 60, 320  # characters of a text before and after the place where it parts
+_MOST = 32  # strategies
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """What one strategy wrote.
+
+    ids: the new tokens. perplexity: 2 to the mean surprise of the text under the model, before any
+    rule, so that strategies can be compared; nan if it is not known. reason: why it stopped, a
+    sentence. word: the same in a word. seconds: of all its steps.
+    """
+
+    name: str
+    ids: tuple[int, ...]
+    perplexity: float
+    word: str
+    reason: str
+    seconds: float
+
+    @property
+    def repeated(self) -> float:
+        """Share of the 3-grams of tokens that the text had before."""
+        return repeated_ngrams(self.ids, 3)
+
+    @property
+    def distinct(self) -> float:
+        """Share of the 2-grams of tokens that are different ones (distinct-2)."""
+        return 1 - repeated_ngrams(self.ids, 2)
+
+
+def repeated_ngrams(ids: Iterable[int], size: int) -> float:
+    """Return which share of the runs of `size` tokens came before in the text; 0 of none."""
+    ids = tuple(ids)
+    ngrams = [ids[start : start + size] for start in range(len(ids) - size + 1)]
+    return 1 - len(set(ngrams)) / len(ngrams) if ngrams else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Strategies:
+    """Strategies in the order given; each text is held against that of the first."""
+
+    runs: tuple[Strategy, ...]
+    tokenizer: object
+
+    def parts_at(self, run: Strategy) -> int | None:
+        """Return the first token that differs from the first strategy's text, None if none does.
+
+        A text that ends earlier parts where it ends. Of the first strategy: where the first of the
+        others parts from it.
+        """
+        first = self.runs[0]
+        if run is first:
+            places = [self.parts_at(other) for other in self.runs[1:]]
+            return min((place for place in places if place is not None), default=None)
+        pairs = zip(first.ids, run.ids, strict=False)
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return same if same < max(len(first.ids), len(run.ids)) else None
+
+    @property
+    def caption(self) -> str:
+        """What the tables show, in words: where each text parts from the first."""
+        first, *others = self.runs
+        told = []
+        for run in others:
+            place = self.parts_at(run)
+            told.append(
+                f"{_name(run)} writes the same"
+                if place is None
+                else f"{_name(run)} parts at token {place} ({self._token(run, place)}, "
+                f"not {self._token(first, place)})"
+            )
+        compared = f" Beside {_name(first)}: {'; '.join(told)}." if told else ""
+        return f"{len(self.runs)} ways to go on after one prompt.{compared}"
+
+    def _token(self, run: Strategy, place: int) -> str:
+        if place >= len(run.ids):
+            return "the end"
+        return prose(token_text(self.tokenizer, run.ids[place]))
+
+    def table(self) -> Table:
+        """Return a table with a line of numbers for each strategy."""
+        headers = ("strategy", "tokens", "perplexity", "repeated 3-grams", "distinct-2")
+        rows = [
+            (
+                _name(run),
+                f"{len(run.ids):,}",
+                "?" if run.perplexity != run.perplexity else f"{run.perplexity:.2f}",
+                percent(run.repeated),
+                f"{run.distinct:.2f}",
+                f"{run.seconds:.2f} s",
+                prose(run.word, 40),
+            )
+            for run in self.runs
+        ]
+        told = "Perplexity under the model, before any rule; repetition in tokens"
+        return Table(told, (*headers, "time", "stopped by"), rows)
+
+    def texts(self) -> list[tuple[str, str, str, str]]:
+        """Return of each text, to read: what is shared, the parting token, the rest, what is cut.
+
+        The parting token is "" where a text does not part or ends there.
+        """
+        return [self._text(run) for run in self.runs]
+
+    def _text(self, run: Strategy) -> tuple[str, str, str, str]:
+        place = self.parts_at(run)
+        at = len(run.ids) if place is None else min(place, len(run.ids))
+        before, after = self._read(run.ids[:at]), self._read(run.ids[at + 1 :])
+        if len(before) > _SHARED:
+            before = "…" + before[1 - _SHARED :]
+        cut = len(after) - _OWN
+        token = self._token(run, at) if at < len(run.ids) else ""
+        more = f" … {plural(cut, 'character')} more" if cut > 0 else ""
+        return prose(before), token, prose(after[:_OWN] if cut > 0 else after), more
+
+    def _read(self, ids: tuple[int, ...]) -> str:
+        raw = b"".join(
+            token_bytes(self.tokenizer, token)[:400] or f"[{token}]".encode() for token in ids
+        )
+        return raw.decode(errors="replace")
+
+    def __repr__(self) -> str:
+        lines = [
+            f"{_name(run)}: {before}" + (f" ▶{token}◀ " if token else "") + after + more
+            for run, (before, token, after, more) in zip(self.runs, self.texts(), strict=True)
+        ]
+        return "\n".join([self.caption, *lines, "", repr(self.table())])
+
+    def _repr_html_(self) -> str:
+        table = self.table()
+        numbers = [cells.row(escape(name), [*map(escape, line)]) for name, *line in table.rows]
+        texts = [
+            cells.row(escape(_name(run)), self._text_cells(run, *text))
+            for run, text in zip(self.runs, self.texts(), strict=True)
+        ]
+        shared = f"the same as {_name(self.runs[0])}"
+        return (
+            cells.table(self.caption, ["strategy", shared, "▶ from where it parts"], texts)
+            + '<div style="height:8px"></div>'
+            + cells.table(table.caption, table.headers, numbers)
+        )
+
+    def _text_cells(self, run: Strategy, before: str, token: str, after: str, more: str) -> list:
+        mark = (
+            '<span style="background:#E69F00;color:#000;border:2px solid #D55E00;padding:0 3px;'
+            f'font-family:monospace">▶{escape(token)}</span>'
+            if token
+            else ""
+        )
+        end = f"<i>{escape(more)}</i>" if more else f" <b>■</b> <small>{escape(run.reason)}</small>"
+        return [
+            cells.td(escape(before), "text-align:right;min-width:110px"),
+            cells.td(f"{mark}{escape(after)}{end}", "min-width:240px"),
+        ]
+
+
+def _name(run: Strategy) -> str:
+    return prose(run.name, 60)
+
+
+def strategies(
+    tokenizer,
+    runs: Mapping[str, Iterable[Step] | Mapping],
+    *,
+    model=None,
+    inputs: Mapping | None = None,
+    seed: int = 0,
+    row: int = 0,
+    **shared,
+) -> Strategies:
+    """Compare several strategies on one prompt: texts from where they part, repetition, time.
+
+    runs: for each name the steps of a run, from `llmcourse.steps`; or the settings of a call, which
+    is then run here, from `seed`, with `model`, `inputs` (what a tokenizer returns) and the
+    settings `shared` by all: `max_new_tokens=40`. Steps of sampling, beam search or drafts. row:
+    which prompt of a batch. Raises ValueError for no run or more than 32, for settings without
+    `model` and `inputs`, for a run without steps, and what `steps` raises.
+    """
+    if not 1 <= len(runs) <= _MOST:
+        raise ValueError(f"runs has {len(runs)} strategies; pass 1 to {_MOST}, a name for each.")
+    made = []
+    for name, run in runs.items():
+        if isinstance(run, Mapping):
+            if model is None or inputs is None:
+                raise ValueError(
+                    f"runs[{name!r}] are settings, so model= and inputs= are needed to run them; "
+                    "or pass the steps of a run, list(llmcourse.steps(...))."
+                )
+            settings = {"tokenizer": tokenizer, **inputs, **shared, **run}
+            with torch.random.fork_rng():
+                torch.manual_seed(seed)
+                made.append(_summary(str(name), walk_of(model, **settings), row))
+        else:
+            made.append(_summary(str(name), run, row))
+    return Strategies(tuple(made), tokenizer)
+
+
+def _summary(name: str, walk: Iterable, row: int) -> Strategy:
+    """Run through the steps once; of each no more is kept than a number or two."""
+    ids, log_probs, seconds, reason, step = [], [], 0.0, None, None
+    of_candidates = []  # of a beam search: which of them are in the text is known at the end
+    for step in walk:
+        if not 0 <= row < len(step.finished):
+            raise ValueError(
+                f"row={row} does not exist; the batch of {name!r} has {len(step.finished)}."
+            )
+        seconds += step.seconds
+        if isinstance(step, BeamStep):
+            of_candidates.append(_candidates(step, row))
+        elif reason is None:  # afterwards other rows go on
+            chosen, logits = _row_of(step, row)
+            ids += chosen.tolist()
+            log_probs += _log_probs(logits, chosen)
+            reason = step.stop_reasons[row]
+    if step is None:
+        raise ValueError(f"runs[{name!r}] has no steps; a generator works once: pass list(...).")
+    if isinstance(step, BeamStep):
+        ids, rows = step.ended.texts.ids[row, 0], step.ended.texts.rows[row, 0]
+        pairs = [pair for pair in zip(rows.tolist(), ids[-len(rows) :].tolist(), strict=True)]
+        pairs = [(from_row, token) for from_row, token in pairs if from_row >= 0]
+        ids = [token for _, token in pairs]
+        log_probs = [known[pair] for known, pair in zip(of_candidates, pairs, strict=False)]
+        reason = step.ended.reasons[row][0]
+    mean = sum(log_probs) / len(log_probs) if log_probs else math.nan
+    perplexity = math.exp(-mean) if -mean < 700 else math.inf
+    return Strategy(name, tuple(ids), perplexity, reason or "still going", why(reason), seconds)
+
+
+def _row_of(step: Step | Round, row: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the new ids, (n,), and the raw logits that they were chosen from, (n, vocab)."""
+    if isinstance(step, Round):
+        return step.chosen[0], step.logits
+    return step.chosen[row : row + 1], step.logits[row : row + 1]
+
+
+def _candidates(step: BeamStep, row: int) -> dict[tuple[int, int], float]:
+    """Return the raw log-probability of each candidate by (row of the model's batch, token)."""
+    rows, tokens = (step.candidates.rows[row, :, -1].long(), step.candidates.ids[row, :, -1])
+    there = rows >= 0
+    known = _log_probs(step.logits[rows[there]], tokens[there])
+    return dict(
+        zip(zip(rows[there].tolist(), tokens[there].tolist(), strict=True), known, strict=True)
+    )
+
+
+def _log_probs(logits: torch.Tensor, ids: torch.Tensor) -> list[float]:
+    return (logits.gather(1, ids[:, None])[:, 0] - logits.logsumexp(-1)).tolist()
