@@ -94,7 +94,7 @@ class Cache:
         line.append(f"{turn.milliseconds:.1f}")
         if self.both:
             line += [f"{turn.again:,}", f"{turn.milliseconds_again:.1f}"]
-        return line + [amount(self.bytes_at(turn.length))] * (self.layers is not None)
+        return line if self.layers is None else [*line, amount(self.bytes_at(turn.length))]
 
     def table(self) -> Table:
         """Return a table with a line for each step that is shown."""

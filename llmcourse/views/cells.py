@@ -61,8 +61,12 @@ def plural(number: int, what: str) -> str:
     return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
+def cut(text: str, longest: int) -> str:
+    """Return `text`, with an ellipsis for what is beyond `longest` characters."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
 def prose(text: str, longest: int | None = None) -> str:
     """Return `text` on one line with its spaces as they are, and all else as `visible` shows it."""
-    if longest is not None and len(text) > longest:
-        text = text[: longest - 1] + "…"
-    return " ".join(visible(word, None) for word in text.split(" "))
+    short = text if longest is None else cut(text, longest)
+    return " ".join(visible(word, None) for word in short.split(" "))

@@ -12,7 +12,7 @@ from llmcourse.views import cells
 from llmcourse.views.cells import plural, prose
 from llmcourse.views.chart import BLUE, GREY
 
-_MOST_CELLS = 600  # lines times columns; the others are told in the line "other"
+_MOST_CELLS = 400  # lines times columns; the others are told in the line "other"
 _DROPPED = "✕ dropped"
 
 
@@ -105,6 +105,8 @@ class NextToken:
         *lines, left = self.table().rows
         highest = max(max(stage.probs) for stage in self.stages)
         widest = max(30, min(110, 480 // len(self.stages)))
+        if any(stage.rest > highest for stage in self.stages):
+            lines[-1] = [f"{lines[-1][0]} (»: bar cut)", *lines[-1][1:]]
         rows = [
             cells.row(
                 _name(header, place == self.chosen),

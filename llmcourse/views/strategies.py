@@ -16,8 +16,10 @@ from llmcourse.views import cells
 from llmcourse.views.cells import plural, prose
 from llmcourse.views.text_trace import why
 
-_SHARED, _OWN = 60, 320  # characters of a text before and after the place where it parts
+_SHARED = 60  # characters of a text before the place where it parts
+_OWN = 80  # tokens after it
 _MOST = 32  # strategies
+_NUMBERS = 60_000_000  # logits to read for the perplexity of runs that are over already
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,15 @@ class Strategy:
     """What one strategy wrote.
 
     ids: the new tokens. perplexity: 2 to the mean surprise of the text under the model, before any
-    rule, so that strategies can be compared; nan if it is not known. reason: why it stopped, a
+    rule, so that strategies can be compared; nan if it is not known. measured: of how many tokens,
+    from the first on; fewer than all in long runs. reason: why it stopped, a
     sentence. word: the same in a word. seconds: of all its steps.
     """
 
     name: str
     ids: tuple[int, ...]
     perplexity: float
+    measured: int
     word: str
     reason: str
     seconds: float
@@ -103,16 +107,16 @@ class Strategies:
             (
                 _name(run),
                 f"{len(run.ids):,}",
-                "?" if run.perplexity != run.perplexity else f"{run.perplexity:.2f}",
+                _perplexity(run),
                 percent(run.repeated),
                 f"{run.distinct:.2f}",
-                f"{run.seconds:.2f} s",
+                f"{run.seconds:.2f}",
                 prose(run.word, 40),
             )
             for run in self.runs
         ]
         told = "Perplexity under the model, before any rule; repetition in tokens"
-        return Table(told, (*headers, "time", "stopped by"), rows)
+        return Table(told, (*headers, "seconds", "stopped by"), rows)
 
     def texts(self) -> list[tuple[str, str, str, str]]:
         """Return of each text, to read: what is shared, the parting token, the rest, what is cut.
@@ -124,13 +128,19 @@ class Strategies:
     def _text(self, run: Strategy) -> tuple[str, str, str, str]:
         place = self.parts_at(run)
         at = len(run.ids) if place is None else min(place, len(run.ids))
-        before, after = self._read(run.ids[:at]), self._read(run.ids[at + 1 :])
-        if len(before) > _SHARED:
+        if place is None and run is self.runs[0]:  # nothing parts: show the text itself
+            return "", "", *self._begin(run.ids)
+        before = self._read(run.ids[max(0, at - _SHARED) : at])
+        if len(before) > _SHARED or at > _SHARED:
             before = "…" + before[1 - _SHARED :]
-        cut = len(after) - _OWN
         token = self._token(run, at) if at < len(run.ids) else ""
-        more = f" … {plural(cut, 'character')} more" if cut > 0 else ""
-        return prose(before), token, prose(after[:_OWN] if cut > 0 else after), more
+        return prose(before), token, *self._begin(run.ids[at + 1 :])
+
+    def _begin(self, ids: tuple[int, ...]) -> tuple[str, str]:
+        """Return the beginning of a text, and how much of it that leaves out, in words."""
+        more = len(ids) - _OWN
+        left_out = f" … {plural(more, 'token')} more" if more > 0 else ""
+        return prose(self._read(ids[:_OWN]), 6 * _OWN), left_out
 
     def _read(self, ids: tuple[int, ...]) -> str:
         raw = b"".join(
@@ -166,11 +176,22 @@ class Strategies:
             if token
             else ""
         )
-        end = f"<i>{escape(more)}</i>" if more else f" <b>■</b> <small>{escape(run.reason)}</small>"
+        end = (
+            f"<i>{escape(more)}</i>"
+            if more
+            else f" <b>■</b> <small>{escape(prose(run.reason, 200))}</small>"
+        )
         return [
             cells.td(escape(before), "text-align:right;min-width:110px"),
             cells.td(f"{mark}{escape(after)}{end}", "min-width:240px"),
         ]
+
+
+def _perplexity(run: Strategy) -> str:
+    if math.isnan(run.perplexity):
+        return "?"
+    of = f" (first {run.measured:,})" if run.measured < len(run.ids) else ""
+    return f"{run.perplexity:.2f}{of}"
 
 
 def _name(run: Strategy) -> str:
@@ -192,7 +213,8 @@ def strategies(
     runs: for each name the steps of a run, from `llmcourse.steps`; or the settings of a call, which
     is then run here, from `seed`, with `model`, `inputs` (what a tokenizer returns) and the
     settings `shared` by all: `max_new_tokens=40`. Steps of sampling, beam search or drafts. row:
-    which prompt of a batch. Raises ValueError for no run or more than 32, for settings without
+    which prompt of a batch. Of very long lists of steps the perplexity is that of the first tokens,
+    as the table then says. Raises ValueError for no run or more than 32, for settings without
     `model` and `inputs`, for a run without steps, and what `steps` raises.
     """
     if not 1 <= len(runs) <= _MOST:
@@ -210,12 +232,16 @@ def strategies(
                 torch.manual_seed(seed)
                 made.append(_summary(str(name), walk_of(model, **settings), row))
         else:
-            made.append(_summary(str(name), run, row))
+            numbers = _NUMBERS // len(runs) if hasattr(run, "__len__") else math.inf
+            made.append(_summary(str(name), run, row, numbers))
     return Strategies(tuple(made), tokenizer)
 
 
-def _summary(name: str, walk: Iterable, row: int) -> Strategy:
-    """Run through the steps once; of each no more is kept than a number or two."""
+def _summary(name: str, walk: Iterable, row: int, numbers: float = math.inf) -> Strategy:
+    """Run through the steps once; of each no more is kept than a number or two.
+
+    numbers: how many logits to read for the perplexity.
+    """
     ids, log_probs, seconds, reason, step = [], [], 0.0, None, None
     of_candidates = []  # of a beam search: which of them are in the text is known at the end
     for step in walk:
@@ -225,11 +251,13 @@ def _summary(name: str, walk: Iterable, row: int) -> Strategy:
             )
         seconds += step.seconds
         if isinstance(step, BeamStep):
-            of_candidates.append(_candidates(step, row))
+            of_candidates.append(_candidates(step, row) if numbers > 0 else {})
+            numbers -= step.candidates.scores.shape[1] * step.logits.shape[1]
         elif reason is None:  # afterwards other rows go on
             chosen, logits = _row_of(step, row)
             ids += chosen.tolist()
-            log_probs += _log_probs(logits, chosen)
+            log_probs += _log_probs(logits, chosen) if numbers > 0 else []
+            numbers -= logits.numel()
             reason = step.stop_reasons[row]
     if step is None:
         raise ValueError(f"runs[{name!r}] has no steps; a generator works once: pass list(...).")
@@ -238,11 +266,15 @@ def _summary(name: str, walk: Iterable, row: int) -> Strategy:
         pairs = [pair for pair in zip(rows.tolist(), ids[-len(rows) :].tolist(), strict=True)]
         pairs = [(from_row, token) for from_row, token in pairs if from_row >= 0]
         ids = [token for _, token in pairs]
-        log_probs = [known[pair] for known, pair in zip(of_candidates, pairs, strict=False)]
+        log_probs = [
+            known[pair] for known, pair in zip(of_candidates, pairs, strict=False) if known
+        ]
         reason = step.ended.reasons[row][0]
     mean = sum(log_probs) / len(log_probs) if log_probs else math.nan
     perplexity = math.exp(-mean) if -mean < 700 else math.inf
-    return Strategy(name, tuple(ids), perplexity, reason or "still going", why(reason), seconds)
+    return Strategy(
+        name, tuple(ids), perplexity, len(log_probs), reason or "still going", why(reason), seconds
+    )
 
 
 def _row_of(step: Step | Round, row: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -17,9 +17,10 @@ from llmcourse.beam import BeamStep
 from llmcourse.loop import Step
 from llmcourse.show import Table, escape, percent, token_text
 from llmcourse.views import cells
-from llmcourse.views.cells import plural, prose
+from llmcourse.views.cells import cut, plural, prose
 
-_FIRST, _LAST = 200, 100  # tokens of a long text that are shown
+_FIRST, _LAST = 100, 50  # tokens of a long text that are shown; more would take too many bytes
+_LONGEST = 18  # characters of a token
 _LAST_OF_PROMPT = 60
 _BITS_OF_DARKEST = 10  # surprise above this is shaded alike
 _SHADES = {"probability": (0x56, 0xB4, 0xE9), "surprise": (0xE6, 0x9F, 0x00)}  # black reads at 9:1
@@ -228,21 +229,21 @@ def text_trace(
     prompt_ids: (length,) or (batch, length) int64, or what a tokenizer returns, whose mask then
     hides the padding. steps: what `llmcourse.steps` yields, rounds of drafts included. row: which
     row of the batch. by: "probability" (after the rules) or "surprise" (its -log2, in bits).
-    seconds: whether to show each step's time. top: alternatives to tell, 0 to 20. Of a long text
-    the first 200 and the last 100 new tokens are shown. Raises ValueError for another `by` or
+    seconds: whether to show each step's time. top: alternatives to tell, 0 to 6. Of a long text
+    the first 100 and the last 50 new tokens are shown. Raises ValueError for another `by` or
     `top`, a row that is not there, and for the steps of a beam search.
     """
     if by not in _SHADES:
         raise ValueError(f"by={by!r} is not known; pass 'probability' or 'surprise'.")
-    if not 0 <= top <= 20:
-        raise ValueError(f"top={top} is out of range; pass a whole number from 0 to 20.")
+    if not 0 <= top <= 6:
+        raise ValueError(f"top={top} is out of range; pass a whole number from 0 to 6.")
     prompt = prompt_row(prompt_ids, row)
     special = set(tokenizer.all_special_ids)
     names: dict[int, str] = {}
 
     def named(token: int) -> str:
         if token not in names:
-            names[token] = prose(token_text(tokenizer, token))
+            names[token] = cut(token_text(tokenizer, token), _LONGEST)
         return names[token]
 
     def traced(place: int, event: Event) -> Traced:
