@@ -104,7 +104,7 @@ class NextToken:
     def _repr_html_(self) -> str:
         *lines, left = self.table().rows
         highest = max(max(stage.probs) for stage in self.stages)
-        widest = max(30, min(110, 480 // len(self.stages)))
+        widest = max(30, min(110, 340 // len(self.stages)))
         if any(stage.rest > highest for stage in self.stages):
             lines[-1] = [f"{lines[-1][0]} (»: bar cut)", *lines[-1][1:]]
         rows = [
@@ -128,8 +128,8 @@ class NextToken:
 
 
 def _name(label: str, chosen: bool) -> str:
-    border = ";border:2px solid #D55E00;padding:0 4px" if chosen else ""
-    return f'<span style="font-family:monospace;white-space:nowrap{border}">{escape(label)}</span>'
+    look = ";border:2px solid #D55E00;padding:0 4px;white-space:nowrap" if chosen else ""
+    return f'<span style="font-family:monospace{look}">{escape(label)}</span>'
 
 
 def _cell(text: str, share: float, highest: float, widest: int, color: str) -> str:
