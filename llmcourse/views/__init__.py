@@ -7,14 +7,36 @@
 from llmcourse.views.batch import Batch, batch
 from llmcourse.views.cache import Cache, cache
 from llmcourse.views.chart import Chart
+from llmcourse.views.chat import Chat, chat
 from llmcourse.views.likely import likely, surprise
 from llmcourse.views.next_token import NextToken, next_token
+from llmcourse.views.padding import Padding, padding
 from llmcourse.views.reading import reading
 from llmcourse.views.strategies import Strategies, strategies
 from llmcourse.views.text_trace import TextTrace, text_trace
 from llmcourse.views.tokens import Tokens, tokens
 from llmcourse.views.trace import trace
 
-__all__ = ["Batch", "Chart", "Tokens", "batch", "likely", "reading", "surprise", "tokens", "trace"]
-__all__ += ["NextToken", "TextTrace", "next_token", "text_trace"]
-__all__ += ["Cache", "Strategies", "cache", "strategies"]
+__all__ = [
+    "Batch",
+    "Cache",
+    "Chart",
+    "Chat",
+    "NextToken",
+    "Padding",
+    "Strategies",
+    "TextTrace",
+    "Tokens",
+    "batch",
+    "cache",
+    "chat",
+    "likely",
+    "next_token",
+    "padding",
+    "reading",
+    "strategies",
+    "surprise",
+    "text_trace",
+    "tokens",
+    "trace",
+]
