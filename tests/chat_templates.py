@@ -60,10 +60,8 @@ TEMPLATES = {
     "gemma": GEMMA,
 }
 
-_SPECIAL = (
-    "<s> </s> <|im_start|> <|im_end|> <|start_header_id|> <|end_header_id|> <|eot_id|> [INST] "
-    "[/INST] <start_of_turn> <end_of_turn> <|user|> <|assistant|> <|system|>"
-).split()
+_SPECIAL = """<s> </s> <|im_start|> <|im_end|> <|start_header_id|> <|end_header_id|> <|eot_id|>
+[INST] [/INST] <start_of_turn> <end_of_turn> <|user|> <|assistant|> <|system|>""".split()  # noqa: SIM905
 
 
 def letters(template: str, adds_bos: bool = False) -> PreTrainedTokenizerFast:

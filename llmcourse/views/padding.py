@@ -1,6 +1,6 @@
 """A padded batch, padded on the left and on the right, and where each of its rows finished."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,16 +23,21 @@ _ROWS, _CELLS, _LONGEST = 32, 500, 16  # rows, cells a side, characters in a cel
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One way of padding. side: "left" or "right". batch: (token, mask, position) for each place.
+    """One way of padding. side: "left" or "right".
 
-    kinds: for each place "prompt", "padding", "new" or "padding after the end". pad: the padding
-    token, to read. ends: for each row the place of the token that finished it, None if none did.
-    finished: the same in words.
+    ids, mask, positions: (rows, length) int64, what the model reads, new tokens included. kinds:
+    for each place "prompt", "padding", "new" or "padding after the end". batch: what is drawn of
+    it, the first rows and `columns`. pad: the padding token, to read. ends: for each row the place
+    of the token that finished it, None if none did. finished: the same in words.
     """
 
     side: str
-    batch: Batch
+    ids: torch.Tensor
+    mask: torch.Tensor
+    positions: torch.Tensor
     kinds: Sequence[Sequence[str]]
+    columns: Sequence[int | None]  # None stands for the places left out in the middle
+    batch: Batch
     pad: str
     ends: Sequence[int | None]
     finished: Sequence[str]
@@ -46,28 +51,21 @@ class Side:
         new = "; + marks new tokens" if any(NEW in row for row in self.kinds) else ""
         return f"{what}of them padding; (pad) is {self.pad}{new}"
 
-    def columns(self) -> list[int | None]:
-        """Return the places that are drawn; None stands for those left out in the middle."""
-        width = len(self.kinds[0])
-        most = max(8, min(24, _CELLS // min(len(self.kinds), _ROWS)))
-        if width <= most:
-            return list(range(width))
-        return [*range(most // 2), None, *range(width - (most - most // 2), width)]
-
     def heads(self) -> list[str]:
         """Return the heading of each column that is drawn."""
-        left_out = f"… {len(self.kinds[0]) - len(self.columns()) + 1:,} more …"
-        return [left_out if place is None else str(place) for place in self.columns()]
+        left_out = f"… {len(self.kinds[0]) - len(self.columns) + 1:,} more …"
+        return [left_out if place is None else str(place) for place in self.columns]
 
     def lines(self, row: int) -> list[list[str]]:
         """Return three lines for a row: tokens, mask, positions."""
-        cells = [self._lines(row, place) for place in self.columns()]
+        drawn = iter(self.batch.cells[row])
+        cells = [self._lines(row, at, drawn) for at in self.columns]
         return [list(line) for line in zip(*cells, strict=True)]
 
-    def _lines(self, row: int, place: int | None) -> tuple[str, str, str]:
+    def _lines(self, row: int, place: int | None, drawn: Iterator) -> tuple[str, str, str]:
         if place is None:
             return "…", "…", "…"
-        text, mask, position = self.batch.cells[row][place]
+        text, mask, position = next(drawn)
         short = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
         return _SHOWN[self.kinds[row][place]].format(short), str(mask), str(position)
 
@@ -137,7 +135,7 @@ _PLAIN = "padding:2px 5px;text-align:left;vertical-align:top"
 
 def _cells(side: Side, row: int) -> str:
     page = []
-    for place, token, mask, position in zip(side.columns(), *side.lines(row), strict=True):
+    for place, token, mask, position in zip(side.columns, *side.lines(row), strict=True):
         if place is None:
             page.append(f'<td style="{_PLAIN}">…</td>')
             continue
@@ -186,14 +184,27 @@ def _side(tokenizer, texts: list[str], side: str, steps: list[Step]) -> Side:
     for row, end in enumerate(ended):
         kinds[row] += [NEW if end is None or at <= end else AFTER for at in range(len(steps))]
     prompt = ids.shape[1] - len(steps)
+    columns = _columns(*ids.shape)
+    drawn = [place for place in columns if place is not None]
     return Side(
         side=side,
-        batch=batch(tokenizer, ids, mask, positions),
+        ids=ids,
+        mask=mask,
+        positions=positions,
         kinds=kinds,
+        columns=columns,
+        batch=batch(tokenizer, *(grid[:_ROWS, drawn] for grid in (ids, mask, positions))),
         pad=token_text(tokenizer, tokenizer.pad_token_id),
         ends=[None if end is None else prompt + end for end in ended],
         finished=[_words(steps, row, end) for row, end in enumerate(ended)],
     )
+
+
+def _columns(rows: int, width: int) -> list[int | None]:
+    most = max(8, min(24, _CELLS // min(rows, _ROWS)))
+    if width <= most:
+        return list(range(width))
+    return [*range(most // 2), None, *range(width - (most - most // 2), width)]
 
 
 def _check(side: str, ids: torch.Tensor, steps: list[Step]) -> None:
