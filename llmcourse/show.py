@@ -19,9 +19,16 @@ def visible(text: str, longest: int | None = _LONGEST) -> str:
     Control, format and direction characters become `\\u202e` and the like; what is longer than
     `longest` characters is cut with an ellipsis.
     """
-    if longest is not None and len(text) > longest:
-        text = text[: longest - 1] + "…"
-    return "".join(_MARKS.get(character) or _readable(character) for character in text)
+    return "".join(_MARKS.get(letter) or _readable(letter) for letter in _cut(text, longest))
+
+
+def printable(text: str, longest: int | None = 400) -> str:
+    """Return a sentence on one line with nothing hidden in it; unlike `visible` it keeps spaces."""
+    return " ".join(visible(part, None) for part in _cut(str(text), longest).split(" "))
+
+
+def _cut(text: str, longest: int | None) -> str:
+    return text if longest is None or len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _readable(character: str) -> str:
@@ -78,7 +85,7 @@ def token_text(tokenizer, token_id: int) -> str:
     if not raw:
         return f"[{int(token_id)}]"
     try:
-        return visible(raw.decode())
+        return visible(raw.decode(errors="surrogatepass"))
     except UnicodeDecodeError:
         return raw[:_LONGEST].hex(" ").upper()
 
@@ -95,38 +102,47 @@ def percent(probability: float) -> str:
 class Table:
     """A small table that reads well in a terminal, in a notebook and on a static page.
 
-    rows: cells as text; they are escaped. marked: numbers of the rows to set in bold.
+    rows: cells as text; they are escaped, and cut after `longest` characters. marked: numbers of
+    the rows to set in bold.
     """
 
     caption: str
     headers: Sequence[str]
     rows: Sequence[Sequence[str]]
     marked: frozenset[int] = frozenset()
+    longest: int | None = 400
 
     def __repr__(self) -> str:
-        columns = list(zip(self.headers, *self.rows, strict=True))
+        headers, *rows = [
+            [printable(cell, self.longest) for cell in row] for row in (self.headers, *self.rows)
+        ]
+        columns = list(zip(headers, *rows, strict=True))
         widths = [max(map(columns_wide, column)) for column in columns]
         lines = [
             "  ".join(pad(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in [self.headers, ["─" * width for width in widths], *self.rows]
+            for row in [headers, ["─" * width for width in widths], *rows]
         ]
-        return "\n".join([self.caption, *lines])
+        return "\n".join([printable(self.caption), *lines])
 
     def _repr_html_(self) -> str:
         cell = "padding:2px 12px;text-align:left;"
-        head = "".join(f'<th scope="col" style="{cell}">{escape(h)}</th>' for h in self.headers)
+        head = "".join(
+            f'<th scope="col" style="{cell}">{escape(printable(h))}</th>' for h in self.headers
+        )
         body = "".join(self._row(number, row, cell) for number, row in enumerate(self.rows))
         title = "caption-side:top;text-align:left;font-weight:bold;padding:4px 0"
         return (
             f'<table style="border-collapse:collapse"><caption style="{title}">'
-            f"{escape(self.caption)}</caption><thead><tr>{head}</tr></thead>"
+            f"{escape(printable(self.caption))}</caption><thead><tr>{head}</tr></thead>"
             f"<tbody>{body}</tbody></table>"
         )
 
     def _row(self, number: int, row: Sequence[str], style: str) -> str:
         if number in self.marked:
             style += "font-weight:bold;"
-        cells = "".join(f'<td style="{style}">{escape(cell)}</td>' for cell in row)
+        cells = "".join(
+            f'<td style="{style}">{escape(printable(cell, self.longest))}</td>' for cell in row
+        )
         return f"<tr>{cells}</tr>"
 
 

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmcourse.show import Table, byte_alphabet, escape, percent, token_bytes, token_text, visible
+from llmcourse.show import (
+    Table,
+    byte_alphabet,
+    escape,
+    percent,
+    printable,
+    token_bytes,
+    token_text,
+    visible,
+)
 
 NASTY = [
     "<script>alert(1)</script>",
@@ -67,6 +76,32 @@ def test_escaped_text_is_inert_and_comes_back(text):
 def test_a_table_shows_any_text_inert(text):
     page = Table(text, [text], [[text]])._repr_html_()
     assert tags(page) == {"table", "caption", "thead", "tbody", "tr", "th", "td"}
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_a_table_has_nothing_hidden_and_no_endless_cell(text):
+    table = Table(text, [text], [[text]])
+    assert all(line.isprintable() for line in repr(table).splitlines())
+    assert "\u202e" not in table._repr_html_() and "\x00" not in table._repr_html_()
+    assert len(table._repr_html_()) < 5_000
+
+
+def test_a_sentence_keeps_its_spaces_and_shows_what_is_hidden():
+    assert printable("two words\n\u202e") == "two words⏎\\u202e"
+    assert printable("x" * 500) == "x" * 399 + "…"
+
+
+class PythonTokenizer:
+    """A tokenizer with one token, half of a surrogate pair."""
+
+    added_tokens_decoder = ()
+
+    def convert_ids_to_tokens(self, token):
+        return "a\ud800"
+
+
+def test_half_of_a_surrogate_pair_is_shown_beside_its_letters():
+    assert token_text(PythonTokenizer(), 0) == "a\\ud800"
 
 
 def test_a_table_reads_well_in_a_terminal():

@@ -86,6 +86,14 @@ def test_the_likeliest_tokens_are_told_in_the_alt_text(course_model):
     assert 'alt="Next token: ·green 73%' in picture._repr_html_()
 
 
+def test_a_title_of_a_chart_is_cut_and_has_nothing_hidden(nasty):
+    hostile = "\u202e" + "x" * 10_000
+    logits = torch.ones(3)
+    shown = views.likely(nasty, logits, title=hostile)
+    assert repr(shown).startswith("\\u202exxx") and len(repr(shown)) < 500
+    assert repr(shown).isprintable()
+
+
 def test_more_than_one_row_of_logits_is_refused(course_model):
     _, tokenizer = course_model
     with pytest.raises(ValueError, match=r"shape \(2, 9\)"):

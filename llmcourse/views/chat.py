@@ -73,7 +73,7 @@ class Chat:
             (self._name(source), self._count(parts), self._line(parts, limits))
             for source, parts, limits in self._rows()
         ]
-        return Table(self.caption, ("from", "tokens", "text"), lines)
+        return Table(self.caption, ("from", "tokens", "text"), lines, longest=None)
 
     def _rows(self):
         """Yield (source, parts, (characters, segments) to draw) for each line of the table."""

@@ -2,7 +2,7 @@
 
 import torch
 
-from llmcourse.show import percent, token_text
+from llmcourse.show import percent, printable, token_text
 from llmcourse.views.chart import BLUE, GREY, VERMILLION, Chart, chart, drawable
 
 
@@ -19,6 +19,7 @@ def likely(tokenizer, logits: torch.Tensor, top: int = 10, title: str = "Next to
     probs = logits.float().softmax(-1)
     best = probs.topk(min(top, len(probs)))
     names = [token_text(tokenizer, token) for token in best.indices]
+    title = printable(title, 80)
     shares = best.values.tolist()
     others = (probs > 0).sum().item() - (best.values > 0).sum().item()
     rest = max(0.0, 1 - sum(shares))

@@ -7,7 +7,7 @@ import torch
 
 from llmcourse.feeding import grown
 from llmcourse.loop import Step
-from llmcourse.show import Table, escape, token_text
+from llmcourse.show import Table, escape, printable, token_text
 from llmcourse.views.batch import Batch, batch
 
 PROMPT, PAD, NEW, AFTER = "prompt", "padding", "new", "padding after the end"
@@ -230,7 +230,7 @@ def _words(steps: list[Step], row: int, end: int | None) -> str:
         return ""
     if end is None:
         return f"not after step {steps[-1].index}"
-    return f"step {end}: {steps[end].stop_reasons[row]}"
+    return f"step {end}: {printable(steps[end].stop_reasons[row], 80)}"
 
 
 def _notes(left: Side, right: Side) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from matplotlib.patches import Rectangle
 
 from llmcourse.loop import Step
-from llmcourse.show import percent, token_text
+from llmcourse.show import percent, printable, token_text
 from llmcourse.views.chart import BLUE, VERMILLION, Chart, chart, drawable
 
 
@@ -15,6 +15,7 @@ def trace(tokenizer, steps: Iterable[Step], row: int = 0, top: int = 4, title: s
     steps: what `llmcourse.steps` yields. row: which row of the batch. A chosen token that is not
     among the likeliest takes the last place.
     """
+    title = printable(title, 80)
     columns = [_candidates(tokenizer, step, row, top) for step in steps]
     chosen = [next(c for c in column if c[2]) for column in columns]
     told = ", ".join(f"{text} {percent(p)}" for text, p, _ in chosen)
