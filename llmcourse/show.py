@@ -5,6 +5,7 @@ would hide or obey (spaces, newlines, control and direction characters) readable
 """
 
 import html
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -147,7 +148,19 @@ class Table:
 
 
 def escape(text: str) -> str:
-    """Return `text` as inert HTML: no tag, no entity and no `$math$` of it comes alive."""
+    """Return `text` as inert HTML for between tags: no tag, entity or formula of it comes alive.
+
+    JupyterLab's MathJax reads the finished page, where `&#36;` is a dollar again; a tag between a
+    delimiter and its formula stops it.
+    """
+    return _FORMULA.sub(r"<span>\g<0></span>", escape_attribute(text))
+
+
+_FORMULA = re.compile(r"&#36;|\\(?=[(\[]|begin|ref|eqref)")
+
+
+def escape_attribute(text: str) -> str:
+    """Return `text` as inert HTML for the value of an attribute in quotes."""
     return html.escape(str(text)).replace("$", "&#36;")
 
 

@@ -11,6 +11,7 @@ from llmcourse.show import (
     Table,
     byte_alphabet,
     escape,
+    escape_attribute,
     percent,
     printable,
     token_bytes,
@@ -67,15 +68,24 @@ def test_a_long_token_is_cut_with_an_ellipsis():
 
 @given(st.text())
 def test_escaped_text_is_inert_and_comes_back(text):
-    assert not tags(escape(text))
+    assert tags(escape(text)) <= {"span"}
     assert "$" not in escape(text)
-    assert html.unescape(escape(text)) == text
+    bare = escape(text).replace("<span>", "").replace("</span>", "")
+    assert html.unescape(bare) == text
+    assert html.unescape(escape_attribute(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "start"), [("$x$", "&#36;"), ("\\(x\\)", "\\"), ("\\[x\\]", "\\")]
+)
+def test_a_tag_stands_between_a_formula_and_its_delimiter(text, start):
+    assert escape(text).startswith(f"<span>{start}</span>")
 
 
 @pytest.mark.parametrize("text", NASTY)
 def test_a_table_shows_any_text_inert(text):
     page = Table(text, [text], [[text]])._repr_html_()
-    assert tags(page) == {"table", "caption", "thead", "tbody", "tr", "th", "td"}
+    assert tags(page) - {"span"} == {"table", "caption", "thead", "tbody", "tr", "th", "td"}
 
 
 @pytest.mark.parametrize("text", NASTY)

@@ -8,7 +8,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 
-from llmcourse.show import escape
+from llmcourse.show import escape_attribute
 
 # Okabe and Ito's colours: told apart by people with any form of colour blindness, and in print.
 BLUE, ORANGE, VERMILLION, GREEN, GREY = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#767676"
@@ -27,7 +27,7 @@ class Chart:
     def _repr_html_(self) -> str:
         data = base64.b64encode(self.png).decode()
         return (
-            f'<img alt="{escape(self.alt)}" src="data:image/png;base64,{data}" '
+            f'<img alt="{escape_attribute(self.alt)}" src="data:image/png;base64,{data}" '
             'style="max-width:100%;height:auto">'
         )
 

@@ -13,7 +13,7 @@ from jinja2 import TemplateError
 from llmcourse.show import Table, escape, visible
 
 TEMPLATE, GENERATION = "template", "generation prompt"
-_CHARACTERS, _SEGMENTS = 20_000, 1_000  # of the string that are drawn, over all rows
+_CHARACTERS, _SEGMENTS = 10_000, 600  # of the string that are drawn, over all rows
 _ROWS = 100
 _NOTHING = "(nothing)"
 _BOX = "border:1px solid #767676;background:#DCEBF7;color:#000;padding:0 2px"

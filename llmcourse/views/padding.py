@@ -18,7 +18,7 @@ _LOOKS = {  # colours, and for those who do not see them: brackets, a plus, a th
     AFTER: "background:#DDDDDD;border:1px dashed #767676",
 }
 _SHOWN = {PROMPT: "{}", PAD: "(pad)", NEW: "+{}", AFTER: "(pad)"}
-_ROWS, _CELLS, _LONGEST = 32, 500, 16  # rows, cells a side, characters in a cell that are drawn
+_ROWS, _CELLS, _LONGEST = 32, 300, 16  # rows, cells a side, characters in a cell that are drawn
 
 
 @dataclass(frozen=True, eq=False)
