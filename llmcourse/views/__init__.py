@@ -5,12 +5,15 @@
 """
 
 from llmcourse.views.batch import Batch, batch
+from llmcourse.views.beams import Beams, beams
 from llmcourse.views.cache import Cache, cache
 from llmcourse.views.chart import Chart
 from llmcourse.views.chat import Chat, chat
+from llmcourse.views.drafts import Drafts, drafts
 from llmcourse.views.likely import likely, surprise
 from llmcourse.views.next_token import NextToken, next_token
 from llmcourse.views.padding import Padding, padding
+from llmcourse.views.race import Lanes, race
 from llmcourse.views.reading import reading
 from llmcourse.views.strategies import Strategies, strategies
 from llmcourse.views.text_trace import TextTrace, text_trace
@@ -19,20 +22,26 @@ from llmcourse.views.trace import trace
 
 __all__ = [
     "Batch",
+    "Beams",
     "Cache",
     "Chart",
     "Chat",
+    "Drafts",
+    "Lanes",
     "NextToken",
     "Padding",
     "Strategies",
     "TextTrace",
     "Tokens",
     "batch",
+    "beams",
     "cache",
     "chat",
+    "drafts",
     "likely",
     "next_token",
     "padding",
+    "race",
     "reading",
     "strategies",
     "surprise",
