@@ -8,7 +8,7 @@ from llmcourse.show import escape, token_text, visible
 from llmcourse.views.frame import BLUE_TINT, FRAME, GREEN_TINT, framed, header, look
 
 _SIGNS = {"live": "●", "finished": "■", "dropped": "×"}
-_MOST_LEAVES = 40  # lines of the tree that are drawn
+_MOST_LEAVES = 32  # lines of the tree that are drawn
 _MOST_STEPS = 24
 _LISTED = 3  # dropped hypotheses of one parent that are named
 _TAIL = 24  # characters of a text that is not told from its beginning
@@ -45,7 +45,7 @@ class Node:
     def numbers(self) -> str:
         """Its score and its rank, in words, and why it ended."""
         ended = f", {self.reason}" if self.reason else ""
-        rank = f", no. {self.rank}" if self.rank else ""
+        rank = f" #{self.rank}" if self.rank else ""
         score = f"{self.score:.2f}" if self.score > NOTHING / 2 else "impossible"
         return f"{score}{rank}{ended}"
 
@@ -78,8 +78,9 @@ class Beams:
         """How to read the tree, and what is left out of it."""
         legend = (
             "● live: it grows on. ■ finished. × dropped. ★ and a thick frame: the winner's path. "
-            "What stands right of a text grew from it. Then its score, a sum of log-probabilities "
-            "(■: with the length penalty), and its place among the candidates of its step."
+            "What stands right of a text grew from it. Below each: its score, a sum of "
+            "log-probabilities (■: with the length penalty), and # its place among the candidates "
+            "of its step."
         )
         cut = []
         if self.first > 0 or self.last < self.made - 1:
@@ -166,7 +167,9 @@ def _lay_out(node: Node, rows: list[list[str]], width: int, kept: set[int]) -> N
         _end_row(rows, width)
 
 
-_BOX = "padding:1px 6px;text-align:left;vertical-align:top;font-family:monospace;"
+_BOX = (
+    "padding:1px 6px;text-align:left;vertical-align:top;white-space:nowrap;font-family:monospace;"
+)
 
 
 def _end_row(rows: list[list[str]], empty: int) -> None:
@@ -189,7 +192,7 @@ def _small(node: Node) -> str:
 
 
 def beams(
-    tokenizer, steps: Iterable[BeamStep], prompt: int = 0, start: int = 0, most: int = 12
+    tokenizer, steps: Iterable[BeamStep], prompt: int = 0, start: int = 0, most: int = 10
 ) -> Beams:
     """Draw what a beam search did as a tree, a column for each step, the winner's texts on top.
 

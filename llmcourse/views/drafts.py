@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from llmcourse.assist import Round
 from llmcourse.show import Table, percent, token_text
+from llmcourse.views.chart import BLUE
 from llmcourse.views.frame import (
     BLUE_TINT,
     BORDER,
@@ -20,7 +21,7 @@ from llmcourse.views.frame import (
 _MOST_CHIPS = 24  # tokens of one draft that are shown
 _BAR = 40  # blocks of the longer bar
 _ACCEPTED = look(GREEN_TINT)
-_REJECTED = look(ORANGE_TINT, f"1px dashed {BORDER}") + "text-decoration:line-through;"
+_REJECTED = look(ORANGE_TINT, f"1px dashed {BORDER}")
 _UNUSED = look(GREY_TINT, f"1px dotted {BORDER}")
 _OWN = look(BLUE_TINT, f"2px solid {BORDER}")
 
@@ -46,34 +47,30 @@ class Verdict:
 
 @dataclass(frozen=True, eq=False)
 class Drafts:
-    """The rounds of assisted decoding or prompt lookup; `most` of them are shown.
+    """The rounds of assisted decoding or prompt lookup, the first of which are shown.
 
-    first: the number of the first of them. reason: why the text ended, None if it did not.
+    verdicts: those that are shown; first: the number of the first of them. passes: forward passes
+    of the big model, one a round. tokens: new tokens that all rounds gave, and so the passes that
+    plain decoding takes. drafted, accepted: tokens in all. reason: why the text ended, or None.
     """
 
     verdicts: Sequence[Verdict]
-    most: int
     first: int
+    passes: int
+    tokens: int
+    drafted: int
+    accepted: int
     reason: str | None
-
-    @property
-    def tokens(self) -> int:
-        """How many new tokens all rounds gave, and so how many passes plain decoding takes."""
-        return sum(verdict.gained for verdict in self.verdicts)
 
     @property
     def caption(self) -> str:
         """The saving, in words."""
-        passes, tokens = len(self.verdicts), self.tokens
-        kept = sum(len(verdict.accepted) for verdict in self.verdicts)
-        parts = [(each.accepted, each.rejected, each.unused) for each in self.verdicts]
-        drafted = sum(len(part) for each in parts for part in each)
-        share = f" ({percent(kept / drafted)})" if drafted else ""
+        share = f" ({percent(self.accepted / self.drafted)})" if self.drafted else ""
         return (
-            f"Drafts: {_count(tokens, 'token')} in {_count(passes, 'forward pass')} of the big "
-            f"model, {tokens / passes:.2f} tokens a pass. Plain decoding takes "
-            f"{_count(tokens, 'pass')}, so {tokens - passes:,} were saved. Of "
-            f"{_count(drafted, 'drafted token')}, {kept:,} were accepted{share}."
+            f"Drafts: {_count(self.tokens, 'token')} in {_count(self.passes, 'forward pass')} of "
+            f"the big model, {self.tokens / self.passes:.2f} tokens a pass. Plain decoding takes "
+            f"{_count(self.tokens, 'pass')}, so {self.tokens - self.passes:,} were saved. Of "
+            f"{_count(self.drafted, 'drafted token')}, {self.accepted:,} were accepted{share}."
         )
 
     @property
@@ -89,68 +86,76 @@ class Drafts:
         if self.reason is not None:
             sentence = getattr(self.reason, "sentence", "")
             notes.append(f"Stopped by {self.reason}{': ' if sentence else '.'}{sentence}")
-        left_out = len(self.verdicts) - self.most
+        left_out = self.passes - len(self.verdicts)
         if left_out > 0:
             notes.append(f"{left_out:,} more rounds are left out.")
         return tuple(notes)
 
-    def _bars(self) -> list[tuple[str, str]]:
-        """Return a line for each way of decoding: its name, and its passes as blocks."""
-        passes = {"with drafts": len(self.verdicts), "plain decoding": self.tokens}
-        longest = max(passes.values())
-        unit = min(1, _BAR / longest)
-        return [
-            (name, f"{'▇' * max(1, round(unit * count))} {_count(count, 'pass')}")
-            for name, count in passes.items()
-        ]
+    @property
+    def _passes(self) -> dict[str, int]:
+        return {"with drafts": self.passes, "plain decoding": self.tokens}
 
     def __repr__(self) -> str:
         headers = ("round", "✓ accepted", "✗ rejected", "+ own", "new")
         rows = []
-        for number, verdict in enumerate(self.verdicts[: self.most], start=self.first):
-            told = [" ".join(cell) or "–" for cell in _marked(verdict)]
+        for number, verdict in enumerate(self.verdicts, start=self.first):
+            told = [
+                " ".join(f"{sign}{text}" for text in texts) or "–"
+                for sign, texts in _marked(verdict)
+            ]
             rows.append([str(number), *told, str(verdict.gained)])
         table = Table(self.caption, headers, rows)
-        bars = [f"{name:14}  {bar}" for name, bar in self._bars()]
+        unit = _BAR / max(_BAR, *self._passes.values())
+        bars = [
+            f"{name:14}  {'█' * max(1, round(unit * count))} {_count(count, 'pass')}"
+            for name, count in self._passes.items()
+        ]
         return "\n".join([repr(table), *self.notes, *bars])
 
     def _repr_html_(self) -> str:
         names = ("round", "✓ accepted", "✗ rejected", "+ the model's own", "new tokens")
         body = "".join(
             self._row(number, verdict)
-            for number, verdict in enumerate(self.verdicts[: self.most], start=self.first)
+            for number, verdict in enumerate(self.verdicts, start=self.first)
         )
         rounds = framed(self.caption, f"<tr>{''.join(map(header, names))}</tr>", body, self.notes)
-        cell = '<td style="text-align:left;font-family:monospace">{}</td>'
-        lines = "".join(
-            f"<tr>{header(name, 'row')}{cell.format(bar)}</tr>" for name, bar in self._bars()
-        )
         head = f"<tr>{header('decoding')}{header('forward passes of the big model')}</tr>"
+        longest = max(self._passes.values())
+        lines = "".join(
+            f"<tr>{header(name, 'row')}{_bar(count, longest)}</tr>"
+            for name, count in self._passes.items()
+        )
         return rounds + framed("The saving", head, lines)
 
     def _row(self, number: int, verdict: Verdict) -> str:
-        accepted, lost, own = _marked(verdict)
-        style = _UNUSED if verdict.unused else _REJECTED
-        cells = [_chips(accepted, _ACCEPTED), _chips(lost, style), _chips(own, _OWN)]
+        lost = _UNUSED if verdict.unused else _REJECTED
+        cells = [
+            "".join(chip(sign, text, style, struck=sign == "✗") for text in texts) or "–"
+            for (sign, texts), style in zip(_marked(verdict), (_ACCEPTED, lost, _OWN), strict=True)
+        ]
         td = '<td style="text-align:left;padding:1px 6px;vertical-align:top">{}</td>'
         filled = "".join(td.format(cell) for cell in [*cells, str(verdict.gained)])
         return f"<tr>{header(str(number), 'row')}{filled}</tr>"
 
 
-def _marked(verdict: Verdict) -> tuple[list[str], list[str], list[str]]:
-    """Return the tokens of a round with their signs: accepted, lost, own."""
-    lost = [f"✗{text}" for text in verdict.rejected] + [f"–{text}" for text in verdict.unused]
-    parts = [f"✓{text}" for text in verdict.accepted], lost, [f"+{text}" for text in verdict.own]
-    return tuple(map(_cut, parts))
+def _marked(verdict: Verdict) -> list[tuple[str, list[str]]]:
+    """Return the tokens of a round with their sign: accepted, lost, own."""
+    lost = ("–", verdict.unused) if verdict.unused else ("✗", verdict.rejected)
+    return [
+        (sign, _cut(texts)) for sign, texts in (("✓", verdict.accepted), lost, ("+", verdict.own))
+    ]
 
 
-def _cut(texts: list[str]) -> list[str]:
+def _cut(texts: Sequence[str]) -> list[str]:
     more = len(texts) - _MOST_CHIPS
-    return [*texts[:_MOST_CHIPS], f"and {more} more"] if more > 0 else texts
+    return [*texts[:_MOST_CHIPS], f"and {more} more"] if more > 0 else list(texts)
 
 
-def _chips(texts: list[str], style: str) -> str:
-    return "".join(chip(text, style) for text in texts) or "–"
+def _bar(count: int, longest: int) -> str:
+    """Return a cell with a bar and its number in words beside it."""
+    style = f"display:inline-block;background:{BLUE};width:{18 * count / longest:.1f}em;height:1em"
+    cell = "text-align:left;white-space:nowrap;vertical-align:middle"
+    return f'<td style="{cell}"><span style="{style}"></span> {_count(count, "pass")}</td>'
 
 
 def _count(number: int, noun: str) -> str:
@@ -167,7 +172,7 @@ def drafts(tokenizer, rounds: Iterable[Round], most: int = 30) -> Drafts:
     """
     if most < 1:
         raise ValueError(f"most={most}: pass how many rounds to show, 1 or more.")
-    verdicts, first, one = [], 0, None
+    verdicts, first, one, counts = [], 0, None, []
     for one in rounds:
         if not isinstance(one, Round):
             raise TypeError(
@@ -175,10 +180,14 @@ def drafts(tokenizer, rounds: Iterable[Round], most: int = 30) -> Drafts:
                 "assistant_model=... or prompt_lookup_num_tokens=..."
             )
         first = one.index if not verdicts else first
-        verdicts.append(_judged(tokenizer, one))
+        counts.append((one.chosen.shape[1], len(one.proposed), one.accepted))
+        if len(verdicts) < most:
+            verdicts.append(_judged(tokenizer, one))
     if one is None:
         raise ValueError("rounds is empty; pass what llmcourse.steps yields, a new one each time.")
-    return Drafts(verdicts, most, first, one.stop_reasons[0])
+    return Drafts(
+        verdicts, first, len(counts), *map(sum, zip(*counts, strict=True)), one.stop_reasons[0]
+    )
 
 
 def _judged(tokenizer, one: Round) -> Verdict:

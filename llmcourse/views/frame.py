@@ -8,22 +8,24 @@ BORDER, FRAME = "#767676", "#D55E00"
 
 
 def framed(caption: str, head: str, body: str, notes: tuple[str, ...] = ()) -> str:
-    """Return a table that scrolls sideways where the page is narrow. head, body: HTML rows.
+    """Return a table. head, body: HTML rows.
 
-    caption, notes: text; notes are lines above the table, under its caption.
+    caption, notes: text; notes are lines under the caption. Where the table is wider than the page
+    its caption is not, so that it can be read without scrolling.
     """
     under = "".join(f"<br><small>{escape(note)}</small>" for note in notes)
-    title = "caption-side:top;text-align:left;padding:4px 0;color:inherit"
+    title = "caption-side:top;text-align:left;padding:8px 0 4px;color:inherit"
+    narrow = "max-width:40em;overflow-wrap:anywhere"
     return (
-        '<div style="overflow-x:auto"><table style="border-collapse:separate;border-spacing:2px">'
-        f'<caption style="{title}"><b>{escape(caption)}</b>{under}</caption>'
-        f"<thead>{head}</thead><tbody>{body}</tbody></table></div>"
+        '<table style="border-collapse:separate;border-spacing:2px">'
+        f'<caption style="{title}"><div style="{narrow}"><b>{escape(caption)}</b>{under}</div>'
+        f"</caption>{head and f'<thead>{head}</thead>'}<tbody>{body}</tbody></table>"
     )
 
 
-def header(text: str, scope: str = "col") -> str:
-    """Return the header cell of a column or a row."""
-    style = "padding:2px 6px;text-align:left;white-space:nowrap"
+def header(text: str, scope: str = "col", above: int = 2) -> str:
+    """Return the header cell of a column or a row, with `above` pixels of air above its text."""
+    style = f"padding:{above}px 6px 2px;text-align:left;white-space:nowrap"
     return f'<th scope="{scope}" style="{style}">{escape(text)}</th>'
 
 
@@ -32,7 +34,9 @@ def look(tint: str, border: str = f"1px solid {BORDER}") -> str:
     return f"background:{tint};color:#000;border:{border};"
 
 
-def chip(text: str, style: str) -> str:
-    """Return a token as a small box. text: escaped here."""
+def chip(sign: str, text: str, style: str, struck: bool = False) -> str:
+    """Return a token as a small box with a sign in front. text: escaped here, `struck` through."""
     box = "display:inline-block;margin:1px;padding:0 5px;font-family:monospace;"
-    return f'<span style="{box}{style}">{escape(text)}</span>'
+    line = "text-decoration:line-through" if struck else ""
+    shown = f'<span style="{line}">{escape(text)}</span>' if struck else escape(text)
+    return f'<span style="{box}{style}">{sign} {shown}</span>'

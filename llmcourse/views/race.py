@@ -46,27 +46,35 @@ class Lane:
         return "\n".join(told)
 
     def _repr_html_(self) -> str:
-        body = "".join(map(_block, self.lines()))
+        body = "".join(_block(line, place > 0) for place, line in enumerate(self.lines()))
         return framed(self.caption, "", body, self.notes)
 
 
-def _block(line: list[tuple[int, str, str, bool]]) -> str:
-    """Return four rows: step numbers, the loop's tokens, = or ≠, the tokens of `generate`."""
-    numbers = "".join(header(str(step)) for step, *_ in line)
+def _block(line: list[tuple[int, str, str, bool]], later: bool) -> str:
+    """Return four rows: step numbers, the loop's tokens, = or ≠, the tokens of `generate`.
+
+    later: whether they stand below others.
+    """
+    above = 10 if later else 2
+    empty = _ACROSS - len(line)
+    numbers = "".join(header(str(step), above=above) for step, *_ in line)
+    if empty:  # so that every text gets the same columns
+        numbers += f'<td colspan="{empty}" style="min-width:{3.4 * empty:.1f}em"></td>'
     signs = "".join(_sign(same) for *_, same in line)
     mine = "".join(_token(text, same) for _, text, _, same in line)
     theirs = "".join(_token(text, same) for _, _, text, same in line)
-    named = {"step": numbers, "the loop": mine, "equal?": signs, "generate": theirs}
-    return "".join(f"<tr>{header(name, 'row')}{cells}</tr>" for name, cells in named.items())
+    named = {"the loop": mine, "equal?": signs, "generate": theirs}
+    rows = "".join(f"<tr>{header(name, 'row')}{cells}</tr>" for name, cells in named.items())
+    return f"<tr>{header('step', 'row', above)}{numbers}</tr>{rows}"
 
 
 def _sign(same: bool) -> str:
     sign = "=" if same else "<b>≠</b>"
-    return f'<td style="padding:0 6px;text-align:center">{sign}</td>'
+    return f'<td style="padding:0 6px;text-align:center;line-height:1.1">{sign}</td>'
 
 
 def _token(text: str, same: bool) -> str:
-    style = "padding:1px 6px;text-align:center;font-family:monospace;"
+    style = "min-width:3em;padding:1px 6px;text-align:center;font-family:monospace;"
     return f'<td style="{style}{_SAME if same else _OTHER}">{escape(text)}</td>'
 
 
