@@ -87,7 +87,7 @@ class Beams:
             cut.append(f"Drawn are steps {self.first} to {self.last} of 0 to {self.made - 1}.")
         left_out = len(list(_leaves(self.root))) - _MOST_LEAVES
         if left_out > 0:
-            cut.append(f"{left_out:,} more branches, the shortest, are left out.")
+            cut.append(f"{left_out:,} more branches are left out, dropped ones first.")
         return legend, *cut
 
     def _kept(self) -> set[int]:

@@ -148,7 +148,7 @@ def _marked(verdict: Verdict) -> list[tuple[str, list[str]]]:
 
 def _cut(texts: Sequence[str]) -> list[str]:
     more = len(texts) - _MOST_CHIPS
-    return [*texts[:_MOST_CHIPS], f"and {more} more"] if more > 0 else list(texts)
+    return [*texts[:_MOST_CHIPS], f"… {more:,} more"] if more > 0 else list(texts)
 
 
 def _bar(count: int, longest: int) -> str:
