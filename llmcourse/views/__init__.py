@@ -15,10 +15,12 @@ from llmcourse.views.next_token import NextToken, next_token
 from llmcourse.views.padding import Padding, padding
 from llmcourse.views.race import Lanes, race
 from llmcourse.views.reading import reading
+from llmcourse.views.stepper import Stepper, stepper
 from llmcourse.views.strategies import Strategies, strategies
 from llmcourse.views.text_trace import TextTrace, text_trace
 from llmcourse.views.tokens import Tokens, tokens
 from llmcourse.views.trace import trace
+from llmcourse.views.walk import Walk
 
 __all__ = [
     "Batch",
@@ -30,9 +32,11 @@ __all__ = [
     "Lanes",
     "NextToken",
     "Padding",
+    "Stepper",
     "Strategies",
     "TextTrace",
     "Tokens",
+    "Walk",
     "batch",
     "beams",
     "cache",
@@ -43,6 +47,7 @@ __all__ = [
     "padding",
     "race",
     "reading",
+    "stepper",
     "strategies",
     "surprise",
     "text_trace",

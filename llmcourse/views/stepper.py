@@ -1,0 +1,208 @@
+"""Controls around a walk: next, back, run, take another token, other settings, other branches.
+
+Core controls only, which ipywidgets 7 and 8 draw alike in JupyterLab, Colab and VS Code.
+"""
+
+import time
+
+import ipywidgets as widgets
+from IPython.display import display
+
+from llmcourse.show import percent, token_text
+from llmcourse.views.walk import Pick, Walk
+from llmcourse.views.walk_page import in_words, page
+
+_WIDE = {"description_width": "initial"}
+_REDRAWN = 0.5  # seconds between two pictures while it runs to the end
+
+
+class Controls(widgets.VBox):
+    """A box that says what it is where it cannot be drawn."""
+
+    def __repr__(self) -> str:
+        return "Controls of the stepper; run the cell to use them. What they start from is below."
+
+
+class Stepper:
+    """A `Walk` with controls. walk: the core, which code can drive too; `redraw` then shows it.
+
+    The controls are attributes: next, back, run, start_over, alternatives, take, typed, force,
+    choose, temperature, top_k, top_p, min_p, seed, branch, go_to. page: what they change.
+    """
+
+    def __init__(self, walk: Walk):
+        self.walk = walk
+        self._drawing = False
+        self._make_controls()
+        self.page = widgets.HTML()
+        rows = [
+            [self.next, self.back, self.run, self.start_over],
+            [self.alternatives, self.take, self.typed, self.force],
+            [self.choose, *self._numbers.values()],
+            [self.branch, self.go_to],
+        ]
+        wrap = widgets.Layout(flex_flow="row wrap", align_items="center")
+        self.box = Controls([*(widgets.HBox(row, layout=wrap) for row in rows), self.page])
+        self.redraw()
+
+    def _make_controls(self) -> None:
+        self.next = self._button("Next token", self._next)
+        self.back = self._button("Back", self._back)
+        self.run = self._button("Run to the end", self._run)
+        self.start_over = self._button("Start over", self._start_over)
+        self.alternatives = _labelled(widgets.Dropdown, "Candidates", 270)
+        self.take = self._button("Take this one", self._take)
+        self.typed = _labelled(widgets.Text, "Or type", 220)
+        self.force = self._button("Force what is typed", self._force)
+        self.branch = _labelled(widgets.Dropdown, "Branch", 490)
+        self.go_to = self._button("Go to this branch", self._go_to)
+        options = [("the likeliest", False), ("draw at random", True)]
+        self.choose = _labelled(widgets.Dropdown, "Choose", 210, options=options)
+        self.temperature = _number("Temperature", 165, 0.01, 100.0, 0.1)
+        self.top_k = _number("Top-k (0: off)", 175, 0, 10_000_000, 1)
+        self.top_p = _number("Top-p (1: off)", 165, 0.0, 1.0, 0.05)
+        self.min_p = _number("Min-p (0: off)", 165, 0.0, 1.0, 0.05)
+        self.seed = _number("Seed", 140, 0, max(2**31 - 1, self.walk.settings.seed), 1)
+        names = ("temperature", "top_k", "top_p", "min_p", "seed")
+        self._numbers = {name: getattr(self, name) for name in names}
+        for name, control in {"sample": self.choose, **self._numbers}.items():
+            control.observe(lambda change, name=name: self._change(name, change.new), "value")
+
+    def _button(self, name: str, action) -> widgets.Button:
+        made = widgets.Button(description=name, layout=widgets.Layout(width="auto"))
+        made.on_click(lambda _: self._do(action))
+        return made
+
+    # What each control does.
+
+    def _next(self) -> str:
+        return _said(self.walk.next())
+
+    def _back(self) -> str:
+        last = self.walk.picks[-1].text if self.walk.picks else ""
+        self.walk.back()
+        return f"Took {last} back; it stays in its branch."
+
+    def _run(self) -> str:
+        drawn = time.monotonic()
+
+        def show(pick: Pick) -> None:
+            nonlocal drawn
+            if time.monotonic() - drawn > _REDRAWN:
+                self.page.value = page(self.walk, "Running ...")
+                drawn = time.monotonic()
+
+        many = self.walk.run(show)
+        return f"Ran {many} tokens, to the end of the text."
+
+    def _start_over(self) -> str:
+        self.walk.start_over()
+        return "Back at the prompt; the branches stay."
+
+    def _take(self) -> str:
+        if self.alternatives.value is None:
+            raise ValueError("There is no candidate to take; go back, or type a token.")
+        return _said(*self.walk.force(self.alternatives.value))
+
+    def _force(self) -> str:
+        picks = self.walk.force(self.typed.value)
+        self.typed.value = ""
+        return _said(*picks)
+
+    def _go_to(self) -> str:
+        self.walk.go_to(self.branch.value)
+        return f"At the end of branch {self.walk.branch}."
+
+    def _change(self, name: str, value) -> None:
+        if self._drawing:
+            return
+
+        def change() -> str:
+            settings = self.walk.change(**{name: value})
+            idle = "" if settings.sample else " The numbers act once tokens are drawn at random."
+            return f"From here on, {settings}.{idle}"
+
+        self._do(change)
+
+    def _do(self, action) -> None:
+        """Do something and show what came of it; an error is shown in words and breaks nothing."""
+        try:
+            said = action()
+        except Exception as error:
+            said = f"That did not work. {in_words(error)}"
+        self.redraw(said)
+
+    def redraw(self, note: str = "") -> None:
+        """Show the walk as it is now. note: what happened, in words."""
+        self._drawing = True
+        try:
+            self.page.value = page(self.walk, note)
+            self.alternatives.options = self._candidates()
+            branches = enumerate(self.walk.branches)
+            self.branch.options = [(_short(number, line), number) for number, line in branches]
+            self.branch.value = self.walk.branch
+            self.choose.value = self.walk.settings.sample
+            for name, control in self._numbers.items():
+                control.value = getattr(self.walk.settings, name)
+        finally:
+            self._drawing = False
+
+    def _candidates(self) -> list[tuple[str, int]]:
+        if self.walk.stop:
+            return []
+        try:
+            candidates = self.walk.distribution().candidates()
+        except Exception:  # the page says so
+            return []
+        tokenizer = self.walk.tokenizer
+        return [
+            (f"{token_text(tokenizer, token)} {percent(p) if p else 'dropped'}", token)
+            for token, _, p in candidates
+        ]
+
+    def __repr__(self) -> str:
+        return repr(self.walk)
+
+    def _repr_html_(self) -> str:
+        return self.walk._repr_html_()
+
+    def _ipython_display_(self) -> None:
+        display(self.box)
+        title = "Without a kernel: the walk as it was when this cell ran"
+        still = f"<details open><summary>{title}</summary>{self._repr_html_()}</details>"
+        display({"text/html": still, "text/plain": repr(self)}, raw=True)
+
+
+def stepper(model, tokenizer, prompt, **generate_kwargs) -> Stepper:
+    """Walk through generation with controls: step, take another token, change the settings.
+
+    prompt: a text, ids of shape (1, length), or what a tokenizer returns for one text.
+    generate_kwargs: what `model.generate` takes, for greedy decoding or sampling, and `seed=`.
+    Raises what `Walk` raises.
+    """
+    return Stepper(Walk(model, tokenizer, prompt, **generate_kwargs))
+
+
+def _labelled(kind, name: str, width: int, **more):
+    return kind(description=name, style=_WIDE, layout=widgets.Layout(width=f"{width}px"), **more)
+
+
+def _number(name: str, width: int, least, most, step):
+    kind = widgets.BoundedIntText if isinstance(step, int) else widgets.BoundedFloatText
+    return _labelled(kind, name, width, min=least, max=most, step=step)
+
+
+def _said(*picks: Pick) -> str:
+    words = {"forced": "forced", "drawn": "drawn", "likeliest": "the likeliest"}
+    each = [
+        f"{pick.text} ({words[pick.how]}; {percent(pick.p)}, the model gave it {percent(pick.raw)})"
+        for pick in picks
+    ]
+    return f"Added {', '.join(each)}."
+
+
+def _short(number: int, line: list[Pick]) -> str:
+    text = "".join(pick.text for pick in line[-40:])
+    return (
+        f"{number}: {text if len(text) <= 50 else '…' + text[-49:]}" if text else f"{number}: empty"
+    )
