@@ -26,8 +26,8 @@ class Controls(widgets.VBox):
 class Stepper:
     """A `Walk` with controls. walk: the core, which code can drive too; `redraw` then shows it.
 
-    The controls are attributes: next, back, run, start_over, alternatives, take, typed, force,
-    choose, temperature, top_k, top_p, min_p, seed, branch, go_to. page: what they change.
+    The controls are attributes: next, back, run, start_over; alternatives, place, take; typed,
+    force; draw, temperature, top_k, top_p, min_p, seed; branch, go_to. page: what they change.
     """
 
     def __init__(self, walk: Walk):
@@ -37,11 +37,11 @@ class Stepper:
         self.page = widgets.HTML()
         rows = [
             [self.next, self.back, self.run, self.start_over],
-            [self.alternatives, self.take, self.typed, self.force],
-            [self.choose, *self._numbers.values()],
+            [self.alternatives, self.place, self.take, self.typed, self.force],
+            [self.draw, *self._numbers.values()],
             [self.branch, self.go_to],
         ]
-        wrap = widgets.Layout(flex_flow="row wrap", align_items="center")
+        wrap = widgets.Layout(flex_flow="row wrap", align_items="center", grid_gap="2px 10px")
         self.box = Controls([*(widgets.HBox(row, layout=wrap) for row in rows), self.page])
         self.redraw()
 
@@ -50,14 +50,18 @@ class Stepper:
         self.back = self._button("Back", self._back)
         self.run = self._button("Run to the end", self._run)
         self.start_over = self._button("Start over", self._start_over)
-        self.alternatives = _labelled(widgets.Dropdown, "Candidates", 270)
+        # JupyterLab takes the arrow keys away from a list, so the number beside it does the same.
+        self.alternatives = _labelled(widgets.Dropdown, "Candidates", 240)
+        self.place = _number("or its number", 150, 1, 1, 1)
+        self.alternatives.observe(self._follow_list, "index")
+        self.place.observe(self._follow_number, "value")
         self.take = self._button("Take this one", self._take)
-        self.typed = _labelled(widgets.Text, "Or type", 220)
+        self.typed = _labelled(widgets.Text, "Or type", 220, continuous_update=False)
         self.force = self._button("Force what is typed", self._force)
-        self.branch = _labelled(widgets.Dropdown, "Branch", 490)
+        self.branch = _number("Branch", 110, 0, 0, 1)
         self.go_to = self._button("Go to this branch", self._go_to)
-        options = [("the likeliest", False), ("draw at random", True)]
-        self.choose = _labelled(widgets.Dropdown, "Choose", 210, options=options)
+        self.draw = widgets.Checkbox(description="Draw at random", indent=False, style=_WIDE)
+        self.draw.layout.width = "auto"
         self.temperature = _number("Temperature", 165, 0.01, 100.0, 0.1)
         self.top_k = _number("Top-k (0: off)", 175, 0, 10_000_000, 1)
         self.top_p = _number("Top-p (1: off)", 165, 0.0, 1.0, 0.05)
@@ -65,7 +69,7 @@ class Stepper:
         self.seed = _number("Seed", 140, 0, max(2**31 - 1, self.walk.settings.seed), 1)
         names = ("temperature", "top_k", "top_p", "min_p", "seed")
         self._numbers = {name: getattr(self, name) for name in names}
-        for name, control in {"sample": self.choose, **self._numbers}.items():
+        for name, control in {"sample": self.draw, **self._numbers}.items():
             control.observe(lambda change, name=name: self._change(name, change.new), "value")
 
     def _button(self, name: str, action) -> widgets.Button:
@@ -109,6 +113,14 @@ class Stepper:
         self.typed.value = ""
         return _said(*picks)
 
+    def _follow_list(self, change) -> None:
+        if not self._drawing and change.new is not None:
+            self.place.value = change.new + 1
+
+    def _follow_number(self, change) -> None:
+        if not self._drawing and change.new <= len(self.alternatives.options):
+            self.alternatives.index = change.new - 1
+
     def _go_to(self) -> str:
         self.walk.go_to(self.branch.value)
         return f"At the end of branch {self.walk.branch}."
@@ -138,10 +150,12 @@ class Stepper:
         try:
             self.page.value = page(self.walk, note)
             self.alternatives.options = self._candidates()
-            branches = enumerate(self.walk.branches)
-            self.branch.options = [(_short(number, line), number) for number, line in branches]
+            self.alternatives.index = 0 if self.alternatives.options else None
+            self.place.max = max(1, len(self.alternatives.options))
+            self.place.value = 1
+            self.branch.max = len(self.walk.branches) - 1
             self.branch.value = self.walk.branch
-            self.choose.value = self.walk.settings.sample
+            self.draw.value = self.walk.settings.sample
             for name, control in self._numbers.items():
                 control.value = getattr(self.walk.settings, name)
         finally:
@@ -199,10 +213,3 @@ def _said(*picks: Pick) -> str:
         for pick in picks
     ]
     return f"Added {', '.join(each)}."
-
-
-def _short(number: int, line: list[Pick]) -> str:
-    text = "".join(pick.text for pick in line[-40:])
-    return (
-        f"{number}: {text if len(text) <= 50 else '…' + text[-49:]}" if text else f"{number}: empty"
-    )

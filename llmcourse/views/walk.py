@@ -458,20 +458,21 @@ class Walk:
         candidates = shape.candidates(top)
         rows = [
             (
+                str(place),
                 token_text(self.tokenizer, token),
                 str(token),
                 percent(raw),
                 percent(p) if p else "dropped",
             )
-            for token, raw, p in candidates
+            for place, (token, raw, p) in enumerate(candidates, start=1)
         ]
         left = int((shape.probs > 0).sum()) - sum(p > 0 for _, _, p in candidates)
         rest = [1 - sum(one[place] for one in candidates) for place in (1, 2)]
         others = f"{len(shape.probs) - len(candidates):,} others"
         after = percent(max(0.0, rest[1])) if left > 0 else "dropped"
-        rows.append((others, "", percent(max(0.0, rest[0])), after))
+        rows.append(("", others, "", percent(max(0.0, rest[0])), after))
         caption = f"Next token; {self.settings}"
-        return Table(caption, ("token", "id", "the model", "after the settings"), rows)
+        return Table(caption, ("number", "token", "id", "the model", "after the settings"), rows)
 
     def __repr__(self) -> str:
         texts = [token_text(self.tokenizer, token) for token in self.prompt[-60:]]

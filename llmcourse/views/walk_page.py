@@ -7,6 +7,8 @@ _SHOWN = 60  # tokens of the prompt, and of the new text
 _BAR = 110  # pixels that stand for 100%
 _CELL = "padding:2px 10px;text-align:left;border-bottom:1px solid #767676"
 _CHIP = "display:inline-block;margin:2px;padding:0 5px;text-align:center;color:#000;"
+# What MathJax passes over, versions 3 and 2: `$`, `\\(` and `\\[` are the model's, not formulas.
+_NO_MATH = "mathjax_ignore tex2jax_ignore"
 _LOOKS = {
     "forced": "background:#FBE3B5;border:2px dashed #000",
     "drawn": "background:#DCEBF7;border:1px solid #767676",
@@ -17,7 +19,8 @@ _LOOKS = {
 def page(walk, note: str = "") -> str:
     """Return a walk as HTML. note: what just happened, in words; all of it is escaped."""
     said = f'<div style="margin:4px 0">{escape(note)}</div>' if note else ""
-    return said + _text(walk) + _ahead(walk) + _branches(walk)
+    shown = said + _text(walk) + _ahead(walk) + _branches(walk)
+    return f'<div class="{_NO_MATH}" style="line-height:1.4">{shown}</div>'
 
 
 def in_words(error: Exception) -> str:
@@ -92,13 +95,13 @@ def _candidates(walk) -> str:
     )
 
 
-def _row(token: str, number: str, raw: str, after: str) -> str:
+def _row(place: str, token: str, number: str, raw: str, after: str) -> str:
     bars = "".join(
         f'<td style="{_CELL}">{_bar(share, colour)}{escape(share)}</td>'
         for share, colour in ((raw, GREY), (after, BLUE))
     )
     name = f'<th scope="row" style="{_CELL};font-family:monospace">{escape(token)}</th>'
-    return f'<tr>{name}<td style="{_CELL}">{number}</td>{bars}</tr>'
+    return f'<tr><td style="{_CELL}">{place}</td>{name}<td style="{_CELL}">{number}</td>{bars}</tr>'
 
 
 def _bar(share: str, colour: str) -> str:

@@ -1,0 +1,211 @@
+"""A real JupyterLab in a real browser. `make test-browser` runs these tests; `make test` does not.
+
+Screenshots of what failed lie in tests/browser/.failures/.
+"""
+
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+REPO = HERE.parent.parent
+FAILURES = HERE / ".failures"
+
+WANTED = os.environ.get("LLMCOURSE_BROWSER_TESTS") == "1"
+collect_ignore_glob = [] if WANTED else ["test_*.py"]
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
+
+
+def chromium() -> str | None:
+    """Return where the browser is: LLMCOURSE_CHROMIUM, or what PATH has."""
+    return os.environ.get("LLMCOURSE_CHROMIUM") or next(
+        filter(None, map(shutil.which, NAMES)), None
+    )
+
+
+def pytest_collection_modifyitems(items):
+    """Skip with one line where the browser is missing."""
+    missing = [
+        f"no {name}: {way}"
+        for name, there, way in (
+            ("playwright", importlib.util.find_spec("playwright"), "run `make test-browser`"),
+            ("chromium", chromium(), "`apt-get install chromium`, or set LLMCOURSE_CHROMIUM"),
+        )
+        if not there
+    ]
+    if missing:
+        for item in items:
+            if HERE in item.path.parents:
+                item.add_marker(pytest.mark.skip(reason="; ".join(missing)))
+
+
+class Lab:
+    """A JupyterLab server on notebooks of its own, which trusts none of them."""
+
+    def __init__(self, folder: Path):
+        self.root, self.folder = folder / "notebooks", folder
+        self.root.mkdir()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
+
+    def start(self) -> subprocess.Popen:
+        """Start the server and wait until it answers."""
+        settings = self.folder / "settings" / "@jupyterlab" / "notebook-extension"
+        settings.mkdir(parents=True)
+        # Every cell is drawn, on screen or not.
+        windowing = json.dumps({"windowingMode": "none"})
+        (settings / "tracker.jupyterlab-settings").write_text(windowing)
+        own = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
+        environment = {
+            **os.environ,
+            **{f"JUPYTER_{name}": str(self.folder / name.lower()) for name in own},
+            "JUPYTERLAB_WORKSPACES_DIR": str(self.folder / "workspaces"),
+            "JUPYTERLAB_SETTINGS_DIR": str(self.folder / "settings"),
+            "PYTHONPATH": os.pathsep.join(
+                [str(REPO), str(REPO / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
+            ),
+            "OMP_NUM_THREADS": "1",
+        }
+        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1"]
+        options = [
+            f"--port={self.url.rpartition(':')[2]}",
+            "--IdentityProvider.token=",
+            "--ServerApp.disable_check_xsrf=True",
+            "--LabApp.expose_app_in_browser=True",
+            f"--notebook-dir={self.root}",
+        ]
+        root = ["--allow-root"] if hasattr(os, "getuid") and os.getuid() == 0 else []
+        self.log = self.folder / "lab.log"
+        with self.log.open("w") as log:
+            server = subprocess.Popen(
+                [*command, *options, *root], env=environment, stdout=log, stderr=log
+            )
+        for _ in range(200):
+            try:
+                urllib.request.urlopen(f"{self.url}/api", timeout=5).close()
+                return server
+            except OSError:
+                if server.poll() is not None:
+                    break
+                time.sleep(0.3)
+        server.kill()
+        raise RuntimeError(f"JupyterLab did not start:\n{self.log.read_text()[-3000:]}")
+
+    def write(self, name: str, *cells: str) -> str:
+        """Write a notebook of code cells that were never run."""
+        import nbformat
+
+        made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        made.metadata["kernelspec"] = {
+            "name": "python3",
+            "display_name": "Python 3",
+            "language": "python",
+        }
+        nbformat.write(made, self.root / name)
+        return name
+
+    def open(self, page, name: str) -> None:
+        """Open a notebook, as a stranger's: nothing of it is trusted."""
+        page.goto(f"{self.url}/lab/tree/{name}?reset")
+        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        page.evaluate("jupyterapp.shell.collapseLeft()")
+        page.wait_for_function(
+            "jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.connectionStatus"
+            " === 'connected'",
+            timeout=60_000,
+        )
+
+    def run_all(self, page) -> None:
+        """Run all cells and wait for the last one."""
+        page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+        page.wait_for_function(
+            """() => {
+                const cells = jupyterapp.shell.currentWidget.content.widgets;
+                const code = cells.filter(cell => cell.model.type === 'code');
+                return code.every(cell => cell.model.executionState === 'idle'
+                                          && cell.model.executionCount !== null);
+            }""",
+            timeout=120_000,
+        )
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    """A running JupyterLab, whose folder also holds the lessons."""
+    made = Lab(tmp_path_factory.mktemp("lab"))
+    shutil.copytree(
+        REPO / "notebooks",
+        made.root,
+        dirs_exist_ok=True,
+        ignore=shutil.ignore_patterns(".ipynb_checkpoints"),
+    )
+    server = made.start()
+    yield made
+    server.terminate()
+    server.wait(30)
+
+
+class Watch:
+    """What a page did that it should not: dialogs, and requests that leave its server."""
+
+    def __init__(self, page, home: tuple[str, ...]):
+        self.dialogs, self.left = [], []
+        page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda request: self._note(request.url, home))
+
+    def _note(self, url: str, home: tuple[str, ...]) -> None:
+        if not url.startswith((*home, "data:", "blob:")):
+            self.left.append(url)
+
+
+@pytest.fixture
+def page(browser, request):
+    """A fresh page of 1280 pixels; `page.watch` knows of dialogs and requests. Kept if it fails."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    made = context.new_page()
+    home = [request.getfixturevalue("lab").url] if "lab" in request.fixturenames else []
+    made.watch = Watch(made, (*home, *(url.replace("http", "ws") for url in home), "file:"))
+    yield made
+    report = getattr(request.node, "report", None)
+    if report is not None and report.failed:
+        FAILURES.mkdir(exist_ok=True)
+        (FAILURES / ".gitignore").write_text("*\n")
+        made.screenshot(path=FAILURES / f"{request.node.name}.png")
+    context.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Let the fixture `page` know how the test went."""
+    report = yield
+    if call.when == "call":
+        item.report = report
+    return report
