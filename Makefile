@@ -16,6 +16,10 @@ PINS_ARGS ?=
 NOTEBOOKS ?= $(sort $(wildcard notebooks/*.ipynb)) $(sort $(wildcard notebooks/solutions/*.ipynb))
 LESSON_1 := $(notdir $(firstword $(sort $(wildcard notebooks/[0-9]*.ipynb))))
 
+# The browser of `make test-browser`; recursive, so that nothing looks for it unless it is needed
+CHROMIUM ?= $(or $(firstword $(foreach name,chromium chromium-browser google-chrome,\
+	$(shell command -v $(name)))),chromium)
+
 VENV_PYTHON := $(if $(filter Windows_NT,$(OS)),.venv/Scripts/python.exe,.venv/bin/python)
 # Two workers, with one thread each (below); loadscope gives all cells of a notebook to one of them.
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=120 -n 2 --dist loadscope \
@@ -25,7 +29,7 @@ OLD_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
 	'Python 3.11 or newer is needed, and $(PYTHON) is ' + sys.version.split()[0] + \
 	'. If there is a newer one, name it: make lab PYTHON=python3.12')
 
-.PHONY: help lab test notebooks threads parity test-oldest test-newest bench lint pins setup model clean
+.PHONY: help lab test test-browser notebooks threads parity test-oldest test-newest bench lint pins setup model clean
 
 help:  ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -38,7 +42,16 @@ lab: model  ## set up if needed, and open the lessons in JupyterLab
 
 test: model  ## set up if needed, run all tests, and check every stored output
 	@$(if $(strip $(NOTEBOOKS)),,echo "There are no notebooks yet: running the tests alone.")
+	@echo "The tests in a real browser are skipped here: \`make test-browser\` runs them, with chromium."
 	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest $(NBVAL) $(TEST_ARGS) tests $(NOTEBOOKS)
+
+test-browser: model  ## drive the stepper and the stored lessons in chromium
+	@command -v "$(CHROMIUM)" >/dev/null || { \
+		echo "There is no chromium here: apt-get install chromium, or CHROMIUM=/path/to/chrome"; exit 1; }
+	@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --requirement tests/browser/requirements.txt
+	@LLMCOURSE_BROWSER_TESTS=1 LLMCOURSE_CHROMIUM="$(CHROMIUM)" OMP_NUM_THREADS=1 \
+		$(VENV_PYTHON) -m pytest $(TEST_ARGS) tests/browser
 
 notebooks: model  ## run the lessons from top to bottom and store their outputs
 	@OMP_NUM_THREADS=1 $(VENV_PYTHON) tools/run_notebooks.py $(NOTEBOOKS)

@@ -262,7 +262,7 @@ def test_the_controls_do_what_the_walk_does(words):
     made.next.click()
     made.next.click()
     made.back.click()
-    assert "it stays in its branch" in made.page.value
+    assert "It stays in its branch" in made.page.value
     made.place.value = 2
     assert made.alternatives.index == 1
     made.take.click()
@@ -334,7 +334,7 @@ def test_a_processor_of_your_own_runs_and_one_that_the_settings_replace_is_refus
 
 def test_the_static_form_tells_the_next_token_in_its_caption(course_model):
     model, tokenizer = course_model
-    walk = views.Walk(model, tokenizer, "A list of colors: red, blue")
+    walk = views.Walk(model, tokenizer, "A list of colors: red, blue", max_new_tokens=3)
     assert ">Next token; the likeliest token is taken: , 99%, ·and 0.4%, ·blue 0.1%</caption>" in (
         walk._repr_html_()
     )

@@ -62,7 +62,9 @@ class Stepper:
         self.go_to = self._button("Go to this branch", self._go_to)
         self.draw = widgets.Checkbox(description="Draw at random", indent=False, style=_WIDE)
         self.draw.layout.width = "auto"
-        self.temperature = _number("Temperature", 165, 0.01, 100.0, 0.1)
+        self.temperature = _number(
+            "Temperature", 165, min(0.1, self.walk.settings.temperature), 100.0, 0.1
+        )
         self.top_k = _number("Top-k (0: off)", 175, 0, 10_000_000, 1)
         self.top_p = _number("Top-p (1: off)", 165, 0.0, 1.0, 0.05)
         self.min_p = _number("Min-p (0: off)", 165, 0.0, 1.0, 0.05)
@@ -85,7 +87,7 @@ class Stepper:
     def _back(self) -> str:
         last = self.walk.picks[-1].text if self.walk.picks else ""
         self.walk.back()
-        return f"Took {last} back; it stays in its branch."
+        return f"Took back: {last}. It stays in its branch."
 
     def _run(self) -> str:
         drawn = time.monotonic()
@@ -192,6 +194,7 @@ def stepper(model, tokenizer, prompt, **generate_kwargs) -> Stepper:
 
     prompt: a text, ids of shape (1, length), or what a tokenizer returns for one text.
     generate_kwargs: what `model.generate` takes, for greedy decoding or sampling, and `seed=`.
+    With the keyboard alone: Tab, Space for a button, the arrows in a number box.
     Raises what `Walk` raises.
     """
     return Stepper(Walk(model, tokenizer, prompt, **generate_kwargs))

@@ -97,7 +97,7 @@ def _candidates(walk) -> str:
 
 def _row(place: str, token: str, number: str, raw: str, after: str) -> str:
     bars = "".join(
-        f'<td style="{_CELL}">{_bar(share, colour)}{escape(share)}</td>'
+        f'<td style="{_CELL};white-space:nowrap">{_bar(share, colour)}{escape(share)}</td>'
         for share, colour in ((raw, GREY), (after, BLUE))
     )
     name = f'<th scope="row" style="{_CELL};font-family:monospace">{escape(token)}</th>'

@@ -170,7 +170,11 @@ def lab(tmp_path_factory):
     server = made.start()
     yield made
     server.terminate()
-    server.wait(30)
+    try:
+        server.wait(10)
+    except subprocess.TimeoutExpired:  # its kernels end when they miss it
+        server.kill()
+        server.wait(10)
 
 
 class Watch:
