@@ -90,7 +90,8 @@ model: setup  ## fetch the model of the lessons, about 100 MB, if it is not ther
 	@$(VENV_PYTHON) -m llmcourse fetch
 
 clean:  ## remove .venv and all caches in this folder; the model stays
-	rm -rf .venv .venv-oldest .venv-newest .venv.lock .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .venv-oldest .venv-newest .venv.lock .pytest_cache .ruff_cache .hypothesis build dist *.egg-info \
+		tests/browser/.failures
 	find llmcourse tests tools benchmarks notebooks -type d \
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 

@@ -262,7 +262,7 @@ def test_the_controls_do_what_the_walk_does(words):
     made.next.click()
     made.next.click()
     made.back.click()
-    assert "It stays in its branch" in made.page.value
+    assert "it stays in its branch" in made.page.value
     made.place.value = 2
     assert made.alternatives.index == 1
     made.take.click()

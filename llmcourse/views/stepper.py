@@ -87,7 +87,7 @@ class Stepper:
     def _back(self) -> str:
         last = self.walk.picks[-1].text if self.walk.picks else ""
         self.walk.back()
-        return f"Took back: {last}. It stays in its branch."
+        return f"Took back {last} (it stays in its branch)."
 
     def _run(self) -> str:
         drawn = time.monotonic()
