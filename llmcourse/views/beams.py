@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from llmcourse.beam import NOTHING, BeamStep
-from llmcourse.show import escape, token_text, visible
+from llmcourse.show import escape, printable, token_text, visible
 from llmcourse.views.frame import BLUE_TINT, FRAME, GREEN_TINT, framed, header, look
 
 _SIGNS = {"live": "●", "finished": "■", "dropped": "×"}
@@ -261,7 +261,7 @@ def _winner(tokenizer, last: BeamStep, prompt: int) -> tuple[list, tuple[str, ..
         kind = "finished" if some_ended else "live"
         return path, (f"The search is not over; the best {kind} text so far: {text} ({score}).",)
     reason = last.ended.reasons[prompt][0]
-    sentence = getattr(reason, "sentence", "")
+    sentence = printable(getattr(reason, "sentence", ""))
     won = f"The winner, of {length:,} new tokens: {text} (score {score}, {reason})."
     return path, tuple(part for part in (won, sentence, _why_over(last, prompt)) if part)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from llmcourse.assist import Round
-from llmcourse.show import Table, percent, token_text
+from llmcourse.show import Table, percent, printable, token_text
 from llmcourse.views.chart import BLUE
 from llmcourse.views.frame import (
     BLUE_TINT,
@@ -84,8 +84,10 @@ class Drafts:
         if any(verdict.unused for verdict in self.verdicts):
             notes.append("– unused: the text had ended before.")
         if self.reason is not None:
-            sentence = getattr(self.reason, "sentence", "")
-            notes.append(f"Stopped by {self.reason}{': ' if sentence else '.'}{sentence}")
+            sentence = printable(getattr(self.reason, "sentence", ""))
+            notes.append(
+                f"Stopped by {printable(self.reason)}{': ' if sentence else '.'}{sentence}"
+            )
         left_out = self.passes - len(self.verdicts)
         if left_out > 0:
             notes.append(f"{left_out:,} more rounds are left out.")

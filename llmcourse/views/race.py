@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llmcourse.show import columns_wide, escape, pad, token_text
+from llmcourse.show import columns_wide, escape, pad, printable, token_text
 from llmcourse.side_by_side import Race
 from llmcourse.views.frame import BLUE_TINT, FRAME, ORANGE_TINT, framed, header, look
 
@@ -166,13 +166,13 @@ def _lane(race: Race, number: int, row: list[tuple], most: int) -> Lane:
 
 def _caption(race: Race, number: int, row: list[tuple], parted: int | None) -> str:
     reason = race.stop_reasons[number]
-    sentence = getattr(reason, "sentence", "")
+    sentence = printable(getattr(reason, "sentence", ""))
     if parted is None:
         found = f"{len(row):,} tokens, the same in both."
     else:
         mine, theirs = (_text(race.tokenizer, token) for token in row[parted])
         found = f"They differ from step {parted:,} on: the loop {mine}, generate {theirs}."
-    stopped = f"Stopped by {reason}{': ' if sentence else '.'}{sentence}"
+    stopped = f"Stopped by {printable(reason)}{': ' if sentence else '.'}{sentence}"
     return f"Text {number + 1} of {len(race.loop)}. {found} {stopped}"
 
 

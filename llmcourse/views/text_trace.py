@@ -15,7 +15,7 @@ import torch
 from llmcourse.assist import Round
 from llmcourse.beam import BeamStep
 from llmcourse.loop import Step
-from llmcourse.show import Table, escape, percent, token_text
+from llmcourse.show import Table, escape, percent, printable, token_text
 from llmcourse.views import cells
 from llmcourse.views.cells import cut, plural, prose
 
@@ -303,4 +303,4 @@ def why(reason: str | None) -> str:
     """Say in a sentence why a text stopped; reason: of a step, None if it was still running."""
     if reason is None:
         return "It did not stop: no more steps were taken."
-    return getattr(reason, "sentence", "") or f"It stopped: {reason}."
+    return printable(getattr(reason, "sentence", "") or f"It stopped: {reason}.")

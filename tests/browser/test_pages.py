@@ -121,7 +121,6 @@ def test_a_hostile_vocabulary_stays_text_in_the_other_views(page, lab):
     assert_inert(page)
 
 
-@pytest.mark.xfail(reason="show.escape does not keep MathJax from a token such as $x^2$")
 @pytest.mark.parametrize("view", ["views.tokens(tokenizer, ids)", "views.batch(tokenizer, ids)"])
 def test_a_hostile_vocabulary_makes_no_formula(page, lab, view):
     lab.open(page, lab.write("formula.ipynb", HOSTILE, view))
