@@ -102,7 +102,7 @@ def test_every_file_that_is_named_exists():
 
 
 def test_the_lessons_in_the_table_are_all_the_lessons():
-    rows = re.findall(r"\]\((notebooks/[^)]+\.ipynb)\)", README)
+    rows = re.findall(r"\]\((notebooks/\d[^)]+\.ipynb)\)", README)
     assert rows == [
         f"notebooks/{path.name}" for path in sorted(ROOT.glob("notebooks/[0-9]*.ipynb"))
     ]
