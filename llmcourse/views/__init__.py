@@ -10,11 +10,13 @@ from llmcourse.views.cache import Cache, cache
 from llmcourse.views.chart import Chart
 from llmcourse.views.chat import Chat, chat
 from llmcourse.views.drafts import Drafts, drafts
+from llmcourse.views.explore import Explore, explore
 from llmcourse.views.likely import likely, surprise
 from llmcourse.views.next_token import NextToken, next_token
 from llmcourse.views.padding import Padding, padding
 from llmcourse.views.race import Lanes, race
 from llmcourse.views.reading import reading
+from llmcourse.views.replay import Replay, replay
 from llmcourse.views.stepper import Stepper, stepper
 from llmcourse.views.strategies import Strategies, strategies
 from llmcourse.views.text_trace import TextTrace, text_trace
@@ -29,9 +31,11 @@ __all__ = [
     "Chart",
     "Chat",
     "Drafts",
+    "Explore",
     "Lanes",
     "NextToken",
     "Padding",
+    "Replay",
     "Stepper",
     "Strategies",
     "TextTrace",
@@ -42,11 +46,13 @@ __all__ = [
     "cache",
     "chat",
     "drafts",
+    "explore",
     "likely",
     "next_token",
     "padding",
     "race",
     "reading",
+    "replay",
     "stepper",
     "strategies",
     "surprise",

@@ -6,43 +6,34 @@ Core controls only, which ipywidgets 7 and 8 draw alike in JupyterLab, Colab and
 import time
 
 import ipywidgets as widgets
-from IPython.display import display
 
 from llmcourse.show import percent, token_text
+from llmcourse.views.live import WIDE, Live, button, labelled, number
 from llmcourse.views.walk import Pick, Walk
 from llmcourse.views.walk_page import in_words, page
 
-_WIDE = {"description_width": "initial"}
 _REDRAWN = 0.5  # seconds between two pictures while it runs to the end
 
 
-class Controls(widgets.VBox):
-    """A box that says what it is where it cannot be drawn."""
-
-    def __repr__(self) -> str:
-        return "Controls of the stepper; run the cell to use them. What they start from is below."
-
-
-class Stepper:
+class Stepper(Live):
     """A `Walk` with controls. walk: the core, which code can drive too; `redraw` then shows it.
 
     The controls are attributes: next, back, run, start_over; alternatives, place, take; typed,
     force; draw, temperature, top_k, top_p, min_p, seed; branch, go_to. page: what they change.
     """
 
+    name, shows = "stepper", "the walk"
+
     def __init__(self, walk: Walk):
         self.walk = walk
         self._drawing = False
         self._make_controls()
-        self.page = widgets.HTML()
-        rows = [
+        self.lay_out(
             [self.next, self.back, self.run, self.start_over],
             [self.alternatives, self.place, self.take, self.typed, self.force],
             [self.draw, *self._numbers.values()],
             [self.branch, self.go_to],
-        ]
-        wrap = widgets.Layout(flex_flow="row wrap", align_items="center", grid_gap="2px 10px")
-        self.box = Controls([*(widgets.HBox(row, layout=wrap) for row in rows), self.page])
+        )
         self.redraw()
 
     def _make_controls(self) -> None:
@@ -51,33 +42,31 @@ class Stepper:
         self.run = self._button("Run to the end", self._run)
         self.start_over = self._button("Start over", self._start_over)
         # JupyterLab takes the arrow keys away from a list, so the number beside it does the same.
-        self.alternatives = _labelled(widgets.Dropdown, "Candidates", 240)
-        self.place = _number("or its number", 150, 1, 1, 1)
+        self.alternatives = labelled(widgets.Dropdown, "Candidates", 240)
+        self.place = number("or its number", 150, 1, 1, 1)
         self.alternatives.observe(self._follow_list, "index")
         self.place.observe(self._follow_number, "value")
         self.take = self._button("Take this one", self._take)
-        self.typed = _labelled(widgets.Text, "Or type", 220, continuous_update=False)
+        self.typed = labelled(widgets.Text, "Or type", 220, continuous_update=False)
         self.force = self._button("Force what is typed", self._force)
-        self.branch = _number("Branch", 110, 0, 0, 1)
+        self.branch = number("Branch", 110, 0, 0, 1)
         self.go_to = self._button("Go to this branch", self._go_to)
-        self.draw = widgets.Checkbox(description="Draw at random", indent=False, style=_WIDE)
+        self.draw = widgets.Checkbox(description="Draw at random", indent=False, style=WIDE)
         self.draw.layout.width = "auto"
-        self.temperature = _number(
+        self.temperature = number(
             "Temperature", 165, min(0.1, self.walk.settings.temperature), 100.0, 0.1
         )
-        self.top_k = _number("Top-k (0: off)", 175, 0, 10_000_000, 1)
-        self.top_p = _number("Top-p (1: off)", 165, 0.0, 1.0, 0.05)
-        self.min_p = _number("Min-p (0: off)", 165, 0.0, 1.0, 0.05)
-        self.seed = _number("Seed", 140, 0, max(2**31 - 1, self.walk.settings.seed), 1)
+        self.top_k = number("Top-k (0: off)", 175, 0, 10_000_000, 1)
+        self.top_p = number("Top-p (1: off)", 165, 0.0, 1.0, 0.05)
+        self.min_p = number("Min-p (0: off)", 165, 0.0, 1.0, 0.05)
+        self.seed = number("Seed", 140, 0, max(2**31 - 1, self.walk.settings.seed), 1)
         names = ("temperature", "top_k", "top_p", "min_p", "seed")
         self._numbers = {name: getattr(self, name) for name in names}
         for name, control in {"sample": self.draw, **self._numbers}.items():
             control.observe(lambda change, name=name: self._change(name, change.new), "value")
 
     def _button(self, name: str, action) -> widgets.Button:
-        made = widgets.Button(description=name, layout=widgets.Layout(width="auto"))
-        made.on_click(lambda _: self._do(action))
-        return made
+        return button(name, lambda: self._do(action))
 
     # What each control does.
 
@@ -182,12 +171,6 @@ class Stepper:
     def _repr_html_(self) -> str:
         return self.walk._repr_html_()
 
-    def _ipython_display_(self) -> None:
-        display(self.box)
-        title = "Without a kernel: the walk as it was when this cell ran"
-        still = f"<details open><summary>{title}</summary>{self._repr_html_()}</details>"
-        display({"text/html": still, "text/plain": repr(self)}, raw=True)
-
 
 def stepper(model, tokenizer, prompt, **generate_kwargs) -> Stepper:
     """Walk through generation with controls: step, take another token, change the settings.
@@ -198,15 +181,6 @@ def stepper(model, tokenizer, prompt, **generate_kwargs) -> Stepper:
     Raises what `Walk` raises.
     """
     return Stepper(Walk(model, tokenizer, prompt, **generate_kwargs))
-
-
-def _labelled(kind, name: str, width: int, **more):
-    return kind(description=name, style=_WIDE, layout=widgets.Layout(width=f"{width}px"), **more)
-
-
-def _number(name: str, width: int, least, most, step):
-    kind = widgets.BoundedIntText if isinstance(step, int) else widgets.BoundedFloatText
-    return _labelled(kind, name, width, min=least, max=most, step=step)
 
 
 def _said(*picks: Pick) -> str:

@@ -18,9 +18,13 @@ _LOOKS = {
 
 def page(walk, note: str = "") -> str:
     """Return a walk as HTML. note: what just happened, in words; all of it is escaped."""
+    return noted(note, _text(walk) + _ahead(walk) + _branches(walk))
+
+
+def noted(note: str, shown: str) -> str:
+    """Return HTML under a line that says what just happened. note: text, escaped here."""
     said = f'<div style="margin:4px 0">{escape(note)}</div>' if note else ""
-    shown = said + _text(walk) + _ahead(walk) + _branches(walk)
-    return f'<div class="{_NO_MATH}" style="line-height:1.4">{shown}</div>'
+    return f'<div class="{_NO_MATH}" style="line-height:1.4">{said}{shown}</div>'
 
 
 def in_words(error: Exception) -> str:
