@@ -139,7 +139,6 @@ class Stepper(Live):
         """Show the walk as it is now. note: what happened, in words."""
         self._drawing = True
         try:
-            self.page.value = page(self.walk, note)
             self.alternatives.options = self._candidates()
             self.alternatives.index = 0 if self.alternatives.options else None
             self.place.max = max(1, len(self.alternatives.options))
@@ -149,6 +148,7 @@ class Stepper(Live):
             self.draw.value = self.walk.settings.sample
             for name, control in self._numbers.items():
                 control.value = getattr(self.walk.settings, name)
+            self.page.value = page(self.walk, note)  # last: the controls are ready once it is read
         finally:
             self._drawing = False
 
