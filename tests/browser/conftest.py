@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -204,6 +205,20 @@ def page(browser, request):
         (FAILURES / ".gitignore").write_text("*\n")
         made.screenshot(path=FAILURES / f"{request.node.name}.png")
     context.close()
+
+
+def serious(page, where) -> list[tuple[str, str, list[str]]]:
+    """Return what axe-core finds serious or critical. where: an element, or a context of axe."""
+    page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text())
+    found = page.evaluate(
+        "where => axe.run(where, {resultTypes: ['violations']}).then(found => found.violations)",
+        where,
+    )
+    return [
+        (one["id"], one["help"], [node["html"][:200] for node in one["nodes"]])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
 
 
 @pytest.hookimpl(wrapper=True)

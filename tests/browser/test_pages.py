@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="no playwright: run `make test-browser`")
 
-from conftest import REPO
+from conftest import REPO, serious
 from playwright.sync_api import expect
 
 LESSONS = sorted(
@@ -36,7 +36,7 @@ def assert_views_say_what_they_show(page, name: str) -> None:
     html = stored(name)
     captions = page.locator(".jp-OutputArea table > caption")
     expect(captions).to_have_count(sum(one.count("<caption") for one in html), timeout=30_000)
-    assert all(text.strip() for text in captions.all_inner_texts())
+    assert all(text.strip() for text in captions.all_text_contents())
     images = page.locator(".jp-OutputArea-output img")
     expect(images).to_have_count(sum(one.count("<img ") for one in html))
     shown = images.evaluate_all("all => all.map(image => [image.alt, image.naturalWidth])")
@@ -51,6 +51,20 @@ def test_a_stranger_sees_every_static_view_of_a_lesson(page, lab, name):
     cells = "jupyterapp.shell.currentWidget.content.widgets.map(cell => cell.model)"
     trusted = f"{cells}.some(cell => cell.type === 'code' && cell.trusted)"
     assert not page.evaluate(trusted), "the page was to be seen untrusted"
+
+
+GALLERY, GALLERY_TABLES = "gallery.ipynb", 14  # at least so many tables with a caption
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_axe_finds_nothing_serious_in_the_gallery(page, lab, theme):
+    lab.open(page, GALLERY)
+    assert_views_say_what_they_show(page, GALLERY)
+    assert page.locator(".jp-OutputArea table > caption").count() >= GALLERY_TABLES
+    page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
+    expect(page.locator("body")).to_have_attribute("data-jp-theme-name", theme, timeout=30_000)
+    # What the views drew; what is around them is JupyterLab's own.
+    assert serious(page, {"include": [".jp-OutputArea-output"]}) == []
 
 
 def test_a_static_page_needs_no_network(page, tmp_path):

@@ -1,11 +1,10 @@
 """The stepper's controls, used with a mouse, with a keyboard alone, and by a screen reader."""
 
-from importlib.resources import files
-
 import pytest
 
 pytest.importorskip("playwright", reason="no playwright: run `make test-browser`")
 
+from conftest import serious
 from playwright.sync_api import expect
 
 STEPPER = (
@@ -134,17 +133,7 @@ def test_the_keyboard_alone_is_enough(stepper, page):
 def test_axe_finds_nothing_serious(stepper, page):
     press(stepper, "Next token")
     expect(live(stepper)).to_contain_text("1 new tokens")
-    page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text())
-    found = page.evaluate(
-        "node => axe.run(node, {resultTypes: ['violations']}).then(found => found.violations)",
-        stepper.element_handle(),
-    )
-    serious = [
-        (one["id"], one["help"], [node["html"][:200] for node in one["nodes"]])
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
+    assert serious(page, stepper.element_handle()) == []
 
 
 def test_a_saved_stepper_says_something_when_a_stranger_opens_it(stepper, page, lab, browser):
