@@ -108,21 +108,23 @@ class Cache:
         lines = [self._html_line(turn, longest) for turn in self._shown()]
         headers = ["step", "with cache:\ncomputed (dark), reused (light)", "ms"]
         headers += ["without cache:\ncomputed", "ms"] * self.both
-        headers += ["bytes of\nthe cache"] * (self.layers is not None)
+        headers += ["cache\nsize"] * (self.layers is not None)
         return cells.table(self.caption, headers, lines)
 
     def _html_line(self, turn: Turn | None, longest: int) -> str:
         head, *texts = map(escape, self._line(turn))
         if turn is None:
             return cells.row(head, [cells.td(texts[0], columns=len(texts) - 1)])
-        widest = 170
+        widest = 130
         kept = [(turn.reused / longest, _KEPT), (turn.computed / longest, BLUE)]
         told = f"{texts[0]} computed, {texts[1]} reused"
         line = [f"{told}{cells.bars(kept, widest)}", texts[2]]
         if self.both:
             line += [f"{texts[3]} computed{cells.bars([(turn.again / longest, ORANGE)], widest)}"]
             line += [texts[4]]
-        return cells.row(head, line + texts[-1:] * (self.layers is not None))
+        if self.layers is not None:
+            line.append(cells.td(texts[-1], "white-space:nowrap"))
+        return cells.row(head, line)
 
 
 @dataclass(frozen=True)

@@ -104,9 +104,9 @@ class NextToken:
     def _repr_html_(self) -> str:
         *lines, left = self.table().rows
         highest = max(max(stage.probs) for stage in self.stages)
-        widest = max(30, min(110, 340 // len(self.stages)))
+        widest = max(30, min(110, 300 // len(self.stages)))
         if any(stage.rest > highest for stage in self.stages):
-            lines[-1] = [f"{lines[-1][0]} (»: bar cut)", *lines[-1][1:]]
+            lines[-1] = [f"{lines[-1][0]}\n(»: bar cut)", *lines[-1][1:]]
         rows = [
             cells.row(
                 _name(header, place == self.chosen),
@@ -118,7 +118,7 @@ class NextToken:
             for place, (header, *texts) in enumerate(lines)
         ]
         rows.append(cells.row(escape(left[0]), map(escape, left[1:])))
-        names = [name.replace("(", "\n(", 1) for name in self._names()]
+        names = [_broken(name) for name in self._names()]
         return cells.table(self.caption, ["token", *names], rows)
 
     def _shares(self, place: int) -> list[float]:
@@ -127,9 +127,18 @@ class NextToken:
         return [stage.probs[place] for stage in self.stages]
 
 
+def _broken(name: str) -> str:
+    """Return a rule's name on lines short enough for several columns."""
+    word, bracket, settings = name.partition("(")
+    if len(word) > 14 and "_" in word[1:]:
+        word = "_\n".join(word.rsplit("_", 1))
+    return word + (bracket and "\n(") + settings
+
+
 def _name(label: str, chosen: bool) -> str:
     look = ";border:2px solid #D55E00;padding:0 4px;white-space:nowrap" if chosen else ""
-    return f'<span style="font-family:monospace{look}">{escape(label)}</span>'
+    shown = escape(label).replace("\n", "<br>")
+    return f'<span style="font-family:monospace{look}">{shown}</span>'
 
 
 def _cell(text: str, share: float, highest: float, widest: int, color: str) -> str:
