@@ -179,11 +179,11 @@ class Strategies:
         end = (
             f"<i>{escape(more)}</i>"
             if more
-            else f" <b>■</b> <small>{escape(prose(run.reason, 200))}</small>"
+            else f"<div><small>■ {escape(prose(run.reason, 200))}</small></div>"
         )
         return [
-            cells.td(escape(before), "text-align:right;min-width:110px"),
-            cells.td(f"{mark}{escape(after)}{end}", "min-width:240px"),
+            cells.td(escape(before), "text-align:right;min-width:110px;line-height:1.5"),
+            cells.td(f"{mark}{escape(after)}{end}", "min-width:240px;line-height:1.5"),
         ]
 
 
