@@ -75,11 +75,15 @@ class TextTrace:
             return f"{told}. {self.end}"
         least = min(self.new, key=lambda token: token.p)
         others = sum(token.rank > 1 for token in self.new)
+        likeliest = (
+            f"{others} not the likeliest of {'its' if others == 1 else 'their'} step"
+            if others
+            else "each the likeliest of its step"
+        )
         return (
             f"{told}: mean probability {percent(self.mean_probability)}; least likely {least.text} "
             f"(token {least.place}) with {percent(least.p)}, {least.bits:.1f} bits; "
-            f"{others or 'none'} not the likeliest of {'its' if others == 1 else 'their'} step. "
-            f"{self.end}"
+            f"{likeliest}. {self.end}"
         )
 
     def table(self) -> Table:
@@ -131,7 +135,7 @@ class TextTrace:
         return "".join(parts)
 
     def _legend(self) -> str:
-        of = {"probability": "the probability of each", "surprise": "its surprise in bits"}[self.by]
+        of = {"probability": "its probability", "surprise": "its surprise in bits"}[self.by]
         least, most = {"probability": ("0%", "100%"), "surprise": ("0 bits", "10 bits or more")}[
             self.by
         ]
@@ -143,8 +147,8 @@ class TextTrace:
         told += ["dashed: special"] * any(token.special for token in self.new)
         more = "".join(f"; {one}" for one in told)
         return (
-            f"New: {plural(self.new_length, 'token')}, under each {of}. "
-            f"{least} {scale} {most}{more}"
+            f"New: {plural(self.new_length, 'token')}, under each {of}: "
+            f'<span style="white-space:nowrap">{least} {scale} {most}</span>{more}'
         )
 
     def _chip(self, token: Traced) -> str:
