@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from llmcourse.beam import NOTHING, BeamStep
 from llmcourse.show import escape, printable, token_text, visible
-from llmcourse.views.frame import BLUE_TINT, FRAME, GREEN_TINT, framed, header, look
+from llmcourse.views.frame import BLUE_TINT, FRAME, GREEN_TINT, ROW, framed, header, look
 
 _SIGNS = {"live": "●", "finished": "■", "dropped": "×"}
 _MOST_LEAVES = 32  # lines of the tree that are drawn
@@ -104,7 +104,7 @@ class Beams:
         names = [*before, *(f"step {number}" for number in range(self.first, self.last + 1))]
         rows, kept = [[]], self._kept()
         _lay_out(self.root, rows, len(names), kept)
-        body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows if row)
+        body = "".join(f"{ROW}{''.join(row)}</tr>" for row in rows if row)
         head = f"<tr>{''.join(map(header, names))}</tr>"
         return framed(self.caption, head, body, self.notes)
 

@@ -78,7 +78,7 @@ class Drafts:
         """How to read the rounds, and what is left out of them."""
         notes = [
             "A round is one forward pass, which reads the whole draft. ✓ accepted: the big model "
-            "agrees. ✗ rejected, struck through: from its first disagreement on. + the big model's "
+            "agrees. ✗ rejected, dashed: from its first disagreement on. + the big model's "
             "own token, right behind the accepted ones."
         ]
         if any(verdict.unused for verdict in self.verdicts):
@@ -132,10 +132,10 @@ class Drafts:
     def _row(self, number: int, verdict: Verdict) -> str:
         lost = _UNUSED if verdict.unused else _REJECTED
         cells = [
-            "".join(chip(sign, text, style, struck=sign == "✗") for text in texts) or "–"
+            "".join(chip(sign, text, style) for text in texts) or "–"
             for (sign, texts), style in zip(_marked(verdict), (_ACCEPTED, lost, _OWN), strict=True)
         ]
-        td = '<td style="text-align:left;padding:1px 6px;vertical-align:top">{}</td>'
+        td = '<td style="text-align:left;padding:2px 6px;vertical-align:top">{}</td>'
         filled = "".join(td.format(cell) for cell in [*cells, str(verdict.gained)])
         return f"<tr>{header(str(number), 'row')}{filled}</tr>"
 
@@ -156,7 +156,7 @@ def _cut(texts: Sequence[str]) -> list[str]:
 def _bar(count: int, longest: int) -> str:
     """Return a cell with a bar and its number in words beside it."""
     style = f"display:inline-block;background:{BLUE};width:{18 * count / longest:.1f}em;height:1em"
-    cell = "text-align:left;white-space:nowrap;vertical-align:middle"
+    cell = "text-align:left;padding:2px 6px;white-space:nowrap;vertical-align:top"
     return f'<td style="{cell}"><span style="{style}"></span> {_count(count, "pass")}</td>'
 
 

@@ -5,6 +5,7 @@ from llmcourse.show import escape
 # Both colours are set on what is tinted, so that it reads the same on a light and a dark page.
 BLUE_TINT, GREEN_TINT, ORANGE_TINT, GREY_TINT = "#DCEBF7", "#D5F0E6", "#FBE3CF", "#E4E4E4"
 BORDER, FRAME = "#767676", "#D55E00"
+ROW = '<tr style="background:none">'  # a page's own stripes would be no part of the picture
 
 
 def framed(caption: str, head: str, body: str, notes: tuple[str, ...] = ()) -> str:
@@ -23,9 +24,9 @@ def framed(caption: str, head: str, body: str, notes: tuple[str, ...] = ()) -> s
     )
 
 
-def header(text: str, scope: str = "col", above: int = 2) -> str:
+def header(text: str, scope: str = "col", above: int = 2, align: str = "left") -> str:
     """Return the header cell of a column or a row, with `above` pixels of air above its text."""
-    style = f"padding:{above}px 6px 2px;text-align:left;white-space:nowrap"
+    style = f"padding:{above}px 6px 2px;text-align:{align};vertical-align:top;white-space:nowrap"
     return f'<th scope="{scope}" style="{style}">{escape(text)}</th>'
 
 
@@ -34,9 +35,7 @@ def look(tint: str, border: str = f"1px solid {BORDER}") -> str:
     return f"background:{tint};color:#000;border:{border};"
 
 
-def chip(sign: str, text: str, style: str, struck: bool = False) -> str:
-    """Return a token as a small box with a sign in front. text: escaped here, `struck` through."""
+def chip(sign: str, text: str, style: str) -> str:
+    """Return a token as a small box with a sign in front. text: escaped here."""
     box = "display:inline-block;margin:1px;padding:0 5px;font-family:monospace;"
-    line = "text-decoration:line-through" if struck else ""
-    shown = f'<span style="{line}">{escape(text)}</span>' if struck else escape(text)
-    return f'<span style="{box}{style}">{sign} {shown}</span>'
+    return f'<span style="{box}{style}">{sign} {escape(text)}</span>'

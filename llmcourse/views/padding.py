@@ -9,6 +9,7 @@ from llmcourse.feeding import grown
 from llmcourse.loop import Step
 from llmcourse.show import Table, escape, printable, token_text
 from llmcourse.views.batch import Batch, batch
+from llmcourse.views.frame import ROW
 
 PROMPT, PAD, NEW, AFTER = "prompt", "padding", "new", "padding after the end"
 _LOOKS = {  # colours, and for those who do not see them: brackets, a plus, a thicker border
@@ -114,19 +115,19 @@ def _grid(side: Side) -> str:
     with_ends = any(side.finished)
     heads = ["row", *side.heads(), *["finished"] * with_ends]
     body = "".join(
-        f"<tr>{th.format('row', row_head.format(row))}{_cells(side, row)}"
+        f"{ROW}{th.format('row', row_head.format(row))}{_cells(side, row)}"
         + f'<td style="{_PLAIN}">{escape(side.finished[row])}</td>' * with_ends
         + "</tr>"
         for row in range(min(len(side.kinds), _ROWS))
     )
+    mono = ' style="font-family:monospace"'
     more = f"<div>{side.more()}</div>" if side.more() else ""
     return (
-        '<table style="border-collapse:collapse;font-family:monospace">'
-        '<caption style="caption-side:top;text-align:left;padding:4px 0;'
-        'font-family:sans-serif">'
+        '<table style="border-collapse:collapse">'
+        '<caption style="caption-side:top;text-align:left;padding:4px 0">'
         f"<b>{escape(side.caption)}</b></caption>"
-        f"<thead><tr>{''.join(th.format('col', head) for head in heads)}</tr></thead>"
-        f"<tbody>{body}</tbody></table>{more}"
+        f"<thead{mono}><tr>{''.join(th.format('col', head) for head in heads)}</tr></thead>"
+        f"<tbody{mono}>{body}</tbody></table>{more}"
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from llmcourse.show import columns_wide, escape, pad, printable, token_text
 from llmcourse.side_by_side import Race
-from llmcourse.views.frame import BLUE_TINT, FRAME, ORANGE_TINT, framed, header, look
+from llmcourse.views.frame import BLUE_TINT, FRAME, ORANGE_TINT, ROW, framed, header, look
 
 _ACROSS = 8  # tokens beside each other, before the next line begins
 _LEAD = 3  # equal tokens that are shown before the first difference
@@ -57,15 +57,15 @@ def _block(line: list[tuple[int, str, str, bool]], later: bool) -> str:
     """
     above = 10 if later else 2
     empty = _ACROSS - len(line)
-    numbers = "".join(header(str(step), above=above) for step, *_ in line)
+    numbers = "".join(header(str(step), above=above, align="center") for step, *_ in line)
     if empty:  # so that every text gets the same columns
         numbers += f'<td colspan="{empty}" style="min-width:{3.4 * empty:.1f}em"></td>'
     signs = "".join(_sign(same) for *_, same in line)
     mine = "".join(_token(text, same) for _, text, _, same in line)
     theirs = "".join(_token(text, same) for _, _, text, same in line)
     named = {"the loop": mine, "equal?": signs, "generate": theirs}
-    rows = "".join(f"<tr>{header(name, 'row')}{cells}</tr>" for name, cells in named.items())
-    return f"<tr>{header('step', 'row', above)}{numbers}</tr>{rows}"
+    rows = "".join(f"{ROW}{header(name, 'row')}{cells}</tr>" for name, cells in named.items())
+    return f"{ROW}{header('step', 'row', above)}{numbers}</tr>{rows}"
 
 
 def _sign(same: bool) -> str:
