@@ -63,6 +63,8 @@ def test_axe_finds_nothing_serious_in_the_gallery(page, lab, theme):
     assert page.locator(".jp-OutputArea table > caption").count() >= GALLERY_TABLES
     page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
     expect(page.locator("body")).to_have_attribute("data-jp-theme-name", theme, timeout=30_000)
+    expect(page.locator("#jupyterlab-splash")).to_have_count(0)  # it hides the page meanwhile
+    page.wait_for_timeout(1000)
     # What the views drew; what is around them is JupyterLab's own.
     assert serious(page, {"include": [".jp-OutputArea-output"]}) == []
 
