@@ -270,7 +270,7 @@ def check_drafting(
         _check_lookup(lookup, generation_config.max_matching_ngram_size)
         return
     _check_assistant(model, assistant_model)
-    if generation_config.cache_implementation is not None:
+    if generation_config.cache_implementation is not None and LIBRARY < (5, 24):
         raise ValueError(
             f"cache_implementation={generation_config.cache_implementation} fails in `generate` "
             "with an assistant_model, which gets it along with a cache in its second round; leave "
