@@ -28,7 +28,7 @@ def install(folder: Path, resolution: str) -> None:
     if not folder.exists():
         subprocess.run([*uv, "venv", "--quiet", f"--python={sys.executable}", folder], check=True)
     wanted = [f"--python={folder}", f"--resolution={resolution}", "--requirements=pyproject.toml"]
-    command = [*uv, "pip", "install", *wanted, "--extra=test", "--upgrade", "pip"]
+    command = [*uv, "pip", "install", *wanted, "--extra=test", "--upgrade", "pip>=24.1"]
     for_cpu = subprocess.run(
         [*command, "--quiet", "--torch-backend=cpu"], cwd=ROOT, capture_output=True
     )
