@@ -141,10 +141,16 @@ class Table:
     def _row(self, number: int, row: Sequence[str], style: str) -> str:
         if number in self.marked:
             style += "font-weight:bold;"
+        texts = [printable(cell, self.longest) for cell in row]
         cells = "".join(
-            f'<td style="{style}">{escape(printable(cell, self.longest))}</td>' for cell in row
+            f'<td style="{style}{_ONE_LINE if len(text) < 16 else _BREAKS}">{escape(text)}</td>'
+            for text in texts
         )
         return f"<tr>{cells}</tr>"
+
+
+# On a narrow page long cells are broken, even in a word, so that the numbers beside them show.
+_ONE_LINE, _BREAKS = "white-space:nowrap;", "overflow-wrap:anywhere;"
 
 
 def escape(text: str) -> str:

@@ -38,21 +38,7 @@ def every_view(tokenizer, size: int):
 
 
 INERT = set(
-    [
-        "div",
-        "b",
-        "span",
-        "small",
-        "br",
-        "img",
-        "table",
-        "caption",
-        "thead",
-        "tbody",
-        "tr",
-        "th",
-        "td",
-    ]
+    "div b span small br img details summary table caption thead tbody tr th td".split()  # noqa: SIM905
 )
 NAMES = ["tokens", "likely", "surprise", "batch", "trace", "reading"]
 
@@ -136,6 +122,30 @@ def test_no_view_stores_more_than_300_kilobytes(course_model):
     pages = [
         views.tokens(tokenizer, long)._repr_html_(),
         views.likely(tokenizer, torch.randn(49152))._repr_html_(),
-        views.batch(tokenizer, long[:1024].view(32, 32))._repr_html_(),
+        views.batch(tokenizer, long.repeat(40, 1), position_ids=long[None])._repr_html_(),
     ]
     assert max(map(len, pages)) < 300_000
+
+
+def test_the_bytes_of_tokens_are_in_a_table_on_the_page(course_model):
+    _, tokenizer = course_model
+    page = views.tokens(tokenizer, "é<|im_end|>" + "=" * 64)._repr_html_()
+    assert "<caption" in page and ">c3 a9</td>" in page and ">special</td>" in page
+    assert f">{' '.join(['3d'] * 16)} …</td>" in page, "of a long token not all bytes are told"
+
+
+def test_of_a_long_text_the_middle_is_left_out(course_model):
+    _, tokenizer = course_model
+    shown = views.tokens(tokenizer, torch.arange(1000, 3000))
+    assert repr(shown).startswith("2,000 tokens\n")
+    for form in (repr(shown), shown._repr_html_()):
+        assert "… 1,600 tokens left out …" in form
+        assert "1299" in form and "1300" not in form and "2899" not in form and "2900" in form
+
+
+def test_of_a_large_batch_rows_and_places_are_left_out_and_counted(course_model):
+    _, tokenizer = course_model
+    shown = views.batch(tokenizer, torch.full((40, 2000), 504))
+    assert shown.caption == "A batch of 40: token"
+    for form in (repr(shown), shown._repr_html_()):
+        assert "… 1,991 more …" in form and "… 8 rows more …" in form

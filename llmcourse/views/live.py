@@ -21,8 +21,7 @@ class Controls(widgets.VBox):
         self.view_name = name
 
     def __repr__(self) -> str:
-        name = self.view_name
-        return f"Controls of the {name}; run the cell to use them. What they start from is below."
+        return f"The {self.view_name} needs a kernel: run this cell to use it."
 
 
 class Live:

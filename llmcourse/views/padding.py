@@ -19,7 +19,7 @@ _LOOKS = {  # colours, and for those who do not see them: brackets, a plus, a th
     AFTER: "background:#DDDDDD;border:1px dashed #767676",
 }
 _SHOWN = {PROMPT: "{}", PAD: "(pad)", NEW: "+{}", AFTER: "(pad)"}
-_ROWS, _CELLS, _LONGEST = 32, 300, 16  # rows, cells a side, characters in a cell that are drawn
+_LONGEST = 16  # characters in a cell that are drawn
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +28,8 @@ class Side:
 
     ids, mask, positions: (rows, length) int64, what the model reads, new tokens included. kinds:
     for each place "prompt", "padding", "new" or "padding after the end". batch: what is drawn of
-    it, the first rows and `columns`. pad: the padding token, to read. ends: for each row the place
-    of the token that finished it, None if none did. finished: the same in words.
+    it. pad: the padding token, to read. ends: for each row the place of the token that finished
+    it, None if none did. finished: the same in words.
     """
 
     side: str
@@ -37,7 +37,6 @@ class Side:
     mask: torch.Tensor
     positions: torch.Tensor
     kinds: Sequence[Sequence[str]]
-    columns: Sequence[int | None]  # None stands for the places left out in the middle
     batch: Batch
     pad: str
     ends: Sequence[int | None]
@@ -52,15 +51,10 @@ class Side:
         new = "; + marks new tokens" if any(NEW in row for row in self.kinds) else ""
         return f"{what}of them padding; (pad) is {self.pad}{new}"
 
-    def heads(self) -> list[str]:
-        """Return the heading of each column that is drawn."""
-        left_out = f"… {len(self.kinds[0]) - len(self.columns) + 1:,} more …"
-        return [left_out if place is None else str(place) for place in self.columns]
-
     def lines(self, row: int) -> list[list[str]]:
         """Return three lines for a row: tokens, mask, positions."""
         drawn = iter(self.batch.cells[row])
-        cells = [self._lines(row, at, drawn) for at in self.columns]
+        cells = [self._lines(row, at, drawn) for at in self.batch.columns]
         return [list(line) for line in zip(*cells, strict=True)]
 
     def _lines(self, row: int, place: int | None, drawn: Iterator) -> tuple[str, str, str]:
@@ -73,16 +67,11 @@ class Side:
     def table(self) -> Table:
         """Return a table with three lines for each row: tokens, mask, positions."""
         rows = []
-        for row in range(min(len(self.kinds), _ROWS)):
+        for row in range(len(self.batch.cells)):
             told = (("token", self.finished[row]), ("mask", ""), ("position", ""))
             for (name, end), line in zip(told, self.lines(row), strict=True):
                 rows.append([str(row) if name == "token" else "", name, *line, end])
-        return Table(self.caption, ["row", "", *self.heads(), "finished"], rows)
-
-    def more(self) -> str:
-        """Say how many rows are left out, if any."""
-        left_out = len(self.kinds) - _ROWS
-        return f"… {left_out:,} rows more …" if left_out > 0 else ""
+        return Table(self.caption, ["row", "", *self.batch.heads, "finished"], rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +84,7 @@ class Padding:
 
     def __repr__(self) -> str:
         parts = [
-            "\n".join(filter(None, (repr(side.table()), side.more())))
+            "\n".join(filter(None, (repr(side.table()), side.batch.more)))
             for side in (self.left, self.right)
         ]
         return "\n\n".join([*parts, "\n".join(self.notes)])
@@ -113,15 +102,15 @@ def _grid(side: Side) -> str:
     th = '<th scope="{}" style="padding:2px 5px;text-align:left;vertical-align:top">{}</th>'
     row_head = "{}<br><small>mask<br>position</small>"
     with_ends = any(side.finished)
-    heads = ["row", *side.heads(), *["finished"] * with_ends]
+    heads = ["row", *side.batch.heads, *["finished"] * with_ends]
     body = "".join(
         f"{ROW}{th.format('row', row_head.format(row))}{_cells(side, row)}"
         + f'<td style="{_PLAIN}">{escape(side.finished[row])}</td>' * with_ends
         + "</tr>"
-        for row in range(min(len(side.kinds), _ROWS))
+        for row in range(len(side.batch.cells))
     )
     mono = ' style="font-family:monospace"'
-    more = f"<div>{side.more()}</div>" if side.more() else ""
+    more = f"<div>{side.batch.more}</div>" if side.batch.more else ""
     return (
         '<table style="border-collapse:collapse">'
         '<caption style="caption-side:top;text-align:left;padding:4px 0">'
@@ -136,7 +125,7 @@ _PLAIN = "padding:2px 5px;text-align:left;vertical-align:top"
 
 def _cells(side: Side, row: int) -> str:
     page = []
-    for place, token, mask, position in zip(side.columns, *side.lines(row), strict=True):
+    for place, token, mask, position in zip(side.batch.columns, *side.lines(row), strict=True):
         if place is None:
             page.append(f'<td style="{_PLAIN}">…</td>')
             continue
@@ -185,27 +174,17 @@ def _side(tokenizer, texts: list[str], side: str, steps: list[Step]) -> Side:
     for row, end in enumerate(ended):
         kinds[row] += [NEW if end is None or at <= end else AFTER for at in range(len(steps))]
     prompt = ids.shape[1] - len(steps)
-    columns = _columns(*ids.shape)
-    drawn = [place for place in columns if place is not None]
     return Side(
         side=side,
         ids=ids,
         mask=mask,
         positions=positions,
         kinds=kinds,
-        columns=columns,
-        batch=batch(tokenizer, *(grid[:_ROWS, drawn] for grid in (ids, mask, positions))),
+        batch=batch(tokenizer, ids, mask, positions),
         pad=token_text(tokenizer, tokenizer.pad_token_id),
         ends=[None if end is None else prompt + end for end in ended],
         finished=[_words(steps, row, end) for row, end in enumerate(ended)],
     )
-
-
-def _columns(rows: int, width: int) -> list[int | None]:
-    most = max(8, min(24, _CELLS // min(rows, _ROWS)))
-    if width <= most:
-        return list(range(width))
-    return [*range(most // 2), None, *range(width - (most - most // 2), width)]
 
 
 def _check(side: str, ids: torch.Tensor, steps: list[Step]) -> None:

@@ -181,8 +181,11 @@ class Strategies:
             if more
             else f"<div><small>■ {escape(prose(run.reason, 200))}</small></div>"
         )
+        shared = escape(before) or "<small>nothing</small>"
+        if run is self.runs[0] and not before:
+            shared = "<small>the others are held against it</small>" * (len(self.runs) > 1)
         return [
-            cells.td(escape(before), "text-align:right;min-width:110px;line-height:1.5"),
+            cells.td(shared, "text-align:right;min-width:110px;line-height:1.5"),
             cells.td(f"{mark}{escape(after)}{end}", "min-width:240px;line-height:1.5"),
         ]
 
