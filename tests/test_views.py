@@ -149,3 +149,20 @@ def test_of_a_large_batch_rows_and_places_are_left_out_and_counted(course_model)
     assert shown.caption == "A batch of 40: token"
     for form in (repr(shown), shown._repr_html_()):
         assert "… 1,991 more …" in form and "… 8 rows more …" in form
+
+
+def test_charts_of_long_texts_say_how_much_they_leave_out(course_model):
+    model, tokenizer = course_model
+    long = torch.arange(1000, 1100)
+    assert repr(views.surprise(tokenizer, long, torch.ones(100))).endswith(
+        " 60 more tokens are left out."
+    )
+    inputs = tokenizer("A list of colors: red, blue", return_tensors="pt")
+    walk = llmcourse.steps(model, **inputs, max_new_tokens=22, eos_token_id=None)
+    assert repr(views.trace(tokenizer, walk)).endswith(" 2 more steps are left out.")
+
+
+def test_reading_draws_any_length_in_the_same_size():
+    small, large = views.reading(8, 10), views.reading(2000, 2000)
+    assert "triangle of 5,999,000 tokens" in repr(large)
+    assert len(large.png) < 3 * len(small.png)

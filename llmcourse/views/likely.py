@@ -39,17 +39,23 @@ def likely(tokenizer, logits: torch.Tensor, top: int = 10, title: str = "Next to
     return chart(paint, alt, height=0.9 + 0.27 * len(labels))
 
 
+_MOST = 40  # bars of a text that are drawn
+
+
 def surprise(tokenizer, ids: torch.Tensor, bits: torch.Tensor) -> Chart:
     """Draw how surprising each token of a text was: -log2 of the probability it was given.
 
     ids: (length,) int64. bits: (length,) float, nan where there is no prediction (the first token).
+    Of a long text the first 40 tokens are drawn.
     """
-    names = [token_text(tokenizer, token) for token in ids]
-    values = [float(value) for value in bits]
+    more = max(0, len(ids) - _MOST)
+    names = [token_text(tokenizer, token) for token in ids[:_MOST]]
+    values = [float(value) for value in bits[:_MOST]]
     told = [
         f"{name} {value:.1f}" for name, value in zip(names, values, strict=True) if value == value
     ]
     alt = f"Surprise in bits: {names[0]} (no prediction), {', '.join(told)}."
+    alt += f" {more:,} more tokens are left out." if more else ""
     highest = max((value for value in values if value == value), default=0.0)
 
     def paint(axes):
@@ -59,6 +65,7 @@ def surprise(tokenizer, ids: torch.Tensor, bits: torch.Tensor) -> Chart:
                 bar.set(facecolor=VERMILLION, hatch="//", edgecolor="white")
         axes.bar_label(bars, ["?" if v != v else f"{v:.1f}" for v in values], padding=2)
         axes.set_xticks(range(len(names)), map(drawable, names), rotation=40, ha="right")
+        axes.set_xlabel(f"{more:,} more tokens are left out" if more else "")
         axes.set(ylabel="surprise (bits)", ylim=(0, 1.15 * highest or 1))
 
     return chart(paint, alt, width=min(14.0, 1.5 + 0.55 * len(names)), height=3.2)

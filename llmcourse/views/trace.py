@@ -1,6 +1,7 @@
 """The loop at work: at each step the candidates, their probabilities, and the chosen one."""
 
 from collections.abc import Iterable
+from itertools import islice
 
 from matplotlib.patches import Rectangle
 
@@ -8,18 +9,23 @@ from llmcourse.loop import Step
 from llmcourse.show import percent, printable, token_text
 from llmcourse.views.chart import BLUE, VERMILLION, Chart, chart, drawable
 
+_MOST = 20  # steps that are drawn
+
 
 def trace(tokenizer, steps: Iterable[Step], row: int = 0, top: int = 4, title: str = "") -> Chart:
     """Draw one column a step: its `top` likeliest tokens, shaded by probability, the chosen framed.
 
     steps: what `llmcourse.steps` yields. row: which row of the batch. A chosen token that is not
-    among the likeliest takes the last place.
+    among the likeliest takes the last place. Of a long run the first 20 steps are drawn.
     """
     title = printable(title, 80)
-    columns = [_candidates(tokenizer, step, row, top) for step in steps]
+    steps = iter(steps)
+    columns = [_candidates(tokenizer, step, row, top) for step in islice(steps, _MOST)]
+    more = sum(1 for _ in steps)
     chosen = [next(c for c in column if c[2]) for column in columns]
     told = ", ".join(f"{text} {percent(p)}" for text, p, _ in chosen)
     alt = f"{title or 'The loop, step by step'}. Chosen: {told}."
+    alt += f" {more:,} more steps are left out." if more else ""
 
     def paint(axes):
         for x, column in enumerate(columns):
@@ -28,7 +34,8 @@ def trace(tokenizer, steps: Iterable[Step], row: int = 0, top: int = 4, title: s
         axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(top - 0.5, -0.5), title=drawable(title))
         axes.set_xticks(range(len(columns)))
         axes.set_yticks(range(top), [f"{place + 1}." for place in range(top)])
-        axes.set(xlabel="step", ylabel="likeliest")
+        left_out = f" ({more:,} more are left out)" if more else ""
+        axes.set(xlabel=f"step{left_out}", ylabel="likeliest")
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
 

@@ -1,0 +1,127 @@
+"""How long does each view take to draw, and how much does it put into a notebook?
+
+    python benchmarks/views.py
+
+Each view gets the longest input that it should be comfortable with: 2,000 tokens, a vocabulary of
+150,000, 32 rows, 16 beams. The model's own time is not counted: the steps are made before. The
+least of three draws is told, with all its forms (text and page), in milliseconds. It measures and
+prints; it never fails on a number.
+"""
+
+import time
+from dataclasses import replace
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+import llmcourse
+from llmcourse import rules, views
+
+VOCABULARY, LENGTH, ROWS, BEAMS = 150_000, 2_000, 32, 16
+
+
+def wide_model():
+    """Return a model with a large vocabulary and next to nothing else."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        max_position_embeddings=3 * LENGTH,
+        initializer_range=0.5,
+        eos_token_id=None,
+        pad_token_id=0,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+def cases(tokenizer) -> dict:
+    """Return for each view what draws it from steps that are made already."""
+    model = wide_model()
+    ids = torch.randint(VOCABULARY, (ROWS, LENGTH))
+    prompt = ids[:1, :8]
+    step = next(llmcourse.steps(model, input_ids=prompt, max_new_tokens=1))
+
+    def long_run():  # one step's tensors again and again: 2,000 of them would not fit in memory
+        for index in range(LENGTH):
+            last = index == LENGTH - 1
+            reasons = ("length",) if last else (None,)
+            yield replace(
+                step,
+                index=index,
+                fed=prompt if index == 0 else ids[:1, index : index + 1],
+                chosen=ids[0, index : index + 1],
+                cache_length=8 + index,
+                finished=torch.tensor([last]),
+                stop_reasons=reasons,
+            )
+
+    search = list(llmcourse.steps(model, input_ids=prompt, num_beams=BEAMS, max_new_tokens=24))
+    again = prompt.repeat(1, 8)
+    rounds = list(
+        llmcourse.steps(model, input_ids=again, prompt_lookup_num_tokens=8, max_new_tokens=60)
+    )
+    raced = llmcourse.race(
+        model, tokenizer, {"input_ids": ids[:, :16]}, max_new_tokens=40, do_sample=True
+    )
+    made = [lambda ids, scores: rules.keep_top_k(ids, scores, 50)] * 6
+    words = [" ".join(["red"] * (60 * (row + 1))) for row in range(ROWS)]
+    messages = [
+        {"role": role, "content": "red, blue and green. " * 40}
+        for _ in range(16)
+        for role in ("user", "assistant")
+    ]
+    runs = dict.fromkeys("abcdefgh")
+    stepper = views.stepper(model, tokenizer, ids[:1], max_new_tokens=50)
+    explorer = views.explore(model, tokenizer, ids[:1])
+    kept = list(long_run())[-300:]
+    kept = [replace(one, index=index) for index, one in enumerate(kept)]
+    replayer = views.replay(tokenizer, kept)
+    bits = torch.rand(LENGTH) * 15
+    return {
+        "tokens": lambda: views.tokens(tokenizer, ids[0]),
+        "likely": lambda: views.likely(tokenizer, step.logits),
+        "surprise": lambda: views.surprise(tokenizer, ids[0], bits),
+        "next_token": lambda: views.next_token(tokenizer, prompt, step.logits, made),
+        "text_trace": lambda: views.text_trace(tokenizer, prompt, long_run()),
+        "trace": lambda: views.trace(tokenizer, kept),
+        "strategies": lambda: views.strategies(tokenizer, {name: kept for name in runs}),
+        "beams": lambda: views.beams(tokenizer, search, most=24),
+        "batch": lambda: views.batch(tokenizer, ids, torch.ones_like(ids)),
+        "padding": lambda: views.padding(tokenizer, words),
+        "cache": lambda: views.cache(kept, model=model),
+        "reading": lambda: views.reading(LENGTH, LENGTH),
+        "drafts": lambda: views.drafts(tokenizer, rounds),
+        "chat": lambda: views.chat(tokenizer, messages),
+        "race": lambda: views.race(raced),
+        "stepper, a redraw": lambda: redrawn(stepper),
+        "explore, a redraw": lambda: redrawn(explorer),
+        "replay, a redraw": lambda: redrawn(replayer),
+    }
+
+
+def redrawn(view):
+    """Return a live view after it has drawn again what its controls say."""
+    view.redraw()
+    return view
+
+
+def main() -> None:
+    _, tokenizer = llmcourse.load()
+    print(f"{'view':20} {'ms':>6} {'page, kB':>9}")
+    for name, draw in cases(tokenizer).items():
+        seconds, size = min(timed(draw) for _ in range(3))
+        print(f"{name:20} {1000 * seconds:6.0f} {size / 1000:9.0f}", flush=True)
+
+
+def timed(draw) -> tuple[float, int]:
+    started = time.perf_counter()
+    view = draw()
+    page, text = view._repr_html_(), repr(view)
+    return time.perf_counter() - started, len(page) + len(text)
+
+
+if __name__ == "__main__":
+    main()
