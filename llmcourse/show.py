@@ -126,7 +126,7 @@ class Table:
         return "\n".join([printable(self.caption), *lines])
 
     def _repr_html_(self) -> str:
-        cell = "padding:2px 12px;text-align:left;"
+        cell = "padding:2px 5px;text-align:left;"
         head = "".join(
             f'<th scope="col" style="{cell}">{escape(printable(h))}</th>' for h in self.headers
         )
@@ -141,16 +141,10 @@ class Table:
     def _row(self, number: int, row: Sequence[str], style: str) -> str:
         if number in self.marked:
             style += "font-weight:bold;"
-        texts = [printable(cell, self.longest) for cell in row]
         cells = "".join(
-            f'<td style="{style}{_ONE_LINE if len(text) < 16 else _BREAKS}">{escape(text)}</td>'
-            for text in texts
+            f'<td style="{style}">{escape(printable(cell, self.longest))}</td>' for cell in row
         )
         return f"<tr>{cells}</tr>"
-
-
-# On a narrow page long cells are broken, even in a word, so that the numbers beside them show.
-_ONE_LINE, _BREAKS = "white-space:nowrap;", "overflow-wrap:anywhere;"
 
 
 def escape(text: str) -> str:

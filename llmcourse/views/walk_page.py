@@ -6,7 +6,9 @@ from llmcourse.views.chart import BLUE, GREY
 _SHOWN = 60  # tokens of the prompt, and of the new text
 _BAR = 110  # pixels that stand for 100%
 _CELL = "padding:2px 10px;text-align:left;border-bottom:1px solid #767676"
-_CHIP = "display:inline-block;margin:2px;padding:0 5px;text-align:center;color:#000;"
+_CHIP = (
+    "display:inline-block;vertical-align:top;margin:2px;padding:0 5px;text-align:center;color:#000;"
+)
 # What MathJax passes over, versions 3 and 2: `$`, `\\(` and `\\[` are the model's, not formulas.
 _NO_MATH = "mathjax_ignore tex2jax_ignore"
 _LOOKS = {

@@ -57,3 +57,25 @@ def test_a_replay_goes_forwards_and_back_and_to_a_step(page, lab):
     expect(live).to_contain_text("There is no next step.")
     output.get_by_role("button", name="Previous", exact=True).click()
     expect(live).to_contain_text("Step 4 of 0 to 5.")
+
+
+def test_a_beam_search_can_be_replayed_step_by_step(page, lab):
+    beams = RUN.replace("max_new_tokens", "num_beams=3, max_new_tokens")
+    output, live = shown(page, lab, "beams.ipynb", f"views.replay(tokenizer, {beams})")
+    expect(live.locator("caption")).to_contain_text("Beam search with 3 beams")
+    expect(live).to_contain_text("Step 0 of 0 to 5.")
+    press_next = output.get_by_role("button", name="Next", exact=True)
+    press_next.focus()
+    page.keyboard.press("Space")
+    expect(live).to_contain_text("Step 1 of 0 to 5.")
+    expect(live.locator("th", has_text="step 1")).to_be_visible()
+
+
+def test_drafts_can_be_replayed_round_by_round(page, lab):
+    again = RUN.replace(PROMPT, "'1, 2, 3, 4, 1, 2, 3, 4, 1, 2,'")
+    again = again.replace("max_new_tokens=6", "prompt_lookup_num_tokens=4, max_new_tokens=12")
+    output, live = shown(page, lab, "drafts.ipynb", f"views.replay(tokenizer, {again})")
+    expect(live.locator("caption").first).to_contain_text("Drafts:")
+    before = live.locator("tr").count()
+    output.get_by_role("button", name="Next", exact=True).click()
+    expect(live.locator("tr")).to_have_count(before + 1)
