@@ -27,16 +27,22 @@ _HOME_OF = {
     "BeamStep": "beam",
     "RuleReport": "explain",
     "explain_rules": "explain",
+    "Diagnosis": "doctor",
+    "diagnose": "doctor",
+    "Finding": "pitfalls.finding",
 }
 
 __all__ = [
     "BeamStep",
+    "Diagnosis",
+    "Finding",
     "Ingredients",
     "Race",
     "RuleReport",
     "Round",
     "Step",
     "__version__",
+    "diagnose",
     "explain_rules",
     "generate",
     "glass_box",
@@ -50,10 +56,12 @@ __all__ = [
 if TYPE_CHECKING:
     from llmcourse.assist import Round
     from llmcourse.beam import BeamStep
+    from llmcourse.doctor import Diagnosis, diagnose
     from llmcourse.explain import RuleReport, explain_rules
     from llmcourse.generation import generate, glass_box, steps
     from llmcourse.loop import Step
     from llmcourse.models import load
+    from llmcourse.pitfalls.finding import Finding
     from llmcourse.prepared import Ingredients, ingredients
     from llmcourse.side_by_side import Race, race
     from llmcourse.streaming import stream_text

@@ -1,0 +1,89 @@
+"""What a chat template puts around what is said, found by rendering and comparing."""
+
+import re
+from dataclasses import dataclass
+
+_USER, _REPLY, _AGAIN = "Qquestionq", "Aanswera", "Ffollowupf"
+
+
+@dataclass(frozen=True)
+class Template:
+    """The strings that a template writes, without the words of the chat.
+
+    opening: before the first user message. user_header: before a later one. user_end: after one.
+    reply_header: before a reply. reply_end: after it. generation_prompt: what
+    `add_generation_prompt=True` adds; "" if the template needs none.
+    """
+
+    opening: str
+    user_header: str
+    user_end: str
+    reply_header: str
+    reply_end: str
+    generation_prompt: str
+
+    @classmethod
+    def of(cls, tokenizer) -> "Template | None":
+        """Return what `tokenizer`'s template writes; None if it has none that can be asked."""
+        if not getattr(tokenizer, "chat_template", None):
+            return None
+        user, reply = ({"role": "user", "content": _USER}, {"role": "assistant", "content": _REPLY})
+        again = {"role": "user", "content": _AGAIN}
+        try:
+            asked = _render(tokenizer, [user])
+            to_answer = _render(tokenizer, [user], add_generation_prompt=True)
+            answered = _render(tokenizer, [user, reply])
+            whole = _render(tokenizer, [user, reply, again])
+        except Exception:  # a template that wants other messages: nothing is known of it
+            return None
+        if any(asked.count(_USER) != 1 or text.count(_REPLY) != 1 for text in (answered, whole)):
+            return None
+        opening, user_end = asked.split(_USER)
+        between = _between(whole, _USER, _REPLY)
+        header = between.removeprefix(user_end)
+        later = _between(whole, _REPLY, _AGAIN)
+        reply_end = answered.split(_REPLY)[1]
+        return cls(
+            opening=opening,
+            user_header=later.removeprefix(reply_end),
+            user_end=user_end,
+            reply_header=header,
+            reply_end=reply_end,
+            generation_prompt=to_answer.removeprefix(asked),
+        )
+
+    def is_in(self, text: str) -> bool:
+        """Tell whether a text was written in this format, by its headers."""
+        text = squeezed(text)
+        marks = (squeezed(self.user_header), squeezed(self.generation_prompt))
+        return any(mark and mark in text for mark in marks)
+
+    def last_role(self, text: str) -> str | None:
+        """Return whose turn is the last in a text: "user", "assistant", or None if unclear.
+
+        text: squeezed. A turn that is only a header counts.
+        """
+        places = {
+            "user": text.rfind(squeezed(self.user_header)) if self.user_header.strip() else -1,
+            "assistant": (
+                text.rfind(squeezed(self.reply_header)) if self.reply_header.strip() else -1
+            ),
+        }
+        if places["user"] == places["assistant"]:
+            return None
+        return max(places, key=places.get)
+
+
+def squeezed(text: str) -> str:
+    """Return `text` without white space, which tokenizers change around special tokens."""
+    return re.sub(r"\s+", "", text)
+
+
+def _render(tokenizer, messages: list[dict], **options) -> str:
+    return tokenizer.apply_chat_template(messages, tokenize=False, **options)
+
+
+def _between(text: str, start: str, end: str) -> str:
+    _, found, rest = text.partition(start)
+    inside, also, _ = rest.partition(end)
+    return inside if found and also else ""
