@@ -89,7 +89,7 @@ class Case:
 
     @property
     def attention_mask(self) -> torch.Tensor | None:
-        """The mask that the caller passed, (batch, length) as `input_ids`; None if there is none."""
+        """The mask that the caller passed, (batch, length) int64; None if there is none."""
         mask, ids = self.inputs.get("attention_mask"), self.input_ids
         if ids is None or not isinstance(mask, torch.Tensor) or mask.dim() != 2:
             return None
@@ -148,10 +148,11 @@ class Case:
         return tuple(torch.as_tensor(ids).flatten().tolist())
 
     @cached_property
-    def pad_ids(self) -> tuple[int, ...]:
-        """The tokens that may stand for padding: the tokenizer's and the one `generate` uses."""
-        ids = (getattr(self.tokenizer, "pad_token_id", None), self.setting("pad_token_id"))
-        return tuple(dict.fromkeys(int(each) for each in ids if each is not None))
+    def pad_id(self) -> int | None:
+        """The token that stands for padding: the tokenizer's, or else the one `generate` uses."""
+        pad = getattr(self.tokenizer, "pad_token_id", None)
+        pad = self.setting("pad_token_id") if pad is None else pad
+        return None if pad is None else int(pad)
 
     @cached_property
     def template(self) -> Template | None:
