@@ -13,6 +13,7 @@ import torch
 from llmcourse.pitfalls import AFTER, BEFORE
 from llmcourse.pitfalls.case import Case, complete, quietly
 from llmcourse.pitfalls.finding import ERROR, NOTE, SEVERITIES, WARNING, Finding
+from llmcourse.pitfalls.settings import refused
 from llmcourse.show import escape, printable
 
 SCHEMA = "llmcourse.diagnosis/1"
@@ -111,7 +112,20 @@ def check(case: Case, after: bool = False) -> tuple[Finding, ...]:
     """
     checks = (*BEFORE, *AFTER) if after else BEFORE
     found = [finding for look in checks for finding in look(case)]
+    if not any(finding.severity == ERROR and finding.code in _REFUSALS for finding in found):
+        found += refused(case)
     return in_order(found)
+
+
+# Errors that say why a call is refused, better than the refusal does.
+_REFUSALS = (
+    "max-length-below-prompt",
+    "temperature-too-low",
+    "embedding-size",
+    "system-dropped",
+    "base-model-chat",
+    "prompt-too-long",
+)
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:

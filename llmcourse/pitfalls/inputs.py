@@ -213,7 +213,7 @@ def doubled_bos(case: Case) -> Iterator[Finding]:
             CERTAIN,
             f"{int(twice.sum())} of {len(ids)} prompts begin with {case.tokenizer.bos_token!r} "
             "twice: once from the text, once from the tokenizer.",
-            "No training text begins so; the extra token shifts every position and the distribution.",
+            "No training text begins so; the extra token moves the distribution of what follows.",
             'inputs = tokenizer(text, add_special_tokens=False, return_tensors="pt")',
             repair=lambda: Repair(_without_first_bos(case, twice), case.call),
         )
@@ -244,14 +244,12 @@ def _begins_twice(case: Case, bos: int) -> torch.Tensor | None:
     else:
         start = (ids == case.pad_id).long().cumprod(1).sum(1)
     start = start.clamp(max=ids.shape[1] - 2)
-    if mask is not None and bos == case.pad_id and len(case.texts) < len(ids):
-        return None
     pair = torch.stack([start, start + 1], dim=1)
     return (ids.gather(1, pair) == bos).all(1)
 
 
 def _without_first_bos(case: Case, twice: torch.Tensor) -> dict:
-    """Return the inputs without the first BOS of such rows; it becomes padding if others need it."""
+    """Return the inputs without the first BOS of such rows; hidden, where other rows need it."""
     if twice.all() and case.attention_mask is not None and case.attention_mask[:, 0].all():
         whole = ("input_ids", "attention_mask", "position_ids")
         return {
