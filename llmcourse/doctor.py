@@ -5,13 +5,14 @@ import json
 import textwrap
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from llmcourse.pitfalls import AFTER, BEFORE
 from llmcourse.pitfalls.case import Case, complete, quietly
+from llmcourse.pitfalls.evidence import measure
 from llmcourse.pitfalls.finding import ERROR, NOTE, SEVERITIES, WARNING, Finding
 from llmcourse.pitfalls.settings import refused
 from llmcourse.show import escape, printable
@@ -102,6 +103,8 @@ def diagnose(
         found = check(case, after=True)
         seconds += time.perf_counter() - started
         text = tokenizer.decode(case.output[0, case.prompt_length :], skip_special_tokens=True)
+    if evidence:
+        found = tuple(replace(each, evidence=measure(case, each)) for each in found)
     return Diagnosis(found, seconds, case.output, text)
 
 
