@@ -121,6 +121,10 @@ class Case:
         """Return the value in force, also where `generate` refuses the call."""
         if self.config is not None:
             return getattr(self.config, name, None)
+        return self.asked(name)
+
+    def asked(self, name: str) -> Any:
+        """Return a setting as it was asked for, not completed; None if nobody did."""
         return next((value for _, value in self._asked(name)), None)
 
     def origin(self, name: str) -> str:

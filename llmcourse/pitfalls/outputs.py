@@ -37,7 +37,7 @@ def _longer(case: Case, tokens: int) -> Repair:
 def _is_cut(case: Case, new: list[int]) -> bool:
     limit = int(case.setting("max_length")) - case.prompt_length
     ended = any(token in case.eos_ids for token in new)
-    others = case.setting("stop_strings") or case.call.get("stopping_criteria")
+    others = case.asked("stop_strings") or case.call.get("stopping_criteria")
     return bool(case.eos_ids) and not ended and not others and len(new) >= limit
 
 
@@ -138,20 +138,26 @@ def piecewise_decoding(case: Case) -> Iterator[Finding]:
 
 def _pieces(case: Case) -> tuple[list[Decoded], str]:
     """Return the recorded pieces that follow one another in a row of the output, and their text."""
-    if not case.decoded or case.output is None:
+    short = [piece for piece in case.decoded if 0 < len(piece.ids) <= 4]
+    rows = [] if case.output is None or len(short) < 2 else case.output.tolist()
+    chains = [
+        _chain(row, start, short)
+        for row in rows
+        for start in range(case.prompt_length, len(row))
+        if row[start : start + len(short[0].ids)] == short[0].ids
+    ]
+    found = max(chains, key=len, default=[])
+    if len(found) < 2:
         return [], ""
-    for row in case.output.tolist():
-        place, found = None, []
-        for piece in case.decoded:
-            if not 0 < len(piece.ids) <= 4:
-                continue
-            starts = range(len(row)) if place is None else (place,)
-            start = next((at for at in starts if row[at : at + len(piece.ids)] == piece.ids), None)
-            if start is None:
-                continue
+    ids = [token for piece in found for token in piece.ids]
+    return found, case.tokenizer.decode(ids, **found[0].kwargs)
+
+
+def _chain(row: list[int], start: int, pieces: list[Decoded]) -> list[Decoded]:
+    """Return the pieces that follow one another in a row from `start` on."""
+    found = []
+    for piece in pieces:
+        if row[start : start + len(piece.ids)] == piece.ids:
             found.append(piece)
-            place = start + len(piece.ids)
-        if len(found) > 1:
-            ids = [token for piece in found for token in piece.ids]
-            return found, case.tokenizer.decode(ids, **found[0].kwargs)
-    return [], ""
+            start += len(piece.ids)
+    return found

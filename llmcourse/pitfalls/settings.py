@@ -49,8 +49,8 @@ def _room(case: Case) -> int:
 
 def max_length(case: Case) -> Iterator[Finding]:
     """`max_length` counts the prompt: little is left, or nothing."""
-    most = _raw(case, "max_length")
-    if not isinstance(most, int) or _raw(case, "max_new_tokens") is not None:
+    most = case.asked("max_length")
+    if not isinstance(most, int) or case.asked("max_new_tokens") is not None:
         return
     if case.input_ids is None or not case.decoder_only:
         return
@@ -78,11 +78,6 @@ def max_length(case: Case) -> Iterator[Finding]:
             fix,
             repair=lambda: _with(case, max_length=None, max_new_tokens=most),
         )
-
-
-def _raw(case: Case, name: str):
-    """Return a setting as it was asked for, before `generate` completes it; None if nobody did."""
-    return next((value for _, value in case._asked(name)), None)
 
 
 def sampling_ignored(case: Case) -> Iterator[Finding]:
@@ -211,7 +206,7 @@ def no_eos(case: Case) -> Iterator[Finding]:
 
 def _ends_otherwise(case: Case) -> bool:
     criteria = case.call.get("stopping_criteria")
-    return bool(case.setting("stop_strings")) or bool(criteria is not None and len(criteria))
+    return bool(case.asked("stop_strings")) or bool(criteria is not None and len(criteria))
 
 
 def eos_not_of_template(case: Case) -> Iterator[Finding]:

@@ -95,6 +95,7 @@ def unigram(**special) -> PreTrainedTokenizerFast:
 def byte_level(**special) -> PreTrainedTokenizerFast:
     """A token for each byte, one special token for all, as GPT-2 has it."""
     tokenizer = letters("", adds_bos=False)
+    tokenizer.backend_tokenizer.decoder = decoders.ByteLevel()
     tokenizer.chat_template = None
     for name, value in ({"bos_token": "</s>"} | special).items():
         setattr(tokenizer, name, value)
@@ -131,12 +132,13 @@ def model_for(tokenizer, family: str = "llama", eos=None, settings=None, **chang
 def chat(name: str, sound_end: bool = True, settings=None):
     """Return (model, tokenizer) of a chat template, by its name."""
     tokenizer = letters(TEMPLATES[name], adds_bos=name in WITH_BOS)
+    tokenizer.backend_tokenizer.decoder = decoders.ByteLevel()
     tokenizer.padding_side = "left"
     ends = [tokenizer.eos_token_id]
     if sound_end and name in OWN_END:
         ends.append(tokenizer.convert_tokens_to_ids(OWN_END[name]))
     settings = {"eos_token_id": ends if len(ends) > 1 else ends[0]} | (settings or {})
-    return model_for(tokenizer, settings=settings), tokenizer
+    return model_for(tokenizer, settings=settings, max_position_embeddings=1024), tokenizer
 
 
 def plain(kind: str = "unigram", side: str = "left", settings=None, **changes):
@@ -551,7 +553,7 @@ _loaded(None, "remote code refused", lambda: _recorded(trust_remote_code=False))
 
 @faulty("prompt-too-long", "a prompt beyond the window")
 def _():
-    return Call(*plain(), "a " * 100, LENGTH)
+    return Call(*plain(), "a " * 200, LENGTH)
 
 
 @sound("a prompt within the window")
