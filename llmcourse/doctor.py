@@ -200,7 +200,7 @@ def findings_as_html(findings: Iterable[Finding]) -> str:
     )
     cell = "padding:6px 10px;text-align:left;vertical-align:top;white-space:normal;"
     head = "".join(
-        f'<th scope="col" style="{cell}">{name}</th>' for name in ("finding", "what and why", "fix")
+        f'<th scope="col" style="{cell}">{name}</th>' for name in ("finding", "what, why and fix")
     )
     title = "caption-side:top;text-align:left;font-weight:bold;padding:4px 0;color:inherit"
     return (
@@ -220,12 +220,13 @@ def _as_row(finding: Finding, cell: str) -> str:
     said = f"{_shown(finding.what)}<br><small>{_shown(finding.why)}</small>"
     if finding.evidence is not None:
         said += f"<br><small><b>Seen:</b> {_shown(finding.evidence.sentence)}</small>"
-    fix = "font-family:monospace;overflow-wrap:anywhere"
+    code = "font-family:monospace;overflow-wrap:anywhere;background:none;color:inherit"
+    said += f'<br><b>Fix:</b> <code style="{code}">{_shown(finding.fix)}</code>'
     rule = 'style="background:none;border-top:1px solid #767676"'
+    wide = f"{cell}overflow-wrap:anywhere"
     return (
         f'<tr {rule}><th scope="row" style="{cell}font-weight:normal">{name}</th>'
-        f'<td style="{cell}">{said}</td>'
-        f'<td style="{cell}"><code style="{fix}">{_shown(finding.fix)}</code></td></tr>'
+        f'<td style="{wide}">{said}</td></tr>'
     )
 
 

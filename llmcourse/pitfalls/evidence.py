@@ -9,7 +9,7 @@ import torch
 
 from llmcourse.pitfalls.case import Case, quietly
 from llmcourse.pitfalls.finding import Evidence, Finding, Repair
-from llmcourse.show import visible
+from llmcourse.show import printable
 
 MOST_NEW = 48  # new tokens that a comparison makes; enough to see a difference
 
@@ -21,7 +21,7 @@ def measure(case: Case, finding: Finding) -> Evidence:
     """
     if finding.repair is None:
         return Evidence(
-            "", "", None, "Not measured: this fix cannot be tried from inside the call."
+            "", "", None, "Not measured: this fix changes more than the arguments of this call."
         )
     try:
         after_ids, after_probs = _run(case, finding.repair())
@@ -31,7 +31,7 @@ def measure(case: Case, finding: Finding) -> Evidence:
         before_ids, before_probs = _run(case, Repair(case.inputs, case.call))
     except Exception:  # that is the fault
         after = _text(case, after_ids[0])
-        return Evidence("", after, None, f"Before: an error. After: {visible(after, 80)!r}")
+        return Evidence("", after, None, f"Before: an error. After: {printable(after, 80)!r}")
     distance = _distance(before_probs, after_probs)
     pairs = list(zip(before_ids, after_ids, strict=False))
     row = next((n for n, (old, new) in enumerate(pairs) if old != new), 0)
@@ -39,7 +39,7 @@ def measure(case: Case, finding: Finding) -> Evidence:
     same = (
         "the same text"
         if before == after
-        else (f"{visible(before, 80)!r} becomes {visible(after, 80)!r}")
+        else (f"{printable(before, 80)!r} becomes {printable(after, 80)!r}")
     )
     moved = "" if distance is None else f"; the next token's distribution moves by {distance:.2f}"
     return Evidence(before, after, distance, f"Row {row}: {same}{moved}.")

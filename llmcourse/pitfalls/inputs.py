@@ -18,7 +18,7 @@ def padding_side(case: Case) -> Iterator[Finding]:
         "padding-side",
         ERROR,
         CERTAIN if case.attention_mask is not None or not _pad_ends_text(case) else LIKELY,
-        f"{rows} of {len(after)} rows end with padding, up to {int(after.max())} tokens of it.",
+        f"{rows} of {len(after)} rows end with padding, at most {int(after.max())} tokens.",
         "A decoder-only model continues from the last position, so these rows are continued from "
         "a padding token instead of from their own text.",
         'tokenizer.padding_side = "left"; inputs = tokenizer(texts, return_tensors="pt", '

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from llmcourse.pitfalls.case import Case, Decoded
 from llmcourse.pitfalls.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
-from llmcourse.show import visible
+from llmcourse.show import printable
 
 # A loop is the same tokens at least 3 times over at the end, 12 tokens or more: shorter ones are
 # "ha ha ha", or a row of zeros.
@@ -77,7 +77,7 @@ def greedy_loop(case: Case) -> Iterator[Finding]:
             "greedy-loop",
             WARNING,
             LIKELY,
-            f"Row {row} ends in a loop: its last {length} tokens are {visible(again, 60)!r}, "
+            f"Row {row} ends in a loop: its last {length} tokens are {printable(again, 60)!r}, "
             f"{length // period} times.",
             "Each round makes the next more likely, and the likeliest token never leaves it.",
             "model.generate(..., do_sample=True, temperature=0.7)  # or no_repeat_ngram_size=3",
@@ -128,8 +128,8 @@ def piecewise_decoding(case: Case) -> Iterator[Finding]:
         "piecewise-decoding",
         ERROR,
         CERTAIN,
-        f"{len(pieces)} pieces decoded one by one give {visible(joined, 60)!r} and all together "
-        f"{visible(whole, 60)!r}.",
+        f"{len(pieces)} pieces decoded one by one give {printable(joined, 60)!r} and all together "
+        f"{printable(whole, 60)!r}.",
         "A token's text depends on its neighbours: alone it loses its space, or is half a "
         "character.",
         "tokenizer.decode(ids)  # all of them; or TextIteratorStreamer for text as it comes",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from llmcourse.pitfalls.case import Case
 from llmcourse.pitfalls.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
 from llmcourse.pitfalls.template import squeezed
-from llmcourse.show import visible
+from llmcourse.show import printable, visible
 
 # Headers of published chat formats; in a prompt of a model that has another, they are plain text.
 _HEADERS = (
@@ -105,7 +105,7 @@ def _without_bos(case: Case, text: str) -> str:
 
 
 def _short(text: str) -> str:
-    return repr(visible(text, 60).replace("·", " "))
+    return repr(printable(text, 60))
 
 
 def _in_template(case: Case, texts: list[str]):
