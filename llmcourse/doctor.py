@@ -98,10 +98,14 @@ def diagnose(
     seconds = time.perf_counter() - started
     text = None
     if run and case.refusal is None:
-        case.output = run_call(case)
+        try:
+            case.output = run_call(case)
+        except Exception as error:  # whatever the model raises on its way
+            case.refusal = error
         started = time.perf_counter()
         found = check(case, after=True)
         seconds += time.perf_counter() - started
+    if case.output is not None and tokenizer is not None:
         text = tokenizer.decode(case.output[0, case.prompt_length :], skip_special_tokens=True)
     if evidence:
         found = tuple(replace(each, evidence=measure(case, each)) for each in found)
@@ -138,7 +142,7 @@ def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 def run_call(case: Case) -> torch.Tensor:
     """Make the call and return its ids; the generators are left as they were."""
-    call = {**case.inputs, **copied_state(case.call)}
+    call = {**case.inputs, **copied_state(case.call), **case.for_stop_strings}
     with torch.random.fork_rng(devices=_devices()), quietly():
         made = case.model.generate(**call)
     return made if isinstance(made, torch.Tensor) else made.sequences

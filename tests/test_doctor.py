@@ -84,6 +84,26 @@ def test_evidence_shows_what_the_fix_of_the_padding_side_changes():
     assert 0 < finding.evidence.distance <= 1
 
 
+@pytest.mark.parametrize("name", FAULTY)
+def test_a_run_and_its_evidence_never_raise_and_every_finding_says_what_was_seen(name):
+    made = FAULTY[name][1]()
+    asked = {"run": True, "evidence": True, **made.call}
+    findings = llmcourse.diagnose(made.model, made.tokenizer, made.prompt, **asked).findings
+    assert all(finding.evidence.sentence for finding in findings)
+
+
+def test_a_call_that_fails_on_its_way_is_reported_in_the_words_of_the_error():
+    model, tokenizer = corpus.plain("unigram", family="gpt2")
+    diagnosis = llmcourse.diagnose(model, tokenizer, "a " * 63, run=True, max_new_tokens=9)
+    assert {"refused", "beyond-context"} <= set(diagnosis.codes) and diagnosis.output is None
+
+
+def test_without_evidence_asked_for_nothing_is_run(monkeypatch):
+    model, tokenizer = corpus.plain("unigram", "right", settings={})
+    monkeypatch.setattr(model, "forward", lambda *a, **k: pytest.fail("a forward pass"))
+    assert "padding-side" in llmcourse.diagnose(model, tokenizer, TEXTS, **LENGTH).codes
+
+
 def test_a_run_returns_what_generate_returns():
     model, tokenizer = corpus.plain()
     diagnosis = llmcourse.diagnose(model, tokenizer, "a text", run=True, **LENGTH)

@@ -107,6 +107,11 @@ class Case:
         return not getattr(self.model.config, "is_encoder_decoder", False)
 
     @property
+    def for_stop_strings(self) -> dict[str, Any]:
+        """What `generate` needs besides, if the call has stop strings: the tokenizer."""
+        return {"tokenizer": self.tokenizer} if self.asked("stop_strings") else {}
+
+    @property
     def prompt_length(self) -> int:
         """The prompt's tokens, padding included, as `generate` counts them."""
         return 0 if self.input_ids is None else self.input_ids.shape[1]

@@ -56,7 +56,7 @@ def _run(case: Case, repair: Repair) -> tuple[list[list[int]], torch.Tensor]:
     devices = list(range(torch.cuda.device_count()))
     with torch.random.fork_rng(devices=devices), quietly(), _mode(case.model, repair):
         torch.manual_seed(0)
-        made = case.model.generate(**{**inputs, **call})
+        made = case.model.generate(**{**inputs, **call, **case.for_stop_strings})
     first = made.logits[0] if getattr(made, "beam_indices", None) is not None else made.scores[0]
     return made.sequences[:, length:].tolist(), first.float().softmax(-1)
 
