@@ -94,7 +94,8 @@ def test_a_run_and_its_evidence_never_raise_and_every_finding_says_what_was_seen
 
 def test_a_call_that_fails_on_its_way_is_reported_in_the_words_of_the_error():
     model, tokenizer = corpus.plain("unigram", family="gpt2")
-    diagnosis = llmcourse.diagnose(model, tokenizer, "a " * 123, run=True, max_new_tokens=9)
+    long = {"min_new_tokens": 9, "max_new_tokens": 9}
+    diagnosis = llmcourse.diagnose(model, tokenizer, "a " * 123, run=True, **long)
     assert {"refused", "beyond-context"} <= set(diagnosis.codes) and diagnosis.output is None
 
 

@@ -35,16 +35,19 @@ _QUESTIONS = (
 def reads_as_request(text: str) -> bool:
     """Tell whether a text asks for an answer rather than begins one.
 
-    It ends with a question mark, or its last line is a whole sentence that begins with a verb that
-    asks for something, such as "Write". "Q: ... A:" and other beginnings to be completed end with a
-    colon, a comma, a quote or in mid-sentence.
+    Its last sentence is a question, alone or with a question word first ("He said: why?" at the end
+    of a story is none), or its last line begins with a verb that asks for something, such as
+    "Write". "Q: ... A:" and other beginnings to be completed end with a colon, a comma, an arrow, a
+    quote or in mid-sentence.
     """
     text = text.strip()
     if text.endswith(("?", "？")):
-        return True
+        sentences = re.split(r"(?<=[.!?])\s+", text)
+        first = re.match(r"[A-Za-z]*", sentences[-1].lower()).group()
+        return len(sentences) == 1 or first in _QUESTIONS.split()
     last = text.splitlines()[-1].strip() if text else ""
     words = re.findall(r"[A-Za-z']+", last.lower())
-    if not words or last.endswith((":", ",", ";", '"', "'", "(", "-", "=", "{")):
+    if not words or last.endswith((":", ",", ";", '"', "'", "(", "-", "=", ">", "{")):
         return False
     if words[0] in _ORDERS.split():
         return True

@@ -609,3 +609,12 @@ sound("no loop: a short repetition, then an end")(lambda: _made([9, 7, 9, 7, 9, 
 sound("a loop while sampling")(lambda: _made([9, 7, 8] * 6, do_sample=True, top_k=0))
 faulty("cut-off", "as long as it may be, no end")(lambda: _made([*range(8, 20)], length=12))
 sound("the end comes with the last token")(lambda: _made([*range(8, 19), 2], length=12))
+
+
+def _beginning(name: str, text: str) -> None:
+    sound(name)(lambda: Call(*chat("chatml"), text, LENGTH))
+
+
+_beginning("a story that ends with somebody's question", "There was a king. He said: why?")
+_beginning("an order with an arrow to be completed", "Translate to French: cheese =>")
+_beginning("questions and answers to be completed", "Q: 2+2?\nA: 4\nQ: 3+3?\nA:")
