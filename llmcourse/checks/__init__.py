@@ -1,0 +1,1 @@
+"""What an exercise's answer is held against: one module for each lesson."""

@@ -1,0 +1,266 @@
+"""Checks for the exercises of lesson 3, choosing tokens.
+
+Each takes a learner's answer, holds it against a slow and obvious specification on several inputs,
+and raises AssertionError with the one misconception that it found, or prints a line.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig
+
+
+def check_top_p(answer: Callable[[Tensor, float], Tensor]) -> None:
+    """Hold a nucleus rule, `answer(scores, p)`, against a loop over one row at a time.
+
+    scores: (batch, vocab) float32, raw logits; the answer returns as many, with -inf where a token
+    is dropped. Raises AssertionError with the misconception that it found.
+    """
+    for probs, p in _NUCLEI:
+        scores = torch.tensor(probs).log() + 3.0  # logits: log-probabilities up to a constant
+        kept = _kept(answer, scores, p)
+        wanted = _one_by_one(probs, _nucleus, p)
+        if kept == wanted:
+            continue
+        for misconception, rule in _WRONG_NUCLEI.items():
+            assert kept != _one_by_one(probs, rule, p), f"{misconception} (p={p}, {probs})"
+        assert len(probs) == 1 or kept[0] != wanted[0], (
+            f"the first row is right and another is not: each row has a nucleus of its own "
+            f"(p={p}, {probs})"
+        )
+        raise AssertionError(f"of {probs} and p={p} stay the tokens {wanted}; you kept {kept}")
+    print("check_top_p: your nucleus is the smallest set that reaches p, in every row.")
+
+
+# Probabilities that float32 sums do not bring near p: (rows, p).
+_NUCLEI = (
+    ([[0.5, 0.3, 0.15, 0.05]], 0.7),  # crossed by the second
+    ([[0.05, 0.15, 0.3, 0.5]], 0.7),  # the same, in another order
+    ([[0.6, 0.3, 0.1]], 0.25),  # the first alone is more than p
+    ([[0.2, 0.1, 0.4, 0.3], [0.9, 0.04, 0.03, 0.03]], 0.8),  # two rows
+)
+
+
+def _nucleus(probs: list[float], p: float) -> list[int]:
+    stay, mass = [], 0.0
+    for token in _likeliest_first(probs):
+        if mass >= p:
+            break
+        stay.append(token)
+        mass += probs[token]
+    return sorted(stay)
+
+
+def _without_the_crossing_token(probs: list[float], p: float) -> list[int]:
+    return [token for token in _nucleus(probs, p) if token != _last_in(probs, p)]
+
+
+def _only_the_crossing_token_left_or_likeliest(probs: list[float], p: float) -> list[int]:
+    return _without_the_crossing_token(probs, p) or [_likeliest_first(probs)[0]]
+
+
+def _last_in(probs: list[float], p: float) -> int:
+    inside = _nucleus(probs, p)
+    return min(inside, key=lambda token: probs[token])
+
+
+def _in_order_of_ids(probs: list[float], p: float) -> list[int]:
+    stay, mass = [], 0.0
+    for token, one in enumerate(probs):
+        if mass >= p:
+            break
+        stay.append(token)
+        mass += one
+    return stay
+
+
+def _ranks(probs: list[float], p: float) -> list[int]:
+    return list(range(len(_nucleus(probs, p))))
+
+
+def _least_likely_first(probs: list[float], p: float) -> list[int]:
+    stay, mass = [], 0.0
+    for token in reversed(_likeliest_first(probs)):
+        if mass >= p:
+            break
+        stay.append(token)
+        mass += probs[token]
+    return sorted(stay)
+
+
+def _above(probs: list[float], p: float) -> list[int]:
+    return [token for token, one in enumerate(probs) if one >= p]
+
+
+_CROSSING = "you kept the tokens below p; the token that crosses p must stay"
+_WRONG_NUCLEI = {
+    _CROSSING: _without_the_crossing_token,
+    f"{_CROSSING}, and keeping the likeliest does not make up for it": (
+        _only_the_crossing_token_left_or_likeliest
+    ),
+    "you added up from the least likely token; a nucleus begins with the likeliest": (
+        _least_likely_first
+    ),
+    "you dropped places in the sorted list, not tokens: bring the mask back to the order of the "
+    "vocabulary, or add up the tokens in sorted order": _in_order_of_ids,
+    "you dropped places in the sorted list, not tokens: bring the mask back to the order of the "
+    "vocabulary": _ranks,
+    "you compared each token with p; it is their sum, from the likeliest on, that p limits": _above,
+}
+
+
+def _likeliest_first(probs: list[float]) -> list[int]:
+    return sorted(range(len(probs)), key=lambda token: -probs[token])
+
+
+def _one_by_one(rows: list[list[float]], rule: Callable, p: float) -> list[list[int]]:
+    return [rule(row, p) for row in rows]
+
+
+def _kept(answer: Callable, scores: Tensor, p: float) -> list[list[int]]:
+    before = scores.clone()
+    after = answer(scores, p)
+    assert torch.equal(scores, before), (
+        "you changed the scores that you were given; return new ones"
+    )
+    _same_shape(after, scores)
+    kept = [row.isfinite().nonzero().flatten().tolist() for row in after]
+    for row, stay in enumerate(kept):
+        moved = not torch.allclose(
+            after[row, stay].log_softmax(-1), scores[row, stay].log_softmax(-1), atol=1e-4
+        )
+        assert not moved, "you changed the scores of tokens that stay; a nucleus only drops tokens"
+        gone = after[row][~after[row].isfinite()]
+        assert (gone == -math.inf).all(), "a dropped token needs the score -inf, not nan or +inf"
+    return kept
+
+
+def _same_shape(after, scores: Tensor) -> None:
+    assert isinstance(after, torch.Tensor), f"return the scores, a tensor, not {type(after)}"
+    assert after.shape == scores.shape, (
+        f"you returned shape {tuple(after.shape)}; scores have {tuple(scores.shape)}, and a "
+        "dropped token keeps its place"
+    )
+
+
+def check_presence_penalty(answer: Callable[[Tensor, Tensor, int, float], Tensor]) -> None:
+    """Hold a penalty, `answer(ids, scores, prompt_length, penalty)`, against a loop over tokens.
+
+    Each token that is in the new text, once or often, loses `penalty` nats of log-probability; the
+    prompt does not count. ids: (batch, length) int64. scores: (batch, vocab) float32. Raises
+    AssertionError with the misconception that it found.
+    """
+    generator = torch.Generator().manual_seed(0)
+    for ids, prompt_length in _TEXTS:
+        scores = torch.randn(len(ids), 8, generator=generator) * 3
+        for shift in (0.0, 20.0, -20.0):  # softmax does not see a constant: nor may a penalty
+            _hold_penalty(answer, torch.tensor(ids), scores + shift, prompt_length)
+    print("check_presence_penalty: each new token pays once, the prompt pays nothing.")
+
+
+# Ids of (batch, length), and how many of them are the prompt's.
+_TEXTS = (
+    ([[1, 2, 3]], 2),
+    ([[1, 2, 3, 3, 3, 4]], 2),  # one token came three times
+    ([[5, 6, 6, 7, 5]], 3),  # a token of the prompt comes again
+    ([[1, 2, 3, 4], [4, 3, 2, 1]], 2),  # two rows
+    ([[1, 2, 3]], 3),  # nothing new yet
+)
+
+
+def _hold_penalty(answer: Callable, ids: Tensor, scores: Tensor, prompt_length: int) -> None:
+    penalty, before = 1.5, scores.clone()
+    after = answer(ids, scores, prompt_length, penalty)
+    assert torch.equal(scores, before), (
+        "you changed the scores that you were given; return new ones"
+    )
+    _same_shape(after, scores)
+    if _same(after, _penalized(ids, scores, prompt_length, penalty)):
+        return
+    where = f"(ids {ids.tolist()}, of which {prompt_length} are the prompt)"
+    wrong = {
+        "you penalized the prompt too; only the tokens after prompt_length pay": (
+            _penalized(ids, scores, 0, penalty)
+        ),
+        "you charged a token for each time it came; it pays once": (
+            _penalized(ids, scores, prompt_length, penalty, each_time=True)
+        ),
+        "you made the tokens likelier; a penalty is subtracted": (
+            _penalized(ids, scores, prompt_length, -penalty)
+        ),
+        "you divided the scores, and dividing a negative score makes its token likelier; subtract "
+        "the penalty": _divided(ids, scores, prompt_length, penalty),
+        "you divided positive scores and multiplied negative ones: so the penalty depends on a "
+        "constant that softmax does not see; subtract it": (
+            _divided(ids, scores, prompt_length, penalty, by_sign=True)
+        ),
+        "you penalized the tokens of all rows in every row; each row has a text of its own": (
+            _penalized(ids.flatten()[None].expand(len(ids), -1), scores, 0, penalty)
+        ),
+        "you returned the scores as they were; new tokens lose `penalty`": scores,
+    }
+    for misconception, what_it_gives in wrong.items():
+        assert not _same(after, what_it_gives), f"{misconception} {where}"
+    raise AssertionError(
+        f"your distribution is another one than that of the specification: each token of the new "
+        f"text loses {penalty} nats, once {where}"
+    )
+
+
+def _penalized(
+    ids: Tensor, scores: Tensor, prompt_length: int, penalty: float, each_time: bool = False
+) -> Tensor:
+    scores = scores.clone()
+    for row, text in enumerate(ids.tolist()):
+        new = text[prompt_length:]
+        for token in new if each_time else set(new):
+            scores[row, token] -= penalty
+    return scores
+
+
+def _divided(
+    ids: Tensor, scores: Tensor, prompt_length: int, penalty: float, by_sign: bool = False
+) -> Tensor:
+    scores = scores.clone()
+    for row, text in enumerate(ids.tolist()):
+        for token in set(text[prompt_length:]):
+            negative = by_sign and scores[row, token] < 0
+            scores[row, token] *= penalty if negative else 1 / penalty
+    return scores
+
+
+def _same(scores: Tensor, others: Tensor) -> bool:
+    """Tell whether two rows of scores are the same distributions; a constant does not matter."""
+    return torch.allclose(scores.softmax(-1), others.softmax(-1), atol=1e-5)
+
+
+def check_config(config: GenerationConfig) -> None:
+    """Hold a GenerationConfig against what exercise 3 asks for.
+
+    Wanted: three different texts of at most 30 new tokens, drawn from the whole vocabulary with
+    temperature 0.7. Raises AssertionError with the misconception that it found.
+    """
+    assert isinstance(config, GenerationConfig), f"pass a GenerationConfig, not {type(config)}"
+    assert config.do_sample, "do_sample is not True: without it a temperature is ignored"
+    assert config.num_beams in (None, 1), "beams look for likely texts; draw without them"
+    assert config.temperature == 0.7, f"temperature is {config.temperature}, not 0.7"
+    assert config.top_k is not None, (
+        "top_k is not set: the hidden default of 50 cuts the vocabulary; top_k=0 is off"
+    )
+    assert config.top_k == 0, f"top_k={config.top_k} cuts the vocabulary; top_k=0 is off"
+    cuts = {"top_p": 1.0, "typical_p": 1.0, "min_p": 0.0, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0}
+    cuts["top_h"] = 1.0
+    for name, off in cuts.items():
+        value = getattr(config, name, None)
+        assert value in (None, off), f"{name}={value} cuts the vocabulary; leave it out"
+    assert config.max_new_tokens is not None or config.max_length is None, (
+        "max_length counts the prompt too; max_new_tokens counts what is new"
+    )
+    assert config.max_new_tokens == 30, f"max_new_tokens is {config.max_new_tokens}, not 30"
+    assert config.num_return_sequences == 3, (
+        f"num_return_sequences is {config.num_return_sequences}: one call gives one text unless "
+        "you ask for three"
+    )
+    print("check_config: three draws from the whole vocabulary, 30 new tokens at most.")
