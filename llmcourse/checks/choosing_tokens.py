@@ -24,12 +24,10 @@ def check_top_p(answer: Callable[[Tensor, float], Tensor]) -> None:
         wanted = _one_by_one(probs, _nucleus, p)
         if kept == wanted:
             continue
-        for misconception, rule in _WRONG_NUCLEI.items():
+        for misconception, rule in _WRONG_NUCLEI:
             assert kept != _one_by_one(probs, rule, p), f"{misconception} (p={p}, {probs})"
-        assert len(probs) == 1 or kept[0] != wanted[0], (
-            f"the first row is right and another is not: each row has a nucleus of its own "
-            f"(p={p}, {probs})"
-        )
+        shared = any(row == right for row, right in zip(kept, wanted, strict=True))
+        assert not shared, f"each row has a nucleus of its own, and one of yours is wrong ({probs})"
         raise AssertionError(f"of {probs} and p={p} stay the tokens {wanted}; you kept {kept}")
     print("check_top_p: your nucleus is the smallest set that reaches p, in every row.")
 
@@ -54,16 +52,11 @@ def _nucleus(probs: list[float], p: float) -> list[int]:
 
 
 def _without_the_crossing_token(probs: list[float], p: float) -> list[int]:
-    return [token for token in _nucleus(probs, p) if token != _last_in(probs, p)]
+    return sorted(_nucleus(probs, p), key=lambda token: -probs[token])[:-1]
 
 
-def _only_the_crossing_token_left_or_likeliest(probs: list[float], p: float) -> list[int]:
-    return _without_the_crossing_token(probs, p) or [_likeliest_first(probs)[0]]
-
-
-def _last_in(probs: list[float], p: float) -> int:
-    inside = _nucleus(probs, p)
-    return min(inside, key=lambda token: probs[token])
+def _without_it_but_never_empty(probs: list[float], p: float) -> list[int]:
+    return _without_the_crossing_token(probs, p) or _likeliest_first(probs)[:1]
 
 
 def _in_order_of_ids(probs: list[float], p: float) -> list[int]:
@@ -95,20 +88,17 @@ def _above(probs: list[float], p: float) -> list[int]:
 
 
 _CROSSING = "you kept the tokens below p; the token that crosses p must stay"
-_WRONG_NUCLEI = {
-    _CROSSING: _without_the_crossing_token,
-    f"{_CROSSING}, and keeping the likeliest does not make up for it": (
-        _only_the_crossing_token_left_or_likeliest
-    ),
-    "you added up from the least likely token; a nucleus begins with the likeliest": (
-        _least_likely_first
-    ),
-    "you dropped places in the sorted list, not tokens: bring the mask back to the order of the "
-    "vocabulary, or add up the tokens in sorted order": _in_order_of_ids,
-    "you dropped places in the sorted list, not tokens: bring the mask back to the order of the "
-    "vocabulary": _ranks,
-    "you compared each token with p; it is their sum, from the likeliest on, that p limits": _above,
-}
+_PLACES = (
+    "you dropped places in the sorted list; bring the mask back to the order of the vocabulary"
+)
+_WRONG_NUCLEI = (
+    (_CROSSING, _without_the_crossing_token),
+    (_CROSSING, _without_it_but_never_empty),
+    ("you began with the least likely token; begin with the likeliest", _least_likely_first),
+    ("you added up in the order of ids; sort by probability first", _in_order_of_ids),
+    (_PLACES, _ranks),
+    ("you compared each token with p; it is their sum that has to reach p", _above),
+)
 
 
 def _likeliest_first(probs: list[float]) -> list[int]:
@@ -251,10 +241,10 @@ def check_config(config: GenerationConfig) -> None:
     )
     assert config.top_k == 0, f"top_k={config.top_k} cuts the vocabulary; top_k=0 is off"
     cuts = {"top_p": 1.0, "typical_p": 1.0, "min_p": 0.0, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0}
-    cuts["top_h"] = 1.0
     for name, off in cuts.items():
         value = getattr(config, name, None)
         assert value in (None, off), f"{name}={value} cuts the vocabulary; leave it out"
+    assert getattr(config, "top_h", None) is None, "top_h cuts the vocabulary; leave it out"
     assert config.max_new_tokens is not None or config.max_length is None, (
         "max_length counts the prompt too; max_new_tokens counts what is new"
     )
