@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig
 
+_IN_PLACE = "you changed the scores that you were given; return new ones"
+
 
 def check_top_p(answer: Callable[[Tensor, float], Tensor]) -> None:
     """Hold a nucleus rule, `answer(scores, p)`, against a loop over one row at a time.
@@ -18,27 +20,30 @@ def check_top_p(answer: Callable[[Tensor, float], Tensor]) -> None:
     scores: (batch, vocab) float32, raw logits; the answer returns as many, with -inf where a token
     is dropped. Raises AssertionError with the misconception that it found.
     """
-    for probs, p in _NUCLEI:
-        scores = torch.tensor(probs).log() + 3.0  # logits: log-probabilities up to a constant
-        kept = _kept(answer, scores, p)
-        wanted = _one_by_one(probs, _nucleus, p)
-        if kept == wanted:
-            continue
-        for misconception, rule in _WRONG_NUCLEI:
-            assert kept != _one_by_one(probs, rule, p), f"{misconception} (p={p}, {probs})"
-        shared = any(row == right for row, right in zip(kept, wanted, strict=True))
-        assert not shared, f"each row has a nucleus of its own, and one of yours is wrong ({probs})"
-        raise AssertionError(f"of {probs} and p={p} stay the tokens {wanted}; you kept {kept}")
-    print("check_top_p: your nucleus is the smallest set that reaches p, in every row.")
+    kept = [_kept(answer, torch.tensor(rows).log() + 3.0, p) for rows, p in _NUCLEI]
+    wanted = _everywhere(_nucleus)
+    if kept == wanted:
+        print("check_top_p: your nucleus is the smallest set that reaches p, in every row.")
+        return
+    for misconception, rule in _WRONG_NUCLEI:
+        assert kept != _everywhere(rule), misconception
+    assert kept[:-1] != wanted[:-1], "each row has a nucleus of its own; two rows came out wrong"
+    for (rows, p), yours, right in zip(_NUCLEI, kept, wanted, strict=True):
+        assert yours == right, f"of {rows} and p={p} stay the tokens {right}; you kept {yours}"
 
 
-# Probabilities that float32 sums do not bring near p: (rows, p).
+# Probabilities whose sums are not near p, and p. Only the last has two rows.
 _NUCLEI = (
-    ([[0.5, 0.3, 0.15, 0.05]], 0.7),  # crossed by the second
-    ([[0.05, 0.15, 0.3, 0.5]], 0.7),  # the same, in another order
+    ([[0.4, 0.3, 0.2, 0.1]], 0.55),  # crossed by the second
+    ([[0.15, 0.05, 0.5, 0.3]], 0.65),  # the same, not in order
     ([[0.6, 0.3, 0.1]], 0.25),  # the first alone is more than p
-    ([[0.2, 0.1, 0.4, 0.3], [0.9, 0.04, 0.03, 0.03]], 0.8),  # two rows
+    ([[0.2, 0.1, 0.4, 0.3], [0.9, 0.04, 0.03, 0.03]], 0.85),
 )
+
+
+def _everywhere(rule: Callable[[list[float], float], list[int]]) -> list[list[list[int]]]:
+    """Return for each row of each input the tokens that `rule` would keep."""
+    return [[rule(row, p) for row in rows] for rows, p in _NUCLEI]
 
 
 def _nucleus(probs: list[float], p: float) -> list[int]:
@@ -105,23 +110,17 @@ def _likeliest_first(probs: list[float]) -> list[int]:
     return sorted(range(len(probs)), key=lambda token: -probs[token])
 
 
-def _one_by_one(rows: list[list[float]], rule: Callable, p: float) -> list[list[int]]:
-    return [rule(row, p) for row in rows]
-
-
 def _kept(answer: Callable, scores: Tensor, p: float) -> list[list[int]]:
     before = scores.clone()
     after = answer(scores, p)
-    assert torch.equal(scores, before), (
-        "you changed the scores that you were given; return new ones"
-    )
+    assert torch.equal(scores, before), _IN_PLACE
     _same_shape(after, scores)
     kept = [row.isfinite().nonzero().flatten().tolist() for row in after]
     for row, stay in enumerate(kept):
         moved = not torch.allclose(
             after[row, stay].log_softmax(-1), scores[row, stay].log_softmax(-1), atol=1e-4
         )
-        assert not moved, "you changed the scores of tokens that stay; a nucleus only drops tokens"
+        assert not moved, "a token that stays keeps its score, and a dropped one gets -inf"
         gone = after[row][~after[row].isfinite()]
         assert (gone == -math.inf).all(), "a dropped token needs the score -inf, not nan or +inf"
     return kept
@@ -142,12 +141,26 @@ def check_presence_penalty(answer: Callable[[Tensor, Tensor, int, float], Tensor
     prompt does not count. ids: (batch, length) int64. scores: (batch, vocab) float32. Raises
     AssertionError with the misconception that it found.
     """
-    generator = torch.Generator().manual_seed(0)
-    for ids, prompt_length in _TEXTS:
-        scores = torch.randn(len(ids), 8, generator=generator) * 3
+    generator, penalty, cases, answers = torch.Generator().manual_seed(0), 1.5, [], []
+    for rows, prompt_length in _TEXTS:
+        scores = torch.randn(len(rows), 8, generator=generator) * 3
         for shift in (0.0, 20.0, -20.0):  # softmax does not see a constant: nor may a penalty
-            _hold_penalty(answer, torch.tensor(ids), scores + shift, prompt_length)
-    print("check_presence_penalty: each new token pays once, the prompt pays nothing.")
+            ids, given = torch.tensor(rows), scores + shift
+            answers.append(answer(ids, given, prompt_length, penalty))
+            assert torch.equal(given, scores + shift), _IN_PLACE
+            _same_shape(answers[-1], given)
+            cases.append((ids, given, prompt_length))
+    if _same_everywhere(answers, [_penalized(*case, penalty) for case in cases]):
+        print("check_presence_penalty: each new token pays once, the prompt pays nothing.")
+        return
+    for misconception, rule in _WRONG_PENALTIES:
+        wrong = [rule(*case, penalty) for case in cases]
+        assert not _same_everywhere(answers, wrong), misconception
+    for case, yours in zip(cases, answers, strict=True):
+        assert _same(yours, _penalized(*case, penalty)), (
+            f"each new token loses {penalty} nats, once, and others nothing; your distribution is "
+            f"another one for ids {case[0].tolist()}, of which {case[2]} are the prompt"
+        )
 
 
 # Ids of (batch, length), and how many of them are the prompt's.
@@ -160,70 +173,76 @@ _TEXTS = (
 )
 
 
-def _hold_penalty(answer: Callable, ids: Tensor, scores: Tensor, prompt_length: int) -> None:
-    penalty, before = 1.5, scores.clone()
-    after = answer(ids, scores, prompt_length, penalty)
-    assert torch.equal(scores, before), (
-        "you changed the scores that you were given; return new ones"
-    )
-    _same_shape(after, scores)
-    if _same(after, _penalized(ids, scores, prompt_length, penalty)):
-        return
-    where = f"(ids {ids.tolist()}, of which {prompt_length} are the prompt)"
-    wrong = {
-        "you penalized the prompt too; only the tokens after prompt_length pay": (
-            _penalized(ids, scores, 0, penalty)
-        ),
-        "you charged a token for each time it came; it pays once": (
-            _penalized(ids, scores, prompt_length, penalty, each_time=True)
-        ),
-        "you made the tokens likelier; a penalty is subtracted": (
-            _penalized(ids, scores, prompt_length, -penalty)
-        ),
-        "you divided the scores, and dividing a negative score makes its token likelier; subtract "
-        "the penalty": _divided(ids, scores, prompt_length, penalty),
-        "you divided positive scores and multiplied negative ones: so the penalty depends on a "
-        "constant that softmax does not see; subtract it": (
-            _divided(ids, scores, prompt_length, penalty, by_sign=True)
-        ),
-        "you penalized the tokens of all rows in every row; each row has a text of its own": (
-            _penalized(ids.flatten()[None].expand(len(ids), -1), scores, 0, penalty)
-        ),
-        "you returned the scores as they were; new tokens lose `penalty`": scores,
-    }
-    for misconception, what_it_gives in wrong.items():
-        assert not _same(after, what_it_gives), f"{misconception} {where}"
-    raise AssertionError(
-        f"your distribution is another one than that of the specification: each token of the new "
-        f"text loses {penalty} nats, once {where}"
-    )
+def _penalized(ids: Tensor, scores: Tensor, prompt_length: int, penalty: float) -> Tensor:
+    return _changed(scores, [set(text[prompt_length:]) for text in ids.tolist()], -penalty)
 
 
-def _penalized(
-    ids: Tensor, scores: Tensor, prompt_length: int, penalty: float, each_time: bool = False
-) -> Tensor:
+def _changed(scores: Tensor, tokens: list, amount: float) -> Tensor:
+    """Return scores with `amount` added for each token of a row's collection."""
     scores = scores.clone()
-    for row, text in enumerate(ids.tolist()):
-        new = text[prompt_length:]
-        for token in new if each_time else set(new):
-            scores[row, token] -= penalty
+    for row, its_own in enumerate(tokens):
+        for token in its_own:
+            scores[row, token] += amount
     return scores
 
 
-def _divided(
-    ids: Tensor, scores: Tensor, prompt_length: int, penalty: float, by_sign: bool = False
-) -> Tensor:
+def _prompt_too(ids: Tensor, scores: Tensor, prompt_length: int, penalty: float) -> Tensor:
+    return _penalized(ids, scores, 0, penalty)
+
+
+def _each_time(ids: Tensor, scores: Tensor, prompt_length: int, penalty: float) -> Tensor:
+    return _changed(scores, [text[prompt_length:] for text in ids.tolist()], -penalty)
+
+
+def _likelier(ids: Tensor, scores: Tensor, prompt_length: int, penalty: float) -> Tensor:
+    return _penalized(ids, scores, prompt_length, -penalty)
+
+
+def _divided(ids: Tensor, scores: Tensor, prompt_length: int, penalty: float) -> Tensor:
     scores = scores.clone()
     for row, text in enumerate(ids.tolist()):
         for token in set(text[prompt_length:]):
-            negative = by_sign and scores[row, token] < 0
-            scores[row, token] *= penalty if negative else 1 / penalty
+            scores[row, token] /= penalty
     return scores
+
+
+def _by_sign(ids: Tensor, scores: Tensor, prompt_length: int, penalty: float) -> Tensor:
+    divided = _divided(ids, scores, prompt_length, penalty)
+    multiplied = _divided(ids, scores, prompt_length, 1 / penalty)
+    return torch.where(scores < 0, multiplied, divided)
+
+
+def _in_every_row(ids: Tensor, scores: Tensor, prompt_length: int, penalty: float) -> Tensor:
+    everyones = set(ids[:, prompt_length:].flatten().tolist())
+    return _changed(scores, [everyones] * len(ids), -penalty)
+
+
+def _nothing(ids: Tensor, scores: Tensor, prompt_length: int, penalty: float) -> Tensor:
+    return scores
+
+
+_WRONG_PENALTIES = (
+    ("you penalized the prompt too; only tokens after prompt_length pay", _prompt_too),
+    ("you charged a token each time it came; it pays once", _each_time),
+    ("you made the tokens likelier; a penalty is subtracted", _likelier),
+    ("you divided, and dividing a negative score makes its token likelier; subtract", _divided),
+    (
+        "you divided positive scores and multiplied negative ones, so that it matters to you what "
+        "softmax does not see: a constant added to all scores; subtract",
+        _by_sign,
+    ),
+    ("you penalized the tokens of one row in another; each row has its own text", _in_every_row),
+    ("you returned the scores as they were; new tokens lose `penalty`", _nothing),
+)
 
 
 def _same(scores: Tensor, others: Tensor) -> bool:
     """Tell whether two rows of scores are the same distributions; a constant does not matter."""
     return torch.allclose(scores.softmax(-1), others.softmax(-1), atol=1e-5)
+
+
+def _same_everywhere(answers: list[Tensor], others: list[Tensor]) -> bool:
+    return all(map(_same, answers, others))
 
 
 def check_config(config: GenerationConfig) -> None:
