@@ -9,6 +9,7 @@ from llmcourse.views.beams import Beams, beams
 from llmcourse.views.cache import Cache, cache
 from llmcourse.views.chart import Chart
 from llmcourse.views.chat import Chat, chat
+from llmcourse.views.conversation import Conversation, conversation
 from llmcourse.views.drafts import Drafts, drafts
 from llmcourse.views.explore import Explore, explore
 from llmcourse.views.likely import likely, surprise
@@ -30,6 +31,7 @@ __all__ = [
     "Cache",
     "Chart",
     "Chat",
+    "Conversation",
     "Drafts",
     "Explore",
     "Lanes",
@@ -45,6 +47,7 @@ __all__ = [
     "beams",
     "cache",
     "chat",
+    "conversation",
     "drafts",
     "explore",
     "likely",
