@@ -82,13 +82,13 @@ def test_a_wrong_way_to_decode_is_named(answer, told):
 
 
 def by_slices(ids, scores):
-    if ids.shape[1] < 6:
+    if ids.shape[1] < 10:
         return torch.zeros(len(ids), dtype=torch.bool)
-    return (ids[:, -3:] == ids[:, -6:-3]).all(dim=1)
+    return (ids[:, -5:] == ids[:, -10:-5]).all(dim=1)
 
 
 def row_by_row(ids, scores):
-    return torch.tensor([len(row) > 5 and row[-3:] == row[-6:-3] for row in ids.tolist()])
+    return torch.tensor([len(row) > 9 and row[-5:] == row[-10:-5] for row in ids.tolist()])
 
 
 @pytest.mark.parametrize("answer", [by_slices, row_by_row])
@@ -108,17 +108,19 @@ def all_rows(ids, scores):
 def anywhere(ids, scores):
     rows = ids.tolist()
     return torch.tensor(
-        [any(row[k : k + 3] == row[k + 3 : k + 6] for k in range(len(row) - 5)) for row in rows]
+        [any(row[k : k + 5] == row[k + 5 : k + 10] for k in range(len(row) - 9)) for row in rows]
     )
 
 
 def without_order(ids, scores):
     rows = ids.tolist()
-    return torch.tensor([len(r) > 5 and sorted(r[-3:]) == sorted(r[-6:-3]) for r in rows])
+    return torch.tensor([len(r) > 9 and sorted(r[-5:]) == sorted(r[-10:-5]) for r in rows])
 
 
 def short_texts_too(ids, scores):
-    return torch.tensor([len(set(row[-3:])) == 1 or row[-3:] == row[-6:-3] for row in ids.tolist()])
+    return torch.tensor(
+        [len(set(row[-3:])) == 1 or row[-5:] == row[-10:-5] for row in ids.tolist()]
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,8 +134,8 @@ def short_texts_too(ids, scores):
         (anywhere, "anywhere; only the end"),
         (without_order, "another order"),
         (short_texts_too, "too short"),
-        (lambda ids, scores: ids[:, -1:].eq(ids[:, -4:-3]).any(dim=1), "one token with the one"),
-        (lambda ids, scores: ids[:, -1] == ids[:, -6], "answer no, do not fail"),
+        (lambda ids, scores: ids[:, -1:].eq(ids[:, -6:-5]).any(dim=1), "one token with the one"),
+        (lambda ids, scores: (ids[:, -5:] == ids[:, -10:-5]).all(dim=1), "answer no, do not fail"),
         (lambda ids, scores: ids[:, -1] < 0, "the answer is"),
     ],
 )

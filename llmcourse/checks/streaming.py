@@ -59,28 +59,29 @@ def _compare_text(text: str, whole: str, told: Sequence[str]) -> None:
     assert text == whole, f"characters are missing or doubled: {text!r} should be {whole!r}"
 
 
-# Texts as ids, all rows of a batch equally long, and which rows end in a loop of three.
+# Texts as ids, all rows of a batch equally long, and which rows end in a loop of five.
+_LOOP, _OTHER = [1, 2, 3, 4, 5], [6, 7, 8, 9, 1]
 _TEXTS = (
-    [[9, 1, 2, 3, 1, 2, 3]],
-    [[1, 2, 3, 1, 2, 3, 9]],  # it looped, and went on
-    [[9, 1, 2, 3, 1, 2, 4]],
-    [[7, 7, 7, 7, 7, 7]],
-    [[3, 2, 1, 1, 2, 3]],  # the same tokens in another order
-    [[1, 9, 3, 2, 8, 3]],  # one token of three
+    [[9, *_LOOP, *_LOOP]],
+    [[*_LOOP, *_LOOP, 9]],  # it looped, and went on
+    [[9, *_LOOP, 1, 2, 3, 4, 6]],
+    [[7] * 10],
+    [[5, 4, 3, 2, 1, *_LOOP]],  # the same tokens in another order
+    [[6, 7, 8, 9, 5, *_LOOP]],  # one token of five
     [[5, 5, 5]],  # too short to tell
-    [[1, 2, 3, 1, 2, 3], [1, 2, 3, 4, 5, 6]],
-    [[1, 2, 3, 4, 5, 6], [1, 2, 3, 1, 2, 3], [8, 8, 9, 8, 8, 9]],
+    [_LOOP + _LOOP, _LOOP + _OTHER],
+    [_LOOP + _OTHER, _LOOP + _LOOP, _OTHER + _OTHER],
 )
 
 
 def check_loop_criterion(answer: Callable[[Tensor, object], Tensor]) -> None:
     """Hold a stopping criterion, `answer(ids, scores)`, against a comparison row by row.
 
-    ids: (batch, length) int64; the answer returns (batch,) bool, true where the last three tokens
-    of a row are the three before them. Raises AssertionError with the misconception that it found.
+    ids: (batch, length) int64; the answer returns (batch,) bool, true where the last five tokens
+    of a row are the five before them. Raises AssertionError with the misconception that it found.
     """
     for rows in _TEXTS:
-        wanted = [len(row) >= 6 and row[-3:] == row[-6:-3] for row in rows]
+        wanted = [len(row) >= 10 and row[-5:] == row[-10:-5] for row in rows]
         given = _answer_to(answer, rows)
         assert isinstance(given, Tensor) and given.shape == (len(rows),), (
             f"return one bool for each row, a tensor of shape ({len(rows)},): a single True would "
@@ -90,38 +91,36 @@ def check_loop_criterion(answer: Callable[[Tensor, object], Tensor]) -> None:
         done = given.tolist()
         if done == wanted:
             continue
-        assert len(rows[0]) >= 6, (
-            f"{rows} is too short to repeat three tokens: nothing is done yet, and you said {done}"
+        assert len(rows[0]) >= 10, (
+            f"{rows} is too short to repeat five tokens: nothing is done yet, and you said {done}"
         )
         assert len(rows) == 1 or len(set(done)) > 1, (
             f"every row got the same answer, {done}, for {rows}: each row is done by itself"
         )
         anywhere = [_loops_somewhere(row) for row in rows]
         assert done != anywhere, (
-            f"you stop where three tokens repeat anywhere; only the end of the text counts: {rows}"
+            f"you stop where five tokens repeat anywhere; only the end of the text counts: {rows}"
         )
-        last = [row[-1] == row[-4] for row in rows]
-        assert done != last, (
-            f"you compare one token with the one three before it, not three: {rows}"
-        )
-        unordered = [sorted(row[-3:]) == sorted(row[-6:-3]) for row in rows]
+        last = [len(row) > 5 and row[-1] == row[-6] for row in rows]
+        assert done != last, f"you compare one token with the one five before it, not five: {rows}"
+        unordered = [sorted(row[-5:]) == sorted(row[-10:-5]) for row in rows]
         assert done != unordered, f"the same tokens in another order are no loop: {rows}"
         raise AssertionError(f"for {rows} the answer is {wanted}; you said {done}")
-    print("check_loop_criterion: each row ends by itself, when its last three tokens repeat.")
+    print("check_loop_criterion: each row ends by itself, when its last five tokens repeat.")
 
 
 def _answer_to(answer: Callable, rows: list[list[int]]):
     try:
         return answer(torch.tensor(rows), None)
     except (IndexError, RuntimeError) as error:
-        assert len(rows[0]) >= 6, (
-            f"{rows} is too short to repeat three tokens: answer no, do not fail ({error})"
+        assert len(rows[0]) >= 10, (
+            f"{rows} is too short to repeat five tokens: answer no, do not fail ({error})"
         )
         raise
 
 
 def _loops_somewhere(row: list[int]) -> bool:
-    return any(row[at : at + 3] == row[at + 3 : at + 6] for at in range(len(row) - 5))
+    return any(row[at : at + 5] == row[at + 5 : at + 10] for at in range(len(row) - 9))
 
 
 _VOCABULARY = ("<eos>", "", "re", "red", "d", "dish", "b", "lue", "blue", "green", "x", "reddish")
