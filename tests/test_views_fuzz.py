@@ -296,5 +296,6 @@ def test_a_table_of_raw_text_is_printable_too(piece):
 
 def test_the_list_of_views_has_every_view():
     known = {name for name in views.__all__ if name[0].islower()}
-    live = {"explore", "replay", "stepper"}  # tests/test_live.py, test_walk.py and the browser
+    # tests/test_live.py, test_walk.py, test_conversation.py and the browser
+    live = {"conversation", "explore", "replay", "stepper"}
     assert known - VIEWS.keys() == live
