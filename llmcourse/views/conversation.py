@@ -45,7 +45,8 @@ class Conversation(Live):
         self.limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.used = self._encoded().input_ids.shape[1] if self.turns else 0
         self.writer, self._halt, self._drawn = None, threading.Event(), 0.0
-        self.message = labelled(widgets.Text, "Your message", 420)
+        # Told when it is left, not at each letter: the last letters would come after the click.
+        self.message = labelled(widgets.Text, "Your message", 420, continuous_update=False)
         self.send = button("Send", self._send)
         self.stop = button("Stop", self._stop)
         self.start_over = button("Start over", self._start_over)
