@@ -18,7 +18,7 @@ def framed(caption: str, head: str, body: str, notes: tuple[str, ...] = ()) -> s
     title = "caption-side:top;text-align:left;padding:8px 0 4px;color:inherit"
     narrow = "max-width:40em;overflow-wrap:anywhere"
     return (
-        '<table style="border-collapse:separate;border-spacing:2px">'
+        '<table style="border-collapse:separate;border-spacing:2px;min-width:22em">'
         f'<caption style="{title}"><div style="{narrow}"><b>{escape(caption)}</b>{under}</div>'
         f"</caption>{head and f'<thead>{head}</thead>'}<tbody>{body}</tbody></table>"
     )
