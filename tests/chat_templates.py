@@ -1,64 +1,18 @@
-"""Small chat templates in published formats, and a tiny tokenizer that knows their tokens."""
+"""The course's chat templates by name, and a tiny tokenizer that knows their tokens."""
 
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-_OPEN = "{% for m in messages %}"
-_REFUSE_SYSTEM = (
-    "{% if messages[0].role == 'system' %}"
-    "{{ raise_exception('System role not supported') }}{% endif %}"
-)
-_ALTERNATE = (
-    "{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
-    "{{ raise_exception('Conversation roles must alternate user/assistant/user/...') }}{% endif %}"
-)
+from llmcourse.chat import templates
 
-CHATML = (
-    _OPEN + "{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
-CHATML_WITH_DEFAULT = (
-    "{% if messages[0].role != 'system' %}"
-    "{{ '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' }}{% endif %}" + CHATML
-)
-LLAMA_2 = (
-    "{% if messages[0].role == 'system' %}{% set rest = messages[1:] %}"
-    "{% set sys = '<<SYS>>\\n' + messages[0].content + '\\n<</SYS>>\\n\\n' %}"
-    "{% else %}{% set rest = messages %}{% set sys = '' %}{% endif %}"
-    "{% for m in rest %}" + _ALTERNATE + "{% if m.role == 'user' %}"
-    "{{ bos_token + '[INST] ' + (sys if loop.first else '') + m.content.strip() + ' [/INST]' }}"
-    "{% else %}{{ ' ' + m.content.strip() + ' ' + eos_token }}{% endif %}{% endfor %}"
-)
-LLAMA_3 = (
-    "{{ bos_token }}" + _OPEN + "{{ '<|start_header_id|>' + m.role + '<|end_header_id|>\\n\\n' "
-    "+ m.content | trim + '<|eot_id|>' }}{% endfor %}{% if add_generation_prompt %}"
-    "{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}"
-)
-MISTRAL = (
-    "{{ bos_token }}" + _OPEN + _ALTERNATE + "{% if m.role == 'user' %}"
-    "{{ '[INST] ' + m.content + ' [/INST]' }}{% else %}{{ m.content + eos_token }}"
-    "{% endif %}{% endfor %}"
-)
-ZEPHYR = (
-    _OPEN + "{% if m.role in ('system', 'user', 'assistant') %}"
-    "{{ '<|' + m.role + '|>\\n' + m.content + eos_token + '\\n' }}{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"
-)
-GEMMA = (
-    "{{ bos_token }}" + _REFUSE_SYSTEM + _OPEN + _ALTERNATE + "{{ '<start_of_turn>' + "
-    "('model' if m.role == 'assistant' else m.role) + '\\n' + m.content | trim + "
-    "'<end_of_turn>\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{% endif %}"
-)
-TEMPLATES = {
-    "chatml": CHATML,
-    "chatml with a default": CHATML_WITH_DEFAULT,
-    "llama 2": LLAMA_2,
-    "llama 3": LLAMA_3,
-    "mistral": MISTRAL,
-    "zephyr": ZEPHYR,
-    "gemma": GEMMA,
-}
+TEMPLATES = {name: template.text for name, template in templates().items() if "tools" not in name}
+CHATML = TEMPLATES["chatml"]
+CHATML_WITH_DEFAULT = TEMPLATES["chatml with a default"]
+LLAMA_2 = TEMPLATES["llama 2"]
+LLAMA_3 = TEMPLATES["llama 3"]
+MISTRAL = TEMPLATES["mistral"]
+ZEPHYR = TEMPLATES["zephyr"]
+GEMMA = TEMPLATES["gemma"]
 
 _SPECIAL = """<s> </s> <|im_start|> <|im_end|> <|start_header_id|> <|end_header_id|> <|eot_id|>
 [INST] [/INST] <start_of_turn> <end_of_turn> <|user|> <|assistant|> <|system|>""".split()  # noqa: SIM905
