@@ -90,16 +90,24 @@ def check_keep_recent(answer: Callable[[list[dict], Callable, int], list[dict]])
 
     Raises AssertionError with the misconception that it found.
     """
-    for system, exchanges, length in itertools.product((True, False), (0, 1, 3), _LENGTHS):
+    cases = list(itertools.product((True, False), (0, 1, 3), _LENGTHS))
+    for system, exchanges, length in cases:
         messages = _conversation(system, exchanges)
-        least = length(_newest(messages, 0))
-        for budget in range(least, length(messages) + 3):
+        for budget in range(length(_newest(messages, 0)), length(messages) + 3):
             given = copy.deepcopy(messages)
-            kept = answer(given, length, budget)
+            try:
+                kept = answer(given, length, budget)
+            except ValueError as error:
+                raise AssertionError(
+                    f"you refused a budget of {budget} tokens, into which the last question fits; "
+                    "stop dropping as soon as the messages fit (equal to the budget fits)"
+                ) from error
             assert given == messages, "you changed the caller's list; return a new one"
             _compare_kept(kept, messages, length, budget)
+    for system, exchanges, length in cases:
+        messages = _conversation(system, exchanges)
         try:
-            kept = answer(messages, length, least - 1)
+            kept = answer(messages, length, length(_newest(messages, 0)) - 1)
         except ValueError:
             continue
         raise AssertionError(
