@@ -29,6 +29,7 @@ _HOME_OF = {
     "explain_rules": "explain",
     "Diagnosis": "doctor",
     "diagnose": "doctor",
+    "watch": "watching",
     "Finding": "pitfalls.finding",
 }
 
@@ -51,6 +52,7 @@ __all__ = [
     "race",
     "steps",
     "stream_text",
+    "watch",
 ]
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     from llmcourse.prepared import Ingredients, ingredients
     from llmcourse.side_by_side import Race, race
     from llmcourse.streaming import stream_text
+    from llmcourse.watching import watch
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,7 @@
-"""`python -m llmcourse fetch|check|race`: the course from a terminal."""
+"""`python -m llmcourse fetch|check|race|doctor`: the course from a terminal."""
 
 import argparse
+import contextlib
 import sys
 
 from llmcourse import fetch
@@ -24,7 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m llmcourse",
-        description="Get the course's model, check this machine, or watch a race in the terminal.",
+        description="Get the course's model, check this machine, watch a race in the terminal, or "
+        "have your own script looked at.",
         epilog="LLMCOURSE_CACHE: the folder that keeps the model. LLMCOURSE_MODEL: another model.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -70,6 +72,30 @@ def parser() -> argparse.ArgumentParser:
     )
     racing.add_argument("--seed", type=int, metavar="N", default=0, help="of the draws; default 0")
     racing.set_defaults(command=race_in_terminal)
+
+    doctoring = commands.add_parser(
+        "doctor",
+        help="run your script or notebook, and say what is wrong with its calls to `generate`",
+        usage="%(prog)s [-h] [--json] [--warnings-as-errors] FILE [ARGUMENTS ...]",
+        description="Run FILE as it is and print a line for each finding about its calls to "
+        "`generate`: FILE:LINE: SEVERITY CODE: what and why | fix. In a notebook LINE is "
+        "CELL:LINE, its code cells counted from 1. docs/pitfalls.md explains the codes. The exit "
+        "status is 0 when there are no errors, 1 when there are, and 2 when FILE itself failed.",
+    )
+    doctoring.add_argument("file", metavar="FILE", help="a script (.py) or a notebook (.ipynb)")
+    doctoring.add_argument(
+        "arguments",
+        metavar="ARGUMENTS",
+        nargs=argparse.REMAINDER,
+        help="what the script itself takes; options of the doctor stand before FILE",
+    )
+    doctoring.add_argument(
+        "--json", action="store_true", help="print JSON; what the script prints goes to stderr"
+    )
+    doctoring.add_argument(
+        "--warnings-as-errors", action="store_true", help="exit with 1 when there are warnings"
+    )
+    doctoring.set_defaults(command=visit_script)
     return parser
 
 
@@ -100,6 +126,20 @@ def race_in_terminal(options: argparse.Namespace) -> int:
     torch.manual_seed(options.seed)
     print(llmcourse.race(model, tokenizer, options.prompt, **settings))
     return 0
+
+
+def visit_script(options: argparse.Namespace) -> int:
+    from llmcourse import scripts
+
+    try:
+        with scripts.stdout_on_stderr() if options.json else contextlib.nullcontext():
+            visited = scripts.visit(options.file, options.arguments)
+    except (OSError, ValueError) as error:  # of the file that was named, not what it raised
+        print(error, file=sys.stderr)
+        return 2
+    for line in [visited.to_json()] if options.json else visited.lines():
+        print(line)
+    return visited.status(options.warnings_as_errors)
 
 
 if __name__ == "__main__":
