@@ -1,6 +1,7 @@
 """The doctor against a corpus of faulty and sound calls; see tests/doctor/corpus.py."""
 
 import json
+import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -22,7 +23,7 @@ def found_in(made: corpus.Call):
     """Return what is found in a call of the corpus, with its recorded facts."""
     with torch.random.fork_rng():
         if made.seed is None:
-            torch.default_generator.manual_seed(67280421310721)  # as in a fresh process
+            torch.seed()  # random bits, as in a fresh process
         else:
             torch.manual_seed(made.seed)
         case = complete(made.model, made.tokenizer, made.prompt, made.call, made.repeatable)
@@ -153,3 +154,23 @@ def test_the_course_model_gets_its_findings(course_model):
     assert [each.code for each in bare.warnings] == ["bare-prompt"]
     ids = tokenizer(["A list", "A longer list of"], padding=True, return_tensors="pt").input_ids
     assert {"no-mask", "pad-is-eos"} <= set(llmcourse.diagnose(model, tokenizer, ids).codes)
+
+
+ASKS = """
+import sys
+from types import SimpleNamespace
+import transformers
+from llmcourse.pitfalls.case import Case
+from llmcourse.pitfalls.settings import no_seed
+if sys.argv[1] == "seeded":
+    transformers.set_seed(0)
+case = Case(None, None, config=SimpleNamespace(do_sample=True), repeatable=True)
+print(bool(list(no_seed(case))))
+"""
+
+
+@pytest.mark.parametrize(("how", "found"), [("fresh", "True"), ("seeded", "False")])
+def test_a_fresh_process_has_no_seed_and_one_with_set_seed_has(how, found):
+    command = [sys.executable, "-c", ASKS, how]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == found
