@@ -17,7 +17,7 @@ from llmcourse.recording import is_installed
 from llmcourse.show import printable
 from llmcourse.watching import Watch, watch
 
-SCHEMA = 1  # of the JSON
+SCHEMA = "llmcourse.doctor/1"
 KINDS = (".py", ".ipynb")
 
 
