@@ -207,6 +207,18 @@ def page(browser, request):
     context.close()
 
 
+def settle(page) -> None:
+    """Wait until the kernel has nothing to do.
+
+    What is typed while it works is sent when it has answered, and a click may overtake it.
+    """
+    page.wait_for_timeout(300)
+    page.wait_for_function(
+        "jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
+    )
+    page.wait_for_timeout(300)
+
+
 def serious(page, where) -> list[tuple[str, str, list[str]]]:
     """Return what axe-core finds serious or critical. where: an element, or a context of axe."""
     # Axe judges no colour of what it takes for clipped, as all is in a body of no height.

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="no playwright: run `make test-browser`")
 
-from conftest import REPO, serious
+from conftest import REPO, serious, settle
 from playwright.sync_api import expect
 
 LESSONS = sorted(
@@ -117,7 +117,10 @@ def test_a_hostile_vocabulary_stays_text_in_the_stepper(page, lab):
     for many in range(1, 4):
         next_token.click()
         expect(output.locator(".widget-html-content")).to_contain_text(f"{many} new tokens")
+    settle(page)
     output.get_by_label("Or type").fill("<script>alert(1)</script>")
+    output.get_by_label("Or type").press("Tab")
+    settle(page)
     output.get_by_role("button", name="Force what is typed").click()
     expect(output.locator(".widget-html-content")).to_contain_text("4 new tokens")
     assert_inert(page)

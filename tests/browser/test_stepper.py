@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="no playwright: run `make test-browser`")
 
-from conftest import serious
+from conftest import serious, settle
 from playwright.sync_api import expect
 
 STEPPER = (
@@ -58,11 +58,17 @@ def test_another_token_opens_a_branch_and_the_first_one_is_kept(stepper):
     press(stepper, "Take this one")
     expect(live(stepper)).to_contain_text("(forced;")
     expect(live(stepper).locator("caption", has_text="2 branches tried")).to_be_visible()
+    settle(stepper.page)
     stepper.get_by_label("Or type").fill(" purple cow")
+    stepper.get_by_label("Or type").press("Tab")
+    settle(stepper.page)
     press(stepper, "Force what is typed")
     expect(live(stepper)).to_contain_text("·purple (forced;")
     expect(live(stepper)).to_contain_text("·cow (forced;")
+    settle(stepper.page)
     stepper.get_by_label("Branch", exact=True).fill("0")
+    stepper.get_by_label("Branch", exact=True).press("Tab")
+    settle(stepper.page)
     press(stepper, "Go to this branch")
     expect(live(stepper)).to_contain_text("At the end of branch 0.")
     expect(live(stepper)).to_contain_text("2 new tokens (2 likeliest)")
