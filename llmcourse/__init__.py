@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME_OF = {
-    "load": "models",
-    "Step": "loop",
-    "Round": "assist",
-    "steps": "generation",
-    "generate": "generation",
-    "glass_box": "generation",
-    "Ingredients": "prepared",
-    "ingredients": "prepared",
-    "Race": "side_by_side",
-    "race": "side_by_side",
-    "stream_text": "streaming",
-    "BeamStep": "beam",
-    "RuleReport": "explain",
-    "explain_rules": "explain",
-    "Diagnosis": "doctor",
-    "diagnose": "doctor",
-    "watch": "watching",
-    "Finding": "pitfalls.finding",
+    "load": "models.load",
+    "Step": "decoding.loop",
+    "BeamStep": "decoding.beam",
+    "Round": "decoding.speculative",
+    "steps": "decoding.generate",
+    "generate": "decoding.generate",
+    "glass_box": "decoding.generate",
+    "Ingredients": "decoding.ingredients",
+    "ingredients": "decoding.ingredients",
+    "RuleReport": "decoding.explain_rules",
+    "explain_rules": "decoding.explain_rules",
+    "Race": "decoding.race",
+    "race": "decoding.race",
+    "stream_text": "decoding.stream_text",
+    "Diagnosis": "doctor.diagnose",
+    "diagnose": "doctor.diagnose",
+    "Finding": "doctor.finding",
+    "watch": "doctor.watch",
 }
 
 __all__ = [
@@ -56,18 +56,18 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from llmcourse.assist import Round
-    from llmcourse.beam import BeamStep
-    from llmcourse.doctor import Diagnosis, diagnose
-    from llmcourse.explain import RuleReport, explain_rules
-    from llmcourse.generation import generate, glass_box, steps
-    from llmcourse.loop import Step
-    from llmcourse.models import load
-    from llmcourse.pitfalls.finding import Finding
-    from llmcourse.prepared import Ingredients, ingredients
-    from llmcourse.side_by_side import Race, race
-    from llmcourse.streaming import stream_text
-    from llmcourse.watching import watch
+    from llmcourse.decoding.beam import BeamStep
+    from llmcourse.decoding.explain_rules import RuleReport, explain_rules
+    from llmcourse.decoding.generate import generate, glass_box, steps
+    from llmcourse.decoding.ingredients import Ingredients, ingredients
+    from llmcourse.decoding.loop import Step
+    from llmcourse.decoding.race import Race, race
+    from llmcourse.decoding.speculative import Round
+    from llmcourse.decoding.stream_text import stream_text
+    from llmcourse.doctor.diagnose import Diagnosis, diagnose
+    from llmcourse.doctor.finding import Finding
+    from llmcourse.doctor.watch import watch
+    from llmcourse.models.load import load
 
 
 def __getattr__(name: str) -> Any:

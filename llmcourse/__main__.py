@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import sys
 
-from llmcourse import fetch
+from llmcourse.models import fetch
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -105,10 +105,10 @@ def fetch_model(options: argparse.Namespace) -> int:
 
 
 def check_machine(options: argparse.Namespace) -> int:
-    from llmcourse import machine
+    from llmcourse.models import check_machine
 
     to_fix = 0
-    for finding in machine.check():
+    for finding in check_machine.check():
         print(finding, flush=True)
         to_fix += finding.status == "fix"
     return 1 if to_fix else 0
@@ -129,11 +129,11 @@ def race_in_terminal(options: argparse.Namespace) -> int:
 
 
 def visit_script(options: argparse.Namespace) -> int:
-    from llmcourse import scripts
+    from llmcourse.doctor import run_script
 
     try:
-        with scripts.stdout_on_stderr() if options.json else contextlib.nullcontext():
-            visited = scripts.visit(options.file, options.arguments)
+        with run_script.stdout_on_stderr() if options.json else contextlib.nullcontext():
+            visited = run_script.visit(options.file, options.arguments)
     except (OSError, ValueError) as error:  # of the file that was named, not what it raised
         print(error, file=sys.stderr)
         return 2

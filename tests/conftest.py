@@ -7,7 +7,8 @@ import sys
 import filelock
 import pytest
 
-from llmcourse import fetch, models
+import llmcourse
+from llmcourse.models import fetch
 
 
 def pytest_configure(config):
@@ -21,7 +22,7 @@ def course_model():
     """(model, tokenizer) from this user's cache; the first test run ever makes it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("LLMCOURSE_MODEL", raising=False)
-        return models.load()
+        return llmcourse.load()
 
 
 @pytest.fixture(scope="session")

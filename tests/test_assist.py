@@ -15,11 +15,11 @@ from transformers import DynamicCache, StaticCache
 from transformers.generation import GenerationMixin, PromptLookupCandidateGenerator
 
 import llmcourse
-from llmcourse import assist, drafts
-from llmcourse.feeding import CACHE_NAMES, LIBRARY, cache_in
-from llmcourse.loop import draw
-from llmcourse.prepared import ingredients
-from llmcourse.refusals import _FED_AS_USUAL
+from llmcourse.decoding import drafts, speculative
+from llmcourse.decoding.cache import CACHE_NAMES, LIBRARY, cache_in
+from llmcourse.decoding.ingredients import ingredients
+from llmcourse.decoding.loop import draw
+from llmcourse.decoding.refusals import _FED_AS_USUAL
 
 SEED = 3
 EVERYTHING = {"return_dict_in_generate": True, "output_scores": True, "output_logits": True}
@@ -178,7 +178,7 @@ def test_looking_up_in_a_text_that_repeats_is_generate_bit_for_bit(mode, longest
     call = {**CALL, **MODES[mode], "max_new_tokens": 25, "max_matching_ngram_size": longest}
     rounds = assert_same_call(repeating(), **call, prompt_lookup_num_tokens=4)
     if mode == "greedy":
-        assert assist.tokens_per_pass(rounds) > 1.5
+        assert speculative.tokens_per_pass(rounds) > 1.5
 
 
 OTHER_CALLS = {
@@ -292,8 +292,8 @@ def test_a_good_draft_saves_forward_passes_and_a_bad_one_costs_none():
     bad, many = passes_of(model, **call, assistant_model=smaller(model, "opposed"))
     assert (plain, few, many) == (20, 4, 20)
     assert (len(good), len(bad)) == (few, many)
-    assert assist.tokens_per_pass(good) == 5.0
-    assert assist.tokens_per_pass(bad) == 1.0
+    assert speculative.tokens_per_pass(good) == 5.0
+    assert speculative.tokens_per_pass(bad) == 1.0
 
 
 def test_looking_up_saves_forward_passes_on_a_text_that_repeats():
@@ -567,7 +567,7 @@ def draw_anew_from_p(proposed, q, p):
 
 def test_the_verdict_leaves_the_distribution_as_it_was_and_wrong_ones_are_caught():
     joint = torch.einsum("i,j,k->ijk", *P).flatten()
-    assert p_value(three_tokens(assist.weigh, 8000), joint) > FALSE_ALARMS
+    assert p_value(three_tokens(speculative.weigh, 8000), joint) > FALSE_ALARMS
     assert p_value(three_tokens(accept_always, 8000), joint) < FALSE_ALARMS
     assert p_value(three_tokens(draw_anew_from_p, 8000), joint) < FALSE_ALARMS
 
@@ -593,7 +593,7 @@ def exact_joint() -> torch.Tensor:
 
 
 def sample_three(samples: int, **how) -> torch.Tensor:
-    """Return counts, (125,), of the next three tokens that `assist.decode` samples."""
+    """Return counts, (125,), of the next three tokens that `speculative.decode` samples."""
     model = of_five_tokens()
     call = {"input_ids": SHORT, "max_new_tokens": 3, **FLAT, **how}
     made = ingredients(model, **call)
@@ -602,7 +602,7 @@ def sample_three(samples: int, **how) -> torch.Tensor:
     torch.manual_seed(SEED)
     for _ in range(samples):
         fresh = {name: DynamicCache(config=model.config)}
-        rounds = assist.decode(model, **{**made.for_the_loop(), **fresh})
+        rounds = speculative.decode(model, **{**made.for_the_loop(), **fresh})
         counts[new_ids(list(rounds))[0] @ torch.tensor([25, 5, 1])] += 1
     return counts
 
@@ -610,7 +610,7 @@ def sample_three(samples: int, **how) -> torch.Tensor:
 def test_sampling_with_a_draft_model_has_the_distribution_of_plain_sampling(monkeypatch):
     draft = smaller(of_five_tokens(), "opposed", tokens=2)
     assert p_value(sample_three(500, assistant_model=draft), exact_joint()) > FALSE_ALARMS
-    monkeypatch.setattr(assist, "weigh", accept_always)
+    monkeypatch.setattr(speculative, "weigh", accept_always)
     wrong = sample_three(500, assistant_model=draft)
     assert p_value(wrong, exact_joint()) < FALSE_ALARMS, "the test can tell"
 
@@ -618,7 +618,7 @@ def test_sampling_with_a_draft_model_has_the_distribution_of_plain_sampling(monk
 def test_sampling_with_looking_up_has_the_distribution_of_plain_sampling(monkeypatch):
     how = {"prompt_lookup_num_tokens": 2}
     assert p_value(sample_three(1200, **how), exact_joint()) > FALSE_ALARMS
-    monkeypatch.setattr(assist, "agreement", lambda proposed, wanted: len(proposed))
+    monkeypatch.setattr(speculative, "agreement", lambda proposed, wanted: len(proposed))
     assert p_value(sample_three(1200, **how), exact_joint()) < FALSE_ALARMS, "the test can tell"
 
 
@@ -793,7 +793,7 @@ def test_the_course_model_looks_up_as_generate_does(course_model, mode):
     if mode == "greedy":
         plain = llmcourse.generate(model, **{**call, "prompt_lookup_num_tokens": None})
         assert torch.equal(plain[:, -20:], new_ids(rounds))
-        assert assist.tokens_per_pass(rounds) > 3
+        assert speculative.tokens_per_pass(rounds) > 3
 
 
 def test_the_course_model_stops_at_a_string_within_a_looked_up_draft(course_model):

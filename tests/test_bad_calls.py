@@ -13,7 +13,7 @@ from packaging.version import Version
 from transformers import DynamicCache, StaticCache
 
 import llmcourse
-from llmcourse.feeding import LIBRARY
+from llmcourse.decoding.cache import LIBRARY
 
 IDS = torch.tensor([[7, 8, 9, 10, 11]])
 BATCH = torch.tensor([[7, 8, 9, 10, 11], [PAD, PAD, 12, 13, 14]])

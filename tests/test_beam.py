@@ -11,8 +11,8 @@ from test_parity import EVERYTHING, PROMPTS, SEED, SOME_EOS, generate_as_the_lib
 from transformers import StoppingCriteria
 
 import llmcourse
-from llmcourse import beam
-from llmcourse.beam import NOTHING, BeamStep
+from llmcourse.decoding import beam
+from llmcourse.decoding.beam import NOTHING, BeamStep
 
 NEW_TOKENS = 8
 

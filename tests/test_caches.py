@@ -14,7 +14,7 @@ from test_parity import (
 from transformers import DynamicCache, StaticCache
 
 import llmcourse
-from llmcourse.feeding import LIBRARY
+from llmcourse.decoding.cache import LIBRARY
 
 CALL = {"max_new_tokens": 8, "pad_token_id": PAD, "do_sample": True, **NO_EOS}
 NO_TOKENS_CACHED = ("mamba", "mamba2", "falcon_mamba")  # states instead; only "runs" applies

@@ -12,7 +12,7 @@ import torch
 
 import llmcourse
 from llmcourse import __main__ as cli
-from llmcourse import fetch, machine
+from llmcourse.models import check_machine, fetch
 
 
 @pytest.fixture
@@ -64,13 +64,13 @@ def test_an_error_is_one_message_on_stderr(monkeypatch, capsys, error):
 def test_check_is_aligned_and_ends_well_where_nothing_is_to_fix(
     course_model, no_other_model, monkeypatch, capsys
 ):
-    monkeypatch.setattr(machine, "MODEL_NEEDS_GB", 0)  # whatever else runs now
+    monkeypatch.setattr(check_machine, "MODEL_NEEDS_GB", 0)  # whatever else runs now
     assert cli.main(["check"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert all(re.match(r"(ok   |note ) \S{1,12} +\S", line) for line in lines)
     assert {line.index(line.split(None, 2)[2]) for line in lines} == {20}
     subjects = [line.split()[1] for line in lines]
-    assert subjects == ["python", *machine.PACKAGES, "device", "memory", "model", "disk"]
+    assert subjects == ["python", *check_machine.PACKAGES, "device", "memory", "model", "disk"]
 
 
 def test_check_says_how_to_fix_a_missing_model(no_other_model, monkeypatch, tmp_path, capsys):
@@ -86,19 +86,19 @@ def test_check_notices_a_damaged_model(no_other_model, monkeypatch, tmp_path):
     folder.mkdir()
     for name in fetch.FINGERPRINTS:
         (folder / name).write_text("something else")
-    assert [found.status for found in machine.model()] == ["fix", "ok"]
+    assert [found.status for found in check_machine.model()] == ["fix", "ok"]
 
 
 def test_check_names_another_model_and_then_needs_none_of_ours(monkeypatch, tmp_path):
     monkeypatch.setenv("LLMCOURSE_MODEL", "some/model")
     monkeypatch.setenv("LLMCOURSE_CACHE", str(tmp_path))
-    first, *others = machine.model()
+    first, *others = check_machine.model()
     assert first.value == "LLMCOURSE_MODEL=some/model is what load() takes"
     assert "fix" not in {found.status for found in (first, *others)}
 
 
 def test_check_says_that_there_is_no_room(tmp_path):
-    assert machine.disk(tmp_path / "model", needed_mb=10**9).status == "fix"
+    assert check_machine.disk(tmp_path / "model", needed_mb=10**9).status == "fix"
 
 
 REQUIRES = ["torch>=2.6,<3", "transformers>=5.0", 'jupyterlab>=4.2; extra == "lab"', "nbval"]
@@ -129,9 +129,9 @@ def test_a_package_is_held_against_the_range_that_the_course_asks_for(
             raise PackageNotFoundError(asked)
         return version
 
-    monkeypatch.setattr(machine.importlib.metadata, "requires", lambda package: REQUIRES)
-    monkeypatch.setattr(machine.importlib.metadata, "version", installed)
-    assert str(machine.package(name)) == expected
+    monkeypatch.setattr(check_machine.importlib.metadata, "requires", lambda package: REQUIRES)
+    monkeypatch.setattr(check_machine.importlib.metadata, "version", installed)
+    assert str(check_machine.package(name)) == expected
 
 
 def test_a_gpu_is_named(monkeypatch):
@@ -139,25 +139,25 @@ def test_a_gpu_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i: gpu)
-    assert machine.device().value == "cuda: Some GPU (24 GB)"
+    assert check_machine.device().value == "cuda: Some GPU (24 GB)"
 
 
 def test_a_container_with_too_little_memory_is_noticed(monkeypatch, tmp_path):
     (tmp_path / "memory.max").write_text("2000000000\n")
     (tmp_path / "memory.stat").write_text("anon 1500000000\nfile 400000000\n")
-    limits = machine.container_memory(tmp_path)
+    limits = check_machine.container_memory(tmp_path)
     assert limits == (2e9, 1.5e9)  # cached files make room when it is needed
-    monkeypatch.setattr(machine, "container_memory", lambda: limits)
-    found = machine.memory()
+    monkeypatch.setattr(check_machine, "container_memory", lambda: limits)
+    found = check_machine.memory()
     assert found.status == "fix"
     assert found.value.startswith("0.5 GB available of 2.0 GB; the lessons need 1 GB")
 
 
 def test_a_container_without_a_limit_has_none(tmp_path):
-    assert machine.container_memory(tmp_path) == (float("inf"), 0)
+    assert check_machine.container_memory(tmp_path) == (float("inf"), 0)
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.stat").write_text("anon 1500000000\n")
-    assert machine.container_memory(tmp_path) == (float("inf"), 0)
+    assert check_machine.container_memory(tmp_path) == (float("inf"), 0)
 
 
 # race

@@ -187,7 +187,7 @@ def test_every_control_has_a_name_and_is_a_core_control(spaced):
 
 def test_what_it_displays_has_a_form_without_a_kernel(spaced, monkeypatch):
     shown = []
-    monkeypatch.setattr("llmcourse.views.live.display", lambda one, **_: shown.append(one))
+    monkeypatch.setattr("llmcourse.views._live.display", lambda one, **_: shown.append(one))
     made = views.conversation(tiny("llama"), spaced, **CALL)
     made.say("w7")
     made._ipython_display_()

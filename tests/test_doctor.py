@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import llmcourse
-from llmcourse.doctor import check
-from llmcourse.pitfalls import CODES
-from llmcourse.pitfalls.case import complete
+from llmcourse.doctor.case import complete
+from llmcourse.doctor.diagnose import check
+from llmcourse.doctor.pitfalls import CODES
 
 sys.path.insert(0, str(Path(__file__).parent / "doctor"))
 import corpus
@@ -160,8 +160,8 @@ ASKS = """
 import sys
 from types import SimpleNamespace
 import transformers
-from llmcourse.pitfalls.case import Case
-from llmcourse.pitfalls.settings import no_seed
+from llmcourse.doctor.case import Case
+from llmcourse.doctor.pitfalls.settings import no_seed
 if sys.argv[1] == "seeded":
     transformers.set_seed(0)
 case = Case(None, None, config=SimpleNamespace(do_sample=True), repeatable=True)

@@ -12,7 +12,7 @@ from test_show import tags
 
 import llmcourse
 from llmcourse import explain_rules
-from llmcourse.explain import RuleEffect, name_of
+from llmcourse.decoding.explain_rules import RuleEffect, name_of
 from llmcourse.rules import (
     WithoutPrompt,
     divide_by_temperature,

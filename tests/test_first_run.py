@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from llmcourse import fetch
+from llmcourse.models import fetch
 
 FETCH = [sys.executable, "-m", "llmcourse", "fetch"]
 CHECKOUT = Path(fetch.__file__).parents[1]
@@ -192,7 +192,8 @@ def test_a_disk_that_is_too_small_is_noticed_before_anything_is_fetched(environm
 
 FETCH_WITHOUT_ASKING_FOR_SPACE = """
 import sys
-from llmcourse import fetch, __main__
+from llmcourse import __main__
+from llmcourse.models import fetch
 fetch.require_space = lambda cache, megabytes: None
 sys.exit(__main__.main(["fetch"]))
 """

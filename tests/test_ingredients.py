@@ -17,7 +17,7 @@ from transformers import (
 )
 
 import llmcourse
-from llmcourse.feeding import LIBRARY, cache_in
+from llmcourse.decoding.cache import LIBRARY, cache_in
 
 IDS = torch.tensor([[7, 8, 9, 10, 11]])
 BATCH = torch.tensor([[7, 8, 9, 10, 11], [PAD, PAD, 12, 13, 14]])

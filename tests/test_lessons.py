@@ -81,13 +81,13 @@ def test_the_colab_badge_opens_this_lesson(path):
 def test_the_loop_shown_in_lesson_2_is_the_loop_of_the_package():
     import inspect
 
-    from llmcourse.loop import decode
+    from llmcourse.decoding.loop import decode
 
     cells = nbformat.read(ROOT / "notebooks" / "02_decoding_loop.ipynb", as_version=4).cells
     shown = [
         output.text
         for cell in cells
-        if "inspect.getsource(llmcourse.loop.decode)" in cell.source
+        if "inspect.getsource(llmcourse.decoding.loop.decode)" in cell.source
         for output in cell.get("outputs", [])
     ]
     assert "".join(shown) == inspect.getsource(decode) + "\n"

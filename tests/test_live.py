@@ -208,7 +208,7 @@ def test_a_large_vocabulary_and_a_long_text_stay_short(words):  # noqa: F811
 
 def test_what_a_live_view_displays_has_a_form_without_a_kernel(words, monkeypatch):  # noqa: F811
     shown = []
-    monkeypatch.setattr("llmcourse.views.live.display", lambda one, **_: shown.append(one))
+    monkeypatch.setattr("llmcourse.views._live.display", lambda one, **_: shown.append(one))
     for made in (views.explore(tiny("llama"), words, IDS), views.replay(words, steps())):
         shown.clear()
         made._ipython_display_()

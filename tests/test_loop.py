@@ -14,7 +14,7 @@ from families import PAD, VOCAB, build, tiny
 from transformers import DynamicCache
 
 import llmcourse
-from llmcourse import loop
+from llmcourse.decoding import loop
 
 IDS = torch.tensor([[7, 8, 9, 10, 11]])
 BATCH = torch.tensor([[7, 8, 9, 10, 11], [PAD, PAD, 12, 13, 14], [PAD, 30, 31, 32, 33]])
@@ -335,7 +335,7 @@ def test_importing_the_package_does_not_import_torch():
 
 def test_a_name_of_the_package_is_the_thing_itself_whatever_was_imported_first():
     code = """
-import llmcourse.loop, llmcourse.stops, llmcourse
+import llmcourse.decoding.loop, llmcourse.decoding.stops, llmcourse
 print(callable(llmcourse.steps), callable(llmcourse.generate), callable(llmcourse.ingredients))
 print(all(hasattr(llmcourse, name) for name in llmcourse.__all__))
 """

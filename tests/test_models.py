@@ -23,7 +23,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from llmcourse import fetch, models
+from llmcourse.models import fetch, load
 
 # Bytes that no token stands for: control characters, and what UTF-8 uses for unassigned planes.
 UNKNOWN_TO_THE_VOCABULARY = "\x04\x06\x13\x14\x16\x1d"
@@ -131,20 +131,20 @@ def test_text_survives_the_round_trip(tokenizer, text):
 
 def test_a_warm_load_prints_nothing_and_restores_the_progress_bars(course_model, capfd):
     assert transformers_logging.is_progress_bar_enabled()
-    models.load()
+    load.load()
     assert capfd.readouterr() == ("", "")
     assert transformers_logging.is_progress_bar_enabled()
 
 
 def test_importing_the_package_imports_nothing_heavy():
     heavy = "{'torch', 'transformers', 'gguf', 'numpy'} & set(sys.modules)"
-    code = f"import sys, llmcourse.models, llmcourse.fetch; sys.exit(bool({heavy}))"
+    code = f"import sys, llmcourse.models.load, llmcourse.models.fetch; sys.exit(bool({heavy}))"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("quantize, most_megabytes", [("4bit", 170), ("8bit", 170)])
 def test_quantized_course_model_runs_on_the_cpu(quantize, most_megabytes, capfd):
-    model, tokenizer = models.load(quantize=quantize, device="cpu")
+    model, tokenizer = load.load(quantize=quantize, device="cpu")
     assert model.get_memory_footprint() < most_megabytes * 10**6
     prompt = tokenizer("A list of colors: red, blue", return_tensors="pt")
     text = tokenizer.decode(model.generate(**prompt, max_new_tokens=4, do_sample=False)[0])
@@ -153,16 +153,16 @@ def test_quantized_course_model_runs_on_the_cpu(quantize, most_megabytes, capfd)
 
 
 def test_four_bits_compute_in_float32_on_every_processor():
-    model, _ = models.load(quantize="4bit")
+    model, _ = load.load(quantize="4bit")
     parts = [part for part in model.modules() if hasattr(part, "compute_dtype")]
     assert len(parts) == 7 * 30
     assert not any(part.support_avx512bf16_for_cpu for part in parts)
 
 
 def test_four_bits_are_nf4_and_compute_in_the_dtype_asked_for():
-    assert models.quantization("4bit", "float32").bnb_4bit_compute_dtype == torch.float32
-    assert models.quantization("4bit", None).bnb_4bit_compute_dtype == torch.bfloat16
-    assert models.quantization("4bit", "auto").bnb_4bit_quant_type == "nf4"
+    assert load.quantization("4bit", "float32").bnb_4bit_compute_dtype == torch.float32
+    assert load.quantization("4bit", None).bnb_4bit_compute_dtype == torch.bfloat16
+    assert load.quantization("4bit", "auto").bnb_4bit_quant_type == "nf4"
     assert logging.getLogger("bitsandbytes").level == logging.NOTSET
 
 
@@ -196,7 +196,7 @@ def tiny(tmp_path):
 
 
 def test_a_local_folder_is_loaded_in_the_dtype_that_it_is_stored_in(tiny):
-    model, tokenizer = models.load(tiny)
+    model, tokenizer = load.load(tiny)
     assert model.dtype == torch.bfloat16
     assert not model.training
     assert tokenizer.tokenize("red blue") == ["red", "blue"]
@@ -204,16 +204,16 @@ def test_a_local_folder_is_loaded_in_the_dtype_that_it_is_stored_in(tiny):
 
 @pytest.mark.parametrize("dtype", ["float32", torch.float32])
 def test_dtype_may_be_a_name_or_a_torch_dtype(tiny, dtype):
-    assert models.load(str(tiny), dtype=dtype)[0].dtype == torch.float32
+    assert load.load(str(tiny), dtype=dtype)[0].dtype == torch.float32
 
 
 def test_the_environment_chooses_the_model_when_no_name_is_given(tiny, monkeypatch):
     monkeypatch.setenv("LLMCOURSE_MODEL", str(tiny))
-    assert models.load()[0].config.vocab_size == 5
+    assert load.load()[0].config.vocab_size == 5
 
 
 def test_a_missing_padding_token_becomes_the_end_token_in_both(tiny):
-    model, tokenizer = models.load(tiny)
+    model, tokenizer = load.load(tiny)
     assert tokenizer.padding_side == "left"
     assert tokenizer.pad_token == "</s>"
     assert model.generation_config.pad_token_id == 1
@@ -223,25 +223,25 @@ def test_a_missing_padding_token_becomes_the_end_token_in_both(tiny):
 
 def test_a_padding_token_that_is_there_stays_and_the_model_follows(tiny):
     tiny_tokenizer(eos_token="</s>", pad_token="<unk>").save_pretrained(tiny)
-    model, tokenizer = models.load(tiny)
+    model, tokenizer = load.load(tiny)
     assert (tokenizer.pad_token, model.generation_config.pad_token_id) == ("<unk>", 0)
 
 
 def test_a_tokenizer_without_padding_or_end_is_refused(tiny):
     tiny_tokenizer().save_pretrained(tiny)
     with pytest.raises(ValueError, match="neither a padding nor an end-of-text token"):
-        models.load(tiny)
+        load.load(tiny)
 
 
 @pytest.mark.parametrize("device", ["cpu", "auto", torch.device("cpu")])
 def test_device_is_where_the_model_lies(tiny, device):
     expected = "cuda" if device == "auto" and torch.cuda.is_available() else "cpu"
-    assert models.load(tiny, device=device)[0].device.type == expected
+    assert load.load(tiny, device=device)[0].device.type == expected
 
 
 @pytest.mark.parametrize("quantize", ["4bit", "8bit"])
 def test_a_local_folder_can_be_quantized(tiny, quantize):
-    model, _ = models.load(tiny, quantize=quantize, device="cpu")
+    model, _ = load.load(tiny, quantize=quantize, device="cpu")
     assert model.config.quantization_config.quant_method == "bitsandbytes"
     assert model.model.layers[0].mlp.up_proj.weight.dtype in (torch.uint8, torch.int8)
 
@@ -249,15 +249,15 @@ def test_a_local_folder_can_be_quantized(tiny, quantize):
 def test_a_gpu_takes_the_model_if_there_is_one(course_model):
     if not torch.cuda.is_available():
         pytest.skip("this machine has no CUDA device")
-    assert models.load(device="cuda")[0].device.type == "cuda"
-    assert models.load(quantize="4bit")[0].device.type == "cuda"
+    assert load.load(device="cuda")[0].device.type == "cuda"
+    assert load.load(quantize="4bit")[0].device.type == "cuda"
 
 
 def test_weights_that_are_not_safetensors_are_refused(tiny):
     (tiny / "model.safetensors").unlink()
     torch.save({}, tiny / "pytorch_model.bin")
     with pytest.raises(OSError, match=r"holds no \*\.safetensors"):
-        models.load(tiny)
+        load.load(tiny)
 
 
 def test_code_in_a_repository_is_refused_without_asking(tiny):
@@ -266,29 +266,29 @@ def test_code_in_a_repository_is_refused_without_asking(tiny):
     (tiny / "config.json").write_text(json.dumps(config))
     (tiny / "mine.py").write_text("raise SystemExit('this must never run')")
     with pytest.raises(ValueError, match="runs code from its own repository"):
-        models.load(tiny)
+        load.load(tiny)
 
 
 def test_an_encoder_decoder_is_refused(tiny):
     T5Config().save_pretrained(tiny)
     with pytest.raises(ValueError, match=r"encoder-decoder model \(t5\)"):
-        models.load(tiny)
+        load.load(tiny)
 
 
 def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(OSError, match=r"holds no config\.json"):
-        models.load(tmp_path)
+        load.load(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "~/nowhere-at-all"])
 def test_a_folder_that_is_not_there_is_named_with_the_three_ways(name):
     with pytest.raises(OSError, match=r"(?s)There is no folder.*Three ways"):
-        models.load(name)
+        load.load(name)
 
 
 def test_a_name_that_no_hub_can_know_is_explained_with_the_three_ways():
     with pytest.raises(OSError) as raised:
-        models.load("not a name!")
+        load.load("not a name!")
     said = str(raised.value)
     assert said.startswith("'not a name!' could not be loaded from the hub, nor is it a folder: ")
     assert said.endswith(fetch.THREE_WAYS)
@@ -296,7 +296,7 @@ def test_a_name_that_no_hub_can_know_is_explained_with_the_three_ways():
 
 def test_a_hub_that_is_out_of_reach_is_explained_with_the_three_ways():
     done = subprocess.run(
-        [sys.executable, "-c", "from llmcourse import models; models.load('nobody/nothing')"],
+        [sys.executable, "-c", "from llmcourse.models import load; load.load('nobody/nothing')"],
         env=os.environ | {"HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
@@ -322,14 +322,14 @@ def test_a_hub_that_is_out_of_reach_is_explained_with_the_three_ways():
 )
 def test_a_bad_argument_is_named_with_its_value_and_the_fix(argument, message):
     with pytest.raises(ValueError) as raised:
-        models.load(**argument)
+        load.load(**argument)
     assert str(raised.value).startswith(message)
 
 
 def test_quantizing_without_bitsandbytes_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     with pytest.raises(ImportError, match="needs bitsandbytes: `pip install bitsandbytes`"):
-        models.load(quantize="4bit")
+        load.load(quantize="4bit")
 
 
 def test_the_tokenizer_files_load_alone(course_model):

@@ -24,7 +24,7 @@ from transformers import (
 )
 
 import llmcourse
-from llmcourse.refusals import _FED_AS_USUAL
+from llmcourse.decoding.refusals import _FED_AS_USUAL
 
 NEW_TOKENS = 10
 SEED = 3

@@ -14,7 +14,7 @@ from chat_templates import CHATML, letters
 from families import build, tiny
 from transformers import GenerationMixin, PreTrainedTokenizerBase
 
-from llmcourse import recording
+from llmcourse.doctor import listen
 
 IDS = torch.tensor([[3, 4, 7]])
 
@@ -39,10 +39,10 @@ class Listener:
 @pytest.fixture
 def listener():
     listener = Listener()
-    recording.listen(listener)
+    listen.listen(listener)
     yield listener
-    if listener in recording._listeners:
-        recording.leave(listener)
+    if listener in listen._listeners:
+        listen.leave(listener)
 
 
 @pytest.fixture
@@ -64,17 +64,18 @@ def test_a_call_is_told_with_its_arguments_result_and_line(listener):
 
 
 def test_everything_is_put_back_when_the_last_listener_leaves():
-    names = [
-        (PreTrainedTokenizerBase, name) for name in (*recording._TOKENIZER_METHODS, "encode")
-    ] + [(GenerationMixin, "generate"), (transformers.PreTrainedModel, "from_pretrained")]
+    names = [(PreTrainedTokenizerBase, name) for name in (*listen._TOKENIZER_METHODS, "encode")] + [
+        (GenerationMixin, "generate"),
+        (transformers.PreTrainedModel, "from_pretrained"),
+    ]
     before = [vars(owner)[name] for owner, name in names]
     model, one, two = build("llama"), Listener(), Listener()
     method = model.generate
-    recording.listen(one, model)
-    recording.listen(two, model)
-    recording.leave(one)
+    listen.listen(one, model)
+    listen.listen(two, model)
+    listen.leave(one)
     model.generate(IDS, max_new_tokens=1)
-    recording.leave(two)
+    listen.leave(two)
     assert [vars(owner)[name] for owner, name in names] == before
     assert model.generate == method
     assert not model._forward_pre_hooks
@@ -94,9 +95,9 @@ def test_a_method_of_the_users_own_class_is_heard_and_kept():
 
     model = Own(tiny("llama").config).eval()
     own, listener = Own.generate, Listener()
-    recording.listen(listener, model)
+    listen.listen(listener, model)
     model.generate(IDS, max_new_tokens=1)
-    recording.leave(listener)
+    listen.leave(listener)
     assert len(listener.ended) == 1  # not twice, though one calls the other
     assert Own.generate is own
 
@@ -105,20 +106,20 @@ def test_a_method_of_one_object_is_heard_and_kept():
     model, listener = build("llama"), Listener()
     plain = model.generate
     model.generate = own = lambda *a, **k: plain(*a, **k)
-    recording.listen(listener, model)
+    listen.listen(listener, model)
     model.generate(IDS, max_new_tokens=1)
-    recording.leave(listener)
+    listen.leave(listener)
     assert len(listener.ended) == 1
     assert vars(model)["generate"] is own
 
 
 def test_what_was_wrapped_over_ours_is_left_alone(monkeypatch):
     listener = Listener()
-    recording.listen(listener)
+    listen.listen(listener)
     ours = GenerationMixin.generate
     monkeypatch.setattr(GenerationMixin, "generate", lambda *a, **k: ours(*a, **k))
     theirs = GenerationMixin.generate
-    recording.leave(listener)
+    listen.leave(listener)
     assert GenerationMixin.generate is theirs
     assert tiny("llama").generate(IDS, max_new_tokens=1).shape == (1, 4)
     assert not listener.ended
@@ -169,12 +170,12 @@ def test_what_a_streamer_of_the_users_decodes_is_told(listener, tokenizer):
 def test_a_forward_call_is_told_only_outside_generate():
     model, listener = build("llama"), Listener()
     mask = torch.ones_like(IDS)
-    recording.listen(listener, model)
+    listen.listen(listener, model)
     model.generate(IDS, attention_mask=mask, max_new_tokens=2)
     assert not listener.others
     model(IDS, mask)  # positional
     model(input_ids=IDS, attention_mask=mask)
-    recording.leave(listener)
+    listen.leave(listener)
     assert [event.name for event in listener.others] == ["forward", "forward"]
     assert all(event.arguments["attention_mask"] is mask for event in listener.others)
 
@@ -195,16 +196,16 @@ def test_a_call_in_a_thread_belongs_to_the_line_that_started_it(listener, tokeni
 
 def test_a_model_can_be_copied_and_pickled_while_somebody_listens():
     model, listener = build("llama"), Listener()
-    recording.listen(listener, model)
+    listen.listen(listener, model)
     twin, pickled = copy.deepcopy(model), pickle.dumps(model)
-    recording.leave(listener)
+    listen.leave(listener)
     for other in (twin, pickle.loads(pickled)):
         assert torch.equal(other(IDS, torch.ones_like(IDS)).logits, model(IDS).logits)
         assert not listener.others
 
 
 def test_nothing_is_told_while_unheard(listener):
-    with recording.unheard():
+    with listen.unheard():
         tiny("llama").generate(IDS, max_new_tokens=1)
     assert not listener.begun
 

@@ -12,7 +12,7 @@ from transformers import DynamicCache, GenerationConfig
 from transformers.utils import logging as hf_logging
 
 import llmcourse
-from llmcourse.refusals import _FED_AS_USUAL
+from llmcourse.decoding.refusals import _FED_AS_USUAL
 
 IDS = torch.tensor([[7, 8, 9, 10, 11]])
 CALL = {"input_ids": IDS, "max_new_tokens": 3}

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from llmcourse.__main__ import main
-from llmcourse.pitfalls import CODES
+from llmcourse.doctor.pitfalls import CODES
 
 ROOT = Path(__file__).parent.parent
 

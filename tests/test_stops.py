@@ -16,7 +16,7 @@ from transformers import (
 )
 
 import llmcourse
-from llmcourse.stops import Reason, explain, reason, vote
+from llmcourse.decoding.stops import Reason, explain, reason, vote
 
 IDS = torch.tensor([[7, 8, 9], [10, 11, 12]])
 LONG_AGO = 0.0

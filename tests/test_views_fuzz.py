@@ -18,11 +18,11 @@ from transformers import GenerationConfig, LogitsProcessorList, PreTrainedTokeni
 
 import llmcourse
 from llmcourse import views
-from llmcourse.explain import RuleEffect, RuleReport
-from llmcourse.prepared import Ingredients
+from llmcourse.decoding.explain_rules import RuleEffect, RuleReport
+from llmcourse.decoding.ingredients import Ingredients
+from llmcourse.decoding.race import Race
+from llmcourse.decoding.stops import Reason
 from llmcourse.show import Table, visible
-from llmcourse.side_by_side import Race
-from llmcourse.stops import Reason
 
 LOST = "mark"  # stands at the start of each hostile text, and has to be found in what is shown
 PIECES = [

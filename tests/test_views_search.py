@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 import llmcourse
 from llmcourse import views
-from llmcourse.stops import Reason
+from llmcourse.decoding.stops import Reason
 from llmcourse.views.beams import _leaves
 
 PROMPT = torch.arange(7, 18).repeat(1, 2)  # said twice, so that there is something to look up
@@ -244,7 +244,7 @@ def test_the_saving_is_that_of_the_rounds(plain):
     passes, kept = len(rounds), sum(one.accepted for one in rounds)
     drafted = sum(len(one.proposed) for one in rounds)
     assert f"24 tokens in {passes} forward passes" in caption
-    assert f"{llmcourse.assist.tokens_per_pass(rounds):.2f} tokens a pass" in caption
+    assert f"{llmcourse.decoding.speculative.tokens_per_pass(rounds):.2f} tokens a pass" in caption
     assert f"Plain decoding takes 24 passes, so {24 - passes} were saved" in caption
     assert f"Of {drafted} drafted tokens, {kept} were accepted" in caption
 

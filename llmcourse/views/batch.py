@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from llmcourse.show import Table, escape, token_text
-from llmcourse.views.frame import ROW
+from llmcourse.views._frame import ROW
 
 _SEEN, _PADDING = "#DCEBF7", "#DDDDDD"
 _ROWS, _CELLS = 32, 300  # of a batch that are drawn

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from llmcourse.beam import NOTHING, BeamStep
+from llmcourse.decoding.beam import NOTHING, BeamStep
 from llmcourse.show import escape, printable, token_text, visible
-from llmcourse.views.frame import BLUE_TINT, FRAME, GREEN_TINT, ROW, framed, header, look
+from llmcourse.views._frame import BLUE_TINT, FRAME, GREEN_TINT, ROW, framed, header, look
 
 _SIGNS = {"live": "●", "finished": "■", "dropped": "×"}
 _MOST_LEAVES = 32  # lines of the tree that are drawn

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from llmcourse.loop import Step
+from llmcourse.decoding.loop import Step
 from llmcourse.show import Table, escape
 from llmcourse.views import cells
-from llmcourse.views.cells import plural
-from llmcourse.views.chart import BLUE, ORANGE
+from llmcourse.views._cells import plural
+from llmcourse.views._chart import BLUE, ORANGE
 
 _FIRST, _LAST = 12, 4  # steps of a long run that are shown
 _KEPT = "#CCE3F2"

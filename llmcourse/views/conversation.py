@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import ipywidgets as widgets
 
-from llmcourse.generation import steps
+from llmcourse.decoding.generate import steps
+from llmcourse.decoding.stream_text import stream_text
 from llmcourse.show import escape, visible
-from llmcourse.streaming import stream_text
-from llmcourse.views.frame import ROW, framed, header
-from llmcourse.views.live import Live, button, labelled
-from llmcourse.views.walk_page import in_words, noted
+from llmcourse.views._frame import ROW, framed, header
+from llmcourse.views._live import Live, button, labelled
+from llmcourse.views._walk_page import in_words, noted
 
 _REDRAWN = 0.1  # seconds between two pictures while it writes
 _SHOWN = 40  # messages that the page shows, the last ones

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from llmcourse.assist import Round
+from llmcourse.decoding.speculative import Round
 from llmcourse.show import Table, percent, printable, token_text
-from llmcourse.views.chart import BLUE
-from llmcourse.views.frame import (
+from llmcourse.views._chart import BLUE
+from llmcourse.views._frame import (
     BLUE_TINT,
     BORDER,
     GREEN_TINT,

@@ -6,9 +6,9 @@ import ipywidgets as widgets
 import torch
 
 from llmcourse import rules
-from llmcourse.views.live import Picture, labelled, number
+from llmcourse.decoding.walk import Walk
+from llmcourse.views._live import Picture, labelled, number
 from llmcourse.views.next_token import NextToken, next_token
-from llmcourse.views.walk import Walk
 
 _RULES = {
     "temperature": lambda value: partial(rules.divide_by_temperature, temperature=value),

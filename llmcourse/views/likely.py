@@ -3,7 +3,7 @@
 import torch
 
 from llmcourse.show import percent, printable, token_text
-from llmcourse.views.chart import BLUE, GREY, VERMILLION, Chart, chart, drawable
+from llmcourse.views._chart import BLUE, GREY, VERMILLION, Chart, chart, drawable
 
 
 def likely(tokenizer, logits: torch.Tensor, top: int = 10, title: str = "Next token") -> Chart:

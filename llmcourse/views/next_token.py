@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from transformers import LogitsProcessorList
 
-from llmcourse.explain import name_of
+from llmcourse.decoding.explain_rules import name_of
 from llmcourse.show import Table, escape, percent, token_text
 from llmcourse.views import cells
-from llmcourse.views.cells import plural, prose
-from llmcourse.views.chart import BLUE, GREY
+from llmcourse.views._cells import plural, prose
+from llmcourse.views._chart import BLUE, GREY
 
 _MOST_CELLS = 400  # lines times columns; the others are told in the line "other"
 _DROPPED = "✕ dropped"

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import torch
 
-from llmcourse.feeding import grown
-from llmcourse.loop import Step
+from llmcourse.decoding.cache import grown
+from llmcourse.decoding.loop import Step
 from llmcourse.show import Table, escape, printable, token_text
+from llmcourse.views._frame import ROW
 from llmcourse.views.batch import Batch, batch
-from llmcourse.views.frame import ROW
 
 PROMPT, PAD, NEW, AFTER = "prompt", "padding", "new", "padding after the end"
 _LOOKS = {  # colours, and for those who do not see them: brackets, a plus, a thicker border

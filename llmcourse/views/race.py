@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from llmcourse.decoding.race import Race
 from llmcourse.show import columns_wide, escape, pad, printable, token_text
-from llmcourse.side_by_side import Race
-from llmcourse.views.frame import BLUE_TINT, FRAME, ORANGE_TINT, ROW, framed, header, look
+from llmcourse.views._frame import BLUE_TINT, FRAME, ORANGE_TINT, ROW, framed, header, look
 
 _ACROSS = 8  # tokens beside each other, before the next line begins
 _LEAD = 3  # equal tokens that are shown before the first difference

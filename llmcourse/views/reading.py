@@ -2,7 +2,7 @@
 
 from matplotlib.patches import Polygon, Rectangle
 
-from llmcourse.views.chart import BLUE, Chart, chart
+from llmcourse.views._chart import BLUE, Chart, chart
 
 
 def reading(prompt_length: int, new_tokens: int) -> Chart:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 
-from llmcourse.assist import Round
-from llmcourse.beam import BeamStep
-from llmcourse.loop import Step
+from llmcourse.decoding.beam import BeamStep
+from llmcourse.decoding.loop import Step
+from llmcourse.decoding.speculative import Round
+from llmcourse.views._cells import prose
+from llmcourse.views._live import Picture, button, number
 from llmcourse.views.beams import Beams, beams
-from llmcourse.views.cells import prose
 from llmcourse.views.drafts import Drafts, drafts
-from llmcourse.views.live import Picture, button, number
 from llmcourse.views.next_token import NextToken, next_token
 
 _BEAM_STEPS, _ROUNDS = 10, 30  # shown at once, the newest ones

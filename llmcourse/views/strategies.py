@@ -7,13 +7,13 @@ from itertools import takewhile
 
 import torch
 
-from llmcourse.assist import Round
-from llmcourse.beam import BeamStep
-from llmcourse.generation import steps as walk_of
-from llmcourse.loop import Step
+from llmcourse.decoding.beam import BeamStep
+from llmcourse.decoding.generate import steps as walk_of
+from llmcourse.decoding.loop import Step
+from llmcourse.decoding.speculative import Round
 from llmcourse.show import Table, escape, percent, token_bytes, token_text
 from llmcourse.views import cells
-from llmcourse.views.cells import plural, prose
+from llmcourse.views._cells import plural, prose
 from llmcourse.views.text_trace import why
 
 _SHARED = 60  # characters of a text before the place where it parts

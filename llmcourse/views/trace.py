@@ -5,9 +5,9 @@ from itertools import islice
 
 from matplotlib.patches import Rectangle
 
-from llmcourse.loop import Step
+from llmcourse.decoding.loop import Step
 from llmcourse.show import percent, printable, token_text
-from llmcourse.views.chart import BLUE, VERMILLION, Chart, chart, drawable
+from llmcourse.views._chart import BLUE, VERMILLION, Chart, chart, drawable
 
 _MOST = 20  # steps that are drawn
 

@@ -14,7 +14,7 @@ from families import build
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 
-from llmcourse.pitfalls.case import Decoded, Forward, TemplateCall
+from llmcourse.doctor.case import Decoded, Forward, TemplateCall
 
 LENGTH = {"max_new_tokens": 4}
 WITH_BOS = ("llama 2", "llama 3", "mistral", "gemma")

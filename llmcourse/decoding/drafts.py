@@ -1,0 +1,172 @@
+"""Where drafts come from: from the text itself, or from the same loop on a smaller model.
+
+Both kinds have one interface. `propose(ids, mask, positions)` returns the draft, (n,) int64 with n
+from 0 up, and the probabilities, (n, vocab) float32, that it was drawn from, None where it was not
+drawn. `learn(proposed, kept)` hears how many of the proposed tokens were of use.
+"""
+
+import copy
+from collections.abc import Iterator
+
+import torch
+from transformers import MinLengthLogitsProcessor
+from transformers.utils import is_sklearn_available
+
+from llmcourse.decoding import loop
+from llmcourse.decoding.cache import CACHE_NAMES, cache_in, cached_length
+from llmcourse.decoding.ingredients import ingredients
+from llmcourse.decoding.refusals import check_drafter, check_rollback
+
+
+class TextLookup:
+    """Drafts looked up in the text: what followed the last time it said the same words."""
+
+    def __init__(self, model, prompt: torch.Tensor, rules, generation_config):
+        self.rules = rules
+        self.vocab = model.config.get_text_config().vocab_size
+        self.tokens = generation_config.prompt_lookup_num_tokens
+        self.longest = generation_config.max_matching_ngram_size or 2
+        self.max_length = generation_config.max_length
+        self.eos = eos_ids(generation_config, prompt.device)
+
+    def propose(self, ids: torch.Tensor, mask, positions) -> tuple[torch.Tensor, None]:
+        """Return the first continuation in the text that the rules allow, without its EOS."""
+        none = ids.new_empty(0)
+        if ids.shape[1] + 1 == self.max_length:  # the big model's own token is the last one
+            return none, None
+        for continuation in look_up(ids[0], tokens=self.tokens, longest=self.longest):
+            draft = allowed(continuation, ids, self.rules, self.vocab)
+            if len(draft):
+                ends = torch.isin(draft, self.eos).nonzero()
+                return (draft[: ends[0].item()] if len(ends) else draft), None
+        return none, None
+
+    def learn(self, proposed: int, kept: int) -> None:
+        """Learn nothing: the text is all there is to know."""
+
+
+def look_up(text: torch.Tensor, *, tokens: int, longest: int) -> Iterator[torch.Tensor]:
+    """Yield what followed each earlier occurrence of the text's last words.
+
+    text: (length,) int64. tokens: the most to take. longest: how many last tokens must recur, at
+    first; then one fewer and so on. Of equally long matches the earliest comes first.
+    Source: Saxena 2023, github.com/apoorvumang/prompt-lookup-decoding.
+    """
+    for size in range(min(longest, len(text) - 1), 0, -1):
+        same = (text.unfold(0, size, 1) == text[-size:]).all(-1)
+        for start in same.nonzero().flatten().tolist():
+            if start + size < len(text):
+                yield text[start + size : start + size + tokens]
+
+
+def allowed(draft: torch.Tensor, ids: torch.Tensor, rules, vocab: int) -> torch.Tensor:
+    """Return `draft`, (n,) int64, up to the first token that the rules forbid after `ids`."""
+    scores = torch.ones(len(ids), vocab, device=ids.device)
+    forbidden = (float("-inf"), torch.finfo(scores.dtype).min)
+    for place, token in enumerate(draft.tolist()):
+        text = torch.cat([ids, draft[None, :place]], dim=-1)
+        if rules(text, scores)[0, token].item() in forbidden:
+            return draft[:place]
+    return draft
+
+
+class DraftModel:
+    """Drafts by a smaller model of the same vocabulary: its own loop, with a cache of its own.
+
+    How many tokens it drafts, and when it is too unsure to go on, `generate` reads from the smaller
+    model and nowhere else: `assistant_model.generation_config.num_assistant_tokens`,
+    `num_assistant_tokens_schedule`, `assistant_confidence_threshold`.
+    """
+
+    def __init__(self, model, prompt: torch.Tensor, rules, generation_config):
+        alone = ingredients(model, prompt.to(model.device), max_new_tokens=1)
+        check_drafter(model, generation_config, cache_in(alone.model_kwargs))
+        own = alone.generation_config  # the smaller model's settings, with the hidden defaults
+        self.model = model
+        self.tokens = own.num_assistant_tokens
+        self.schedule = own.num_assistant_tokens_schedule
+        self.rules = [rule for rule in rules if not isinstance(rule, MinLengthLogitsProcessor)]
+        self.min_length = generation_config.min_length or 0
+        self.max_length = generation_config.max_length
+        self.settings = copy.deepcopy(generation_config)  # it draws as the big model does
+        self.settings.update(
+            min_length=None,
+            max_length=None,
+            is_assistant=True,  # adds the criterion that stops an unsure draft
+            assistant_confidence_threshold=own.assistant_confidence_threshold,
+            return_dict_in_generate=True,  # that criterion looks at the scores
+            output_scores=True,
+            cache_implementation=None,
+            compile_config=None,
+        )
+        self.cache = {}  # by the name that the model knows it by
+        self.sureness, self.hits = [], []  # of the tokens drafted so far
+
+    def propose(self, ids: torch.Tensor, mask, positions) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a draft made with `loop.decode`, the loop of greedy decoding and sampling."""
+        length = ids.shape[1]
+        most = min(int(self.tokens), self.max_length - length - 1)
+        if most == 0:
+            return ids.new_empty(0), None
+        self._forget_rejected(length)
+        self.settings.max_new_tokens = most
+        self.settings.min_new_tokens = max(min(most, self.min_length - length), 0)
+        made = ingredients(
+            self.model,
+            **_on(self.model.device, input_ids=ids, attention_mask=mask, position_ids=positions),
+            **self.cache,
+            generation_config=self.settings,
+            logits_processor=self.rules,
+        )
+        steps = list(loop.decode(self.model, **made.for_the_loop()))
+        self._keep_cache(made.model_kwargs)
+        draft = torch.cat([step.chosen for step in steps]).to(ids.device)
+        probs = torch.cat([step.scores for step in steps]).softmax(-1).to(ids.device)
+        self.sureness += probs.gather(1, draft[:, None]).flatten().tolist()
+        return draft, probs
+
+    def learn(self, proposed: int, kept: int) -> None:
+        """Draft more after a draft that was all of use, fewer after another, if so scheduled."""
+        if self.schedule in ("heuristic", "heuristic_transient"):
+            self.tokens = self.tokens + 2 if kept == proposed else max(1, self.tokens - 1)
+        if self.schedule == "heuristic":  # the next call starts where this one ends
+            self.model.generation_config.num_assistant_tokens = self.tokens
+        self._learn_threshold(kept)
+
+    def _forget_rejected(self, length: int) -> None:
+        """Roll the cache back; as in `generate`, the two newest tokens are read again."""
+        cache = cache_in(self.cache)
+        surplus = cached_length(cache) - (length - 2)
+        if cache is not None and surplus >= 0:
+            cache.crop(-surplus)
+
+    def _keep_cache(self, model_kwargs: dict) -> None:
+        if not self.cache:
+            check_rollback(self.model, cache_in(model_kwargs))
+        self.cache = {name: model_kwargs[name] for name in CACHE_NAMES if name in model_kwargs}
+
+    def _learn_threshold(self, kept: int) -> None:
+        """Learn how sure is sure enough; `generate` does so where scikit-learn is installed."""
+        if not (self.settings.assistant_confidence_threshold and is_sklearn_available()):
+            return
+        self.hits += [1] * kept
+        if len(self.sureness) > len(self.hits):
+            self.hits.append(0)  # the rejected token; those behind it say nothing
+        del self.sureness[len(self.hits) :]
+        if len(self.sureness) > 5 and len(set(self.hits)) == 2:
+            from sklearn.metrics import roc_curve
+
+            false_hits, hits, thresholds = roc_curve(self.hits, self.sureness)
+            cost = false_hits + 3 * (1 - hits)  # a draft cut short costs more than a wrong token
+            self.settings.assistant_confidence_threshold = thresholds[cost.argmin()]
+
+
+def eos_ids(generation_config, device) -> torch.Tensor:
+    """Return the ids that end a text, (any number,) int64."""
+    eos = generation_config.eos_token_id
+    return torch.as_tensor([] if eos is None else eos, dtype=torch.int64, device=device).flatten()
+
+
+def _on(device, **tensors) -> dict:
+    """Return the tensors that there are, on `device`."""
+    return {name: tensor.to(device) for name, tensor in tensors.items() if tensor is not None}

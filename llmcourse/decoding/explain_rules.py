@@ -1,0 +1,198 @@
+"""What each rule did in one step: tokens dropped, probability moved, entropy lost."""
+
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from transformers import LogitsProcessorList
+from transformers.generation import GenerationMode
+
+from llmcourse.decoding.generate import steps
+from llmcourse.decoding.ingredients import ingredients
+from llmcourse.decoding.loop import Step
+from llmcourse.show import Table, percent, token_text
+
+
+@dataclass(frozen=True)
+class RuleEffect:
+    """What one rule did to one row of the scores.
+
+    dropped: tokens that were possible before it (a finite score) and not after it. left: tokens
+    that are possible after it. p_before, p_after: probability of the token that was chosen in the
+    end. entropy_before, entropy_after: of the distribution, in bits.
+    """
+
+    name: str
+    dropped: int
+    left: int
+    p_before: float
+    p_after: float
+    entropy_before: float
+    entropy_after: float
+
+
+@dataclass(frozen=True)
+class RuleReport:
+    """What the rules did in one step to one row, in the order in which they ran.
+
+    step: 0 for the first new token. chosen: the id that was chosen, token: the same to read.
+    """
+
+    step: int
+    row: int
+    chosen: int
+    token: str
+    effects: tuple[RuleEffect, ...]
+
+    def table(self) -> Table:
+        """A line for each rule."""
+        told = "what each rule did" if self.effects else "no rule ran"
+        caption = f"Step {self.step}, row {self.row}: {told}; chosen: {self.token}"
+        headers = ("rule", "dropped", "left", f"p({self.token})", "entropy in bits")
+        return Table(caption, headers, [_line(effect) for effect in self.effects])
+
+    def __repr__(self) -> str:
+        return repr(self.table())
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
+def _line(effect: RuleEffect) -> tuple[str, ...]:
+    return (
+        effect.name,
+        f"{effect.dropped:,}",
+        f"{effect.left:,}",
+        f"{percent(effect.p_before)} → {percent(effect.p_after)}",
+        f"{effect.entropy_before:.2f} → {effect.entropy_after:.2f}",
+    )
+
+
+def explain_rules(
+    model, inputs=None, *, tokenizer=None, rules=None, at: int = 0, row: int = 0, **generate_kwargs
+) -> RuleReport:
+    """Run the loop up to step `at` and tell what each rule did there to one row, in order.
+
+    inputs, tokenizer, rules, generate_kwargs: what `llmcourse.steps` takes. Each rule is called as
+    often as in a run without looking. Raises ValueError if there is no step `at` or no such `row`,
+    and what `steps` raises.
+    """
+    if generate_kwargs.get("streamer") is not None:
+        raise ValueError("streamer= would show a run that stops half way; leave it out.")
+    call = {"inputs": inputs, "tokenizer": tokenizer, **generate_kwargs}
+    made = ingredients(model, rules=rules, **call)
+    mode = made.generation_config.get_generation_mode(generate_kwargs.get("assistant_model"))
+    _check(mode, at, row, len(made.input_ids))
+    recorders = [Recorder(rule, row) for rule in made.logits_processor]
+    step = _step_of_row(steps(model, rules=recorders, **call), at, row)
+    chosen = int(step.chosen[row])
+    token = f"[{chosen}]" if tokenizer is None else token_text(tokenizer, chosen)
+    return RuleReport(at, row, chosen, token, tuple(seen.effect(chosen) for seen in recorders))
+
+
+class Recorder:
+    """A rule that runs another one, and remembers one row of its last scores, before and after."""
+
+    def __init__(self, rule: Callable, row: int):
+        self.rule, self.row = rule, row
+
+    def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        self.before = scores[self.row].clone()  # a learner's rule may edit in place
+        scores = LogitsProcessorList([self.rule])(ids, scores)  # as `generate` calls it
+        self.after = scores[self.row].clone()
+        return scores
+
+    def effect(self, chosen: int) -> RuleEffect:
+        """Return what the rule did to the scores, seen from the token that was chosen."""
+        possible, still = self.before.isfinite(), self.after.isfinite()
+        p, q = (scores.double().softmax(-1) for scores in (self.before, self.after))
+        return RuleEffect(
+            name=name_of(self.rule),
+            dropped=int((possible & ~still).sum()),
+            left=int(still.sum()),
+            p_before=p[chosen].item(),
+            p_after=q[chosen].item(),
+            entropy_before=entropy(p),
+            entropy_after=entropy(q),
+        )
+
+
+def entropy(probs: torch.Tensor) -> float:
+    """Return the entropy of one distribution, (vocab,), in bits: 0 where one token is certain."""
+    return torch.special.entr(probs).sum().item() / math.log(2)
+
+
+def _check(mode: GenerationMode, at: int, row: int, batch: int) -> None:
+    if mode not in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE):
+        raise ValueError(
+            f"explain_rules follows one token at a time, not {mode.value}; leave out num_beams, "
+            "assistant_model and prompt_lookup_num_tokens."
+        )
+    if at < 0:
+        raise ValueError(f"at={at} is before the first step; pass 0 for the first new token.")
+    if not 0 <= row < batch:
+        rows = "one row: row=0" if batch == 1 else f"{batch} rows: pass 0 to {batch - 1}"
+        raise ValueError(f"row={row} does not exist; the batch has {rows}.")
+
+
+def _step_of_row(walk: Iterator[Step], at: int, row: int) -> Step:
+    for step in walk:
+        if step.index == at:
+            return step
+        if step.finished[row]:
+            break
+    raise ValueError(
+        f"at={at} is beyond the last step: row {row} got {step.index + 1} tokens and stopped "
+        f"({step.stop_reasons[row]}); pass 0 to {step.index}."
+    )
+
+
+# How a rule is called in the table.
+
+
+def name_of(rule: Callable) -> str:
+    """Return the name of a rule with the settings that can be seen: `keep_top_p(p=0.9)`.
+
+    A partial shows what is bound; a processor those of its constructor's arguments which it keeps
+    under the same name and which are not the default.
+    """
+    if isinstance(rule, partial):
+        bound = [_short(value) for value in rule.args]
+        bound += [f"{name}={_short(value)}" for name, value in rule.keywords.items()]
+        return f"{name_of(rule.func)}({', '.join(bound)})"
+    if hasattr(rule, "__name__"):
+        return rule.__name__
+    kept = [f"{name}={_short(value)}" for name, value in _settings(rule)]
+    return type(rule).__name__ + (f"({', '.join(kept)})" if kept else "")
+
+
+def _settings(rule) -> Iterator[tuple[str, Any]]:
+    try:
+        parameters = inspect.signature(type(rule)).parameters
+    except (TypeError, ValueError):  # a class that is not written in Python
+        return
+    for name, parameter in parameters.items():
+        value = _plain(getattr(rule, "__dict__", {}).get(name))
+        if isinstance(value, _PLAIN) and value != parameter.default:
+            yield name, value
+
+
+_PLAIN = int | float | str | list | tuple | dict | set
+
+
+def _plain(value):
+    """Return what a small tensor holds, and anything else as it is."""
+    return value.tolist() if isinstance(value, torch.Tensor) and value.numel() <= 8 else value
+
+
+def _short(value) -> str:
+    """Return a setting in a few characters; what is not a plain value by its kind alone."""
+    value = _plain(value)
+    if value is None or isinstance(value, _PLAIN):
+        text = repr(value)
+        return text if len(text) <= 40 else f"{text[:39]}…"
+    return getattr(value, "__name__", type(value).__name__)

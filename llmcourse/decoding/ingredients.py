@@ -1,0 +1,194 @@
+"""What `generate` prepares before its loop starts, seen through its `custom_generate` door."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from transformers import LogitsProcessorList, StopStringCriteria
+
+from llmcourse.decoding.refusals import check_call
+from llmcourse.show import Table
+
+# Where a setting comes from, the strongest first.
+CALL, CONFIG, MODEL, HIDDEN = (
+    "the call",
+    "the passed config",
+    "the model's generation_config",
+    "hidden default",
+)
+PREPARED = "prepared"
+
+
+@dataclass(frozen=True, eq=False)
+class Ingredients:
+    """The call to `generate`, completed by the model's own settings and the hidden defaults.
+
+    input_ids: (batch, length) int64, rows repeated for `num_return_sequences` and `num_beams`.
+    logits_processor, stopping_criteria: lists, in the order in which they run. generation_config:
+    every setting resolved. model_kwargs: attention_mask (None if it was all ones), position_ids,
+    the cache ... assistant_model: the draft model, if the call has one. origins: for each setting
+    in force, where its value comes from.
+    """
+
+    input_ids: torch.Tensor
+    logits_processor: list
+    stopping_criteria: list
+    generation_config: Any
+    model_kwargs: dict[str, Any]
+    assistant_model: Any = None
+    origins: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings in force, by name: from the call, from the model, or a hidden default."""
+        every = sorted(self.generation_config.to_dict().items())
+        return {
+            name: value
+            for name, value in every
+            if value is not None and name[0] != "_" and name != "transformers_version"
+        }
+
+    def for_the_loop(self) -> dict[str, Any]:
+        """Return what `decode` and `glass_box` take, by name."""
+        names = ("input_ids", "logits_processor", "stopping_criteria", "generation_config")
+        prepared = {name: getattr(self, name) for name in names} | self.model_kwargs
+        if self.assistant_model is not None:
+            prepared["assistant_model"] = self.assistant_model
+        return prepared
+
+    def table(self, everything: bool = False) -> Table:
+        """Return every setting that is in force, its value, and where it comes from.
+
+        everything: also the hidden defaults that do nothing, such as `top_p=1.0`.
+        """
+        rows = {"input_ids": _shown(self.input_ids)}
+        rows |= {name: _shown(value) for name, value in self.model_kwargs.items()}
+        if rows.get("attention_mask") == "None":
+            rows["attention_mask"] = "None: no padding"
+        rows["logits_processor"] = _names(self.logits_processor)
+        rows["stopping_criteria"] = _names(self.stopping_criteria)
+        if self.assistant_model is not None:
+            rows["assistant_model"] = type(self.assistant_model).__name__
+        settings = {name: value for name, value in self.settings.items() if name not in rows}
+        idle = {name for name, value in settings.items() if self._is_idle(name, value)}
+        shown = settings.keys() - (set() if everything else idle)
+        rows |= {name: _shown(value) for name, value in settings.items() if name in shown}
+        lines = [(name, value, self.origins.get(name, PREPARED)) for name, value in rows.items()]
+        more = "" if everything or not idle else f"; {len(idle)} more are off by default"
+        caption = f"What `generate` would work with{more}"
+        return Table(caption, ("setting", "value", "from"), lines)
+
+    def _is_idle(self, name: str, value) -> bool:
+        """Tell whether a setting is a hidden default that does nothing."""
+        return self.origins.get(name) == HIDDEN and not _matters(name, value)
+
+    def __repr__(self) -> str:
+        return repr(self.table())
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
+def _matters(name: str, value) -> bool:
+    """Tell whether a setting does something: 0, 1 and False switch most of them off."""
+    if name in ("do_sample", "num_return_sequences") or name.endswith("token_id"):
+        return True
+    bookkeeping = ("use_cache", "target_lookbehind")
+    return value not in (0, 1) and name not in bookkeeping and "assistant" not in name
+
+
+def ingredients(
+    model, inputs=None, *, tokenizer=None, rules=None, **generate_kwargs
+) -> Ingredients:
+    """Return what `generate` would work with; no forward pass is run.
+
+    inputs, generate_kwargs: what `model.generate` takes. tokenizer: needed for `stop_strings`.
+    rules: functions of (ids, scores) that replace the processors which `generate` would prepare.
+    Raises what `generate` raises for a bad call, and says more where ids, masks or the kind of
+    model are wrong.
+    """
+    call = generate_kwargs if inputs is None else {"inputs": inputs, **generate_kwargs}
+    check_call(model, call)
+    prepared = _with_stop_strings(model, call, tokenizer)
+    made = model.generate(**prepared, custom_generate=_hand_back)
+    origins = _origins(model, call, made)
+    if rules is not None:
+        origins["logits_processor"] = CALL
+        made = replace(made, logits_processor=LogitsProcessorList(rules))
+    return replace(made, assistant_model=call.get("assistant_model"), origins=origins)
+
+
+def _hand_back(
+    model,
+    input_ids,
+    logits_processor,
+    stopping_criteria,
+    generation_config,
+    **model_kwargs,
+) -> Ingredients:
+    return Ingredients(
+        input_ids, logits_processor, stopping_criteria, generation_config, model_kwargs
+    )
+
+
+def _origins(model, call: dict, made: Ingredients) -> dict[str, str]:
+    """Return for each setting in force, and each input, where its value comes from."""
+    passed = call.get("generation_config")
+    sources = (
+        (CALL, call),
+        (CONFIG, {} if passed is None else vars(passed)),
+        (MODEL, vars(model.generation_config)),
+    )
+
+    def origin(name: str) -> str:
+        return next((source for source, has in sources if has.get(name) is not None), HIDDEN)
+
+    found = {name: origin(name) for name in made.settings}
+    if made.generation_config.max_new_tokens is not None:
+        found["max_length"] = f"prompt + max_new_tokens, {origin('max_new_tokens')}"
+    elif found["max_length"] == HIDDEN:
+        found["max_length"] = f"prompt + 20, {HIDDEN}"
+    if made.generation_config.min_new_tokens is not None:
+        found["min_length"] = f"prompt + min_new_tokens, {origin('min_new_tokens')}"
+    given = {name for name, value in call.items() if value is not None}
+    inputs = dict.fromkeys(made.model_kwargs.keys() & given, CALL)
+    if given & {"input_ids", "inputs"}:
+        inputs["input_ids"] = CALL
+    return found | inputs
+
+
+def _with_stop_strings(model, call: dict, tokenizer) -> dict:
+    """Make the criterion for `stop_strings` here: `generate` hands a function no tokenizer."""
+    strings = _stop_strings(model, call)
+    if strings is None:
+        return call
+    if tokenizer is None:
+        raise ValueError(f"stop_strings={strings!r} needs a tokenizer; pass tokenizer=tokenizer.")
+    if call.get("assistant_model") is not None:
+        raise ValueError(
+            f"stop_strings={strings!r} fails in `generate` with an assistant_model, which gets the "
+            "strings without a tokenizer; leave one of the two out."
+        )
+    criterion = StopStringCriteria(tokenizer=tokenizer, stop_strings=strings)
+    criterion.tokenizer = tokenizer  # with it the loop can tell which string it was, and where
+    criteria = [*(call.get("stopping_criteria") or []), criterion]
+    return {**call, "stop_strings": None, "stopping_criteria": criteria}
+
+
+def _stop_strings(model, call: dict):
+    """Return the stop strings in force: the call's own, or its config's, or the model's."""
+    if "stop_strings" in call:
+        return call["stop_strings"]
+    own = getattr(call.get("generation_config"), "stop_strings", None)
+    return model.generation_config.stop_strings if own is None else own
+
+
+def _shown(value) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"tensor {tuple(value.shape)}"
+    return type(value).__name__ if hasattr(value, "get_seq_length") else str(value)
+
+
+def _names(things: list) -> str:
+    names = [getattr(thing, "__name__", type(thing).__name__) for thing in things]
+    return " > ".join(names) or "none"

@@ -1,0 +1,389 @@
+"""What the loop refuses, by name and with the way out, before torch fails in its depths."""
+
+import torch
+from transformers import StaticCache
+from transformers.generation import GenerationMixin, GenerationMode
+
+from llmcourse.decoding.cache import (
+    CACHE_NAMES,
+    LIBRARY,
+    cache_in,
+    cached_length,
+    is_recurrent,
+    prompt_length,
+)
+
+# What the loop itself reads or passes on; anything else would be ignored, so it is refused.
+_UNDERSTOOD = {"attention_mask", "position_ids", "use_cache", "logits_to_keep", *CACHE_NAMES}
+
+# Ways of decoding, and what changes them, that the loop does not have.
+_NOT_BUILT = (
+    "num_beam_groups",
+    "constraints",
+    "force_words_ids",
+    "penalty_alpha",
+    "dola_layers",
+    "assistant_early_exit",
+    "use_mtp",
+    "speculation_type",
+    "assistant_ensemble_weight",
+)
+
+# These classes change `prepare_inputs_for_generation`, but not what they are fed from step to step;
+# tests/test_parity.py holds them against `generate`.
+_FED_AS_USUAL = {
+    "bamba",
+    "falcon_h1",
+    "falcon_mamba",
+    "mamba",
+    "mamba2",
+    "phi3",
+    "phimoe",
+}
+
+# These count a mask's ones to know the distance between tokens (ALiBi).
+_POSITIONS_FROM_THE_MASK = {"bloom"}
+
+# Named arguments of `generate` that it does not hand on to a `custom_generate` function.
+_NOT_HANDED_ON = (
+    "assistant_tokenizer",
+    "synced_gpus",
+    "custom_generate",
+)
+
+
+def check_call(model, call: dict) -> None:
+    """Refuse a model or a call that `generate` would fail on without a word of explanation.
+
+    call: the keyword arguments meant for `generate`. Raises TypeError, ValueError, IndexError.
+    """
+    _check_model(model)
+    for name in _NOT_HANDED_ON:
+        if call.get(name):
+            raise ValueError(
+                f"{name}= is not built into the visible loop; leave it out, or call "
+                f"model.generate({name}=...) for the library's own decoding."
+            )
+    if call.get("cache_implementation") == "paged":  # `generate` would leave for `generate_batch`
+        raise _not_built("cache_implementation", "paged", "leave it out to get the dynamic cache")
+    for name in ("input_ids", "inputs"):
+        if call.get(name) is not None:
+            _check_ids(model, name, call[name])
+            _check_mask(name, call)
+
+
+def _check_model(model) -> None:
+    if getattr(getattr(model, "config", None), "is_encoder_decoder", False):
+        raise ValueError(
+            f"{type(model).__name__} is an encoder-decoder model; the visible loop runs "
+            "decoder-only models. Load one with AutoModelForCausalLM, or call model.generate(...)."
+        )
+    if not hasattr(model, "generate"):
+        raise TypeError(
+            f"{type(model).__name__} has no `generate`; load the model with "
+            "AutoModelForCausalLM.from_pretrained(...) or llmcourse.load()."
+        )
+
+
+def _check_ids(model, name: str, ids) -> None:
+    if not isinstance(ids, torch.Tensor) or ids.dtype not in (torch.int64, torch.int32):
+        kind = f"{ids.dtype} tensor" if isinstance(ids, torch.Tensor) else type(ids).__name__
+        raise TypeError(
+            f"{name} is a {kind}; pass integer token ids of shape (batch, length), such as "
+            'tokenizer(text, return_tensors="pt").input_ids.'
+        )
+    if ids.dim() != 2:
+        raise ValueError(
+            f"{name} has shape {tuple(ids.shape)}; pass (batch, length). One prompt: ids[None]."
+        )
+    if ids.numel() == 0:
+        raise ValueError(
+            f"{name} has shape {tuple(ids.shape)}: the prompt is empty, so there is no last "
+            "position to predict from. Pass at least one token, such as the BOS token."
+        )
+    vocab = model.get_input_embeddings().weight.shape[0]
+    wrong = ids[(ids < 0) | (ids >= vocab)]
+    if len(wrong):
+        raise IndexError(
+            f"{name} holds {wrong[0].item()}, outside the model's vocabulary of {vocab} tokens "
+            f"(0 to {vocab - 1}). Does the tokenizer belong to this model?"
+        )
+
+
+def _check_mask(name: str, call: dict) -> None:
+    mask, ids = call.get("attention_mask"), call[name]
+    if mask is None:
+        return
+    if not isinstance(mask, torch.Tensor):
+        raise TypeError(f"attention_mask is a {type(mask).__name__}; pass a tensor of 0 and 1.")
+    longer = cache_in(call) is not None and mask.shape[-1] > ids.shape[1]
+    if mask.dim() != 2 or len(mask) != len(ids) or (mask.shape[1] != ids.shape[1] and not longer):
+        raise ValueError(
+            f"attention_mask has shape {tuple(mask.shape)} but {name} has {tuple(ids.shape)}; "
+            "the two must be equal. Pass both from one call of the tokenizer."
+        )
+
+
+def check_prepared(
+    model, input_ids, generation_config, model_kwargs: dict, mode: GenerationMode, streamer=None
+) -> None:
+    """Refuse, by name, each prepared setting that the loop would otherwise ignore.
+
+    mode: what the settings ask for. Raises ValueError with the way out.
+    """
+    _check_model(model)
+    _check_feeding(model, generation_config)
+    _check_mode(generation_config, mode, streamer)
+    for name in ("output_attentions", "output_hidden_states", "token_healing"):
+        if getattr(generation_config, name, None):
+            raise _not_built(name, getattr(generation_config, name), f"leave {name} out")
+    for name in sorted(model_kwargs.keys() - _UNDERSTOOD):
+        if model_kwargs[name] is not None:
+            raise _not_built(
+                name, "...", f"pass input_ids and attention_mask, and leave {name} out"
+            )
+    _check_ids(model, "input_ids", input_ids)
+    if input_ids.device.type != model.device.type:
+        raise ValueError(
+            f"input_ids is on {input_ids.device} and the model on {model.device}; pass "
+            "inputs.to(model.device)."
+        )
+    _check_cache(model, input_ids, generation_config, model_kwargs)
+
+
+def _check_feeding(model, generation_config) -> None:
+    kind = model.config.model_type
+    prepare = model.prepare_inputs_for_generation  # of this object: an adapter may replace it
+    function = getattr(prepare, "__func__", prepare)
+    usual = function is GenerationMixin.prepare_inputs_for_generation
+    own = getattr(type(model), "prepare_inputs_for_generation", None)
+    known = kind in _FED_AS_USUAL and function is own
+    turn = getattr(model.config, "original_max_position_embeddings", None)  # Phi-3's long rope
+    switches = kind in ("phi3", "phimoe") and turn and generation_config.max_length > turn
+    if (usual or known) and not switches:
+        return
+    raise ValueError(
+        f"{type(model).__name__} prepares each step's inputs in its own way, which the visible "
+        "loop does not follow; call model.generate(...) without custom_generate."
+    )
+
+
+_BUILT = (
+    GenerationMode.GREEDY_SEARCH,
+    GenerationMode.SAMPLE,
+    GenerationMode.BEAM_SEARCH,
+    GenerationMode.BEAM_SAMPLE,
+    GenerationMode.ASSISTED_GENERATION,
+)
+
+
+def _check_mode(generation_config, mode: GenerationMode, streamer) -> None:
+    beams = mode in (GenerationMode.BEAM_SEARCH, GenerationMode.BEAM_SAMPLE)
+    if beams and streamer is not None:
+        raise ValueError(
+            f"streamer= needs one text that only grows, and num_beams={generation_config.num_beams}"
+            " replaces it at every step; leave one of the two out."
+        )
+    if beams and generation_config.low_memory:
+        raise _not_built("low_memory", True, "leave low_memory out")
+    if mode in _BUILT and mode != GenerationMode.ASSISTED_GENERATION:
+        return
+    for name in _NOT_BUILT:
+        value = getattr(generation_config, name, None)
+        if value and (name, value) != ("num_beam_groups", 1):
+            raise _not_built(name, value, f"leave {name} out")
+    if mode not in _BUILT:
+        raise _not_built("generation mode", mode.value, "ask for another")
+
+
+def _check_cache(model, ids, generation_config, model_kwargs: dict) -> None:
+    cache = cache_in(model_kwargs)
+    if model_kwargs.get("use_cache") and cache is None:
+        raise ValueError(
+            f"{type(model).__name__} makes a cache of its own, which the visible loop does not "
+            "hand on; pass use_cache=False, or call model.generate(...) without custom_generate."
+        )
+    mask, positions = model_kwargs.get("attention_mask"), model_kwargs.get("position_ids")
+    held = cached_length(cache)
+    if held >= prompt_length(ids, mask, positions):
+        raise ValueError(
+            f"past_key_values holds {held} tokens and the prompt has {ids.shape[1]}, so nothing is "
+            "left to read. Pass the whole text with at least one token more, or drop the last "
+            f"token from the cache: past_key_values.crop(-{held - ids.shape[1] + 1})."
+        )
+    if (
+        getattr(cache, "offloading", False)
+        and model.device.type == "cpu"
+        and not is_recurrent(cache)
+    ):
+        raise ValueError(
+            f"cache_implementation={generation_config.cache_implementation or 'offloaded'} moves "
+            "the cache from the GPU to the computer's memory, and this model is on the cpu; leave "
+            "cache_implementation out."
+        )
+    fixed = getattr(cache, "is_compileable", False) and mask is not None
+    if fixed and model.config.model_type in _POSITIONS_FROM_THE_MASK:
+        raise ValueError(
+            f"{type(model).__name__} makes its positions from the mask, which the visible loop "
+            "does not stretch to the length of a static cache; leave cache_implementation out, or "
+            "pass one prompt without padding."
+        )
+    used = cache if model_kwargs.get("use_cache") else None
+    _check_chunks(generation_config.prefill_chunk_size, used)
+
+
+def _check_chunks(chunk: int | None, cache) -> None:
+    if chunk is None:
+        return
+    if cache is None or is_recurrent(cache):
+        raise _not_built("prefill_chunk_size", chunk, "it needs a key-value cache: leave it out")
+    if cached_length(cache) and LIBRARY < (5, 21):
+        raise ValueError(
+            f"prefill_chunk_size={chunk} with a cache that holds {cached_length(cache)} tokens: "
+            "before 5.21 transformers reads those tokens twice; leave prefill_chunk_size out."
+        )
+
+
+def check_drafting(
+    model, ids, generation_config, model_kwargs: dict, mode: GenerationMode, assistant_model
+) -> None:
+    """Refuse a draft that the way of decoding would ignore, or cannot verify.
+
+    mode: what the settings ask for. Raises AttributeError for an assistant that is not a model,
+    ValueError for all else, with the way out.
+    """
+    lookup = generation_config.prompt_lookup_num_tokens
+    drafts = {"prompt_lookup_num_tokens": lookup, "assistant_model": assistant_model}
+    asked = [name for name, value in drafts.items() if value is not None]
+    if not asked:
+        return
+    if mode != GenerationMode.ASSISTED_GENERATION:
+        beams = generation_config.num_beams
+        raise ValueError(f"num_beams={beams} does not go with {asked[0]}=; leave one of them out.")
+    if len(asked) == 2:
+        raise ValueError(
+            f"prompt_lookup_num_tokens={lookup} and assistant_model= both draft, and `generate` "
+            "would use the first only; leave one of the two out."
+        )
+    _check_verifiable(ids, generation_config, model_kwargs)
+    if assistant_model is None:
+        _check_lookup(lookup, generation_config.max_matching_ngram_size)
+        return
+    _check_assistant(model, assistant_model)
+    if generation_config.cache_implementation is not None and LIBRARY < (5, 24):
+        raise ValueError(
+            f"cache_implementation={generation_config.cache_implementation} fails in `generate` "
+            "with an assistant_model, which gets it along with a cache in its second round; leave "
+            "cache_implementation out."
+        )
+
+
+def _check_verifiable(ids, generation_config, model_kwargs: dict) -> None:
+    """Refuse a call whose cache could not be rolled back, or that holds several texts."""
+    cache = cache_in(model_kwargs)
+    if len(ids) > 1:
+        raise ValueError(
+            f"input_ids has {len(ids)} rows, and each would accept another part of its draft; "
+            "generate from one prompt at a time, with num_return_sequences=1."
+        )
+    if not model_kwargs.get("use_cache"):
+        kind = ValueError if LIBRARY < (5, 24) else RuntimeError  # as in `generate`
+        raise kind(
+            "use_cache=False: without a cache each pass reads the whole text, and a draft saves "
+            "nothing; leave use_cache out."
+        )
+    if isinstance(cache, StaticCache):
+        raise ValueError(
+            f"{type(cache).__name__} cannot be rolled back to before a draft; leave "
+            "cache_implementation out to get the dynamic cache."
+        )
+    if is_recurrent(cache):
+        raise _no_rollback(type(cache).__name__)
+    if cached_length(cache):
+        raise ValueError(
+            f"past_key_values holds {cached_length(cache)} tokens, and with a draft `generate` "
+            "reads them twice, which gives wrong tokens; leave past_key_values out."
+        )
+    if generation_config.prefill_chunk_size is not None:
+        raise ValueError(
+            f"prefill_chunk_size={generation_config.prefill_chunk_size} is ignored by `generate` "
+            "when it drafts; leave it out."
+        )
+
+
+def _check_lookup(tokens: int, longest: int | None) -> None:
+    for name, value in (("prompt_lookup_num_tokens", tokens), ("max_matching_ngram_size", longest)):
+        if value is not None and (value < 0 or (value == 0 and name == "prompt_lookup_num_tokens")):
+            raise ValueError(f"{name}={value} looks up nothing; pass 1 or more, or leave it out.")
+
+
+def _check_assistant(model, assistant_model) -> None:
+    if not hasattr(assistant_model, "config"):
+        raise AttributeError(
+            f"assistant_model is a {type(assistant_model).__name__}, which has no config; pass a "
+            "loaded model, such as AutoModelForCausalLM.from_pretrained(...)."
+        )
+    _check_model(assistant_model)
+    mine, its = (one.config.get_text_config().vocab_size for one in (model, assistant_model))
+    if mine != its:
+        raise ValueError(
+            f"assistant_model has a vocabulary of {its} tokens and the model one of {mine}, so a "
+            "draft's ids would mean something else; pass an assistant with the same tokenizer, or "
+            "call model.generate(..., tokenizer=, assistant_tokenizer=)."
+        )
+    if LIBRARY < (5, 18):
+        raise ValueError(
+            "assistant_model= needs transformers 5.18 or newer: before, `generate` loses count of "
+            "what its draft model has read, and gives other tokens or fails. Upgrade transformers, "
+            "or look drafts up in the text with prompt_lookup_num_tokens=10."
+        )
+
+
+def check_drafter(model, generation_config, cache) -> None:
+    """Refuse a smaller model that the loop cannot feed, or whose drafts could not be forgotten.
+
+    generation_config: the big model's. cache: the smaller one's, still empty. Raises ValueError.
+    """
+    _check_feeding(model, generation_config)
+    if cache is None or is_recurrent(cache):
+        raise _no_rollback(type(model).__name__)
+
+
+def check_rollback(model, cache) -> None:
+    """Refuse, once the cache is filled, to draft where rejected tokens could not be forgotten.
+
+    Raises ValueError. A recurrent state (of Mamba, or beside attention) has no tokens to take away.
+    """
+    if hasattr(cache, "is_croppable"):  # from transformers 5.17 on
+        can = cache.is_croppable
+    else:
+        states = (getattr(layer, "is_recurrent_states_initialized", {}) for layer in cache.layers)
+        can = not any(any(state.values()) for state in states)
+    if not can:
+        raise _no_rollback(type(model).__name__)
+
+
+def _no_rollback(name: str) -> ValueError:
+    return ValueError(
+        f"{name} keeps a state that cannot be rolled back to before a draft; leave out "
+        "assistant_model= and prompt_lookup_num_tokens=."
+    )
+
+
+def _not_built(name: str, value, way_out: str) -> ValueError:
+    return ValueError(
+        f"{name}={value} is not built into the visible loop; {way_out}, or call "
+        "model.generate(...) without custom_generate for the library's own decoding."
+    )
+
+
+def no_distribution(probs: torch.Tensor, error: RuntimeError) -> RuntimeError:
+    """Return the error to raise when nothing can be drawn from `probs`, (batch, vocab) float32."""
+    broken = (~probs.isfinite()).any(-1).nonzero().flatten().tolist()
+    if not broken:
+        return error
+    return RuntimeError(
+        f"The scores of row {broken[0]} are no distribution: they hold nan or inf, or every token "
+        "was dropped (-inf). Look at the last step's logits and at your own logits "
+        "processors; float16 that overflows is another usual cause."
+    )

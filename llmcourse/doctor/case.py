@@ -1,0 +1,335 @@
+"""One call to `generate` as the checks see it: completed, and with the facts they ask for."""
+
+import logging
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from llmcourse.decoding.ingredients import CALL, CONFIG, HIDDEN, MODEL, ingredients
+from llmcourse.doctor.template_marks import Template
+
+# Rows of a batch that are read as text: enough to see how they were made, at little cost.
+MOST_ROWS = 8
+
+
+@dataclass(frozen=True)
+class TemplateCall:
+    """A recorded `apply_chat_template`: messages, arguments, and what came back."""
+
+    messages: list
+    kwargs: dict[str, Any]
+    result: Any
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A recorded `decode` of one row: its ids (a list), the arguments, and the text."""
+
+    ids: list[int]
+    kwargs: dict[str, Any]
+    text: str
+
+
+@dataclass(frozen=True)
+class Forward:
+    """A recorded forward pass outside `generate`.
+
+    attention_mask, position_ids: what was passed, or None. input_ids: (batch, length), or None.
+    """
+
+    input_ids: torch.Tensor | None = None
+    attention_mask: torch.Tensor | None = None
+    position_ids: torch.Tensor | None = None
+    line: int | None = None
+    file: str | None = None
+
+
+@dataclass
+class Case:
+    """One call, completed. The last five fields are facts that only somebody who watches can know.
+
+    prompt: the text or texts, if such were given. messages: the chat, if one was given. inputs:
+    the tensors for `generate`, as they were passed or made from the text. call: the other arguments
+    of `generate`, as the caller wrote them. config, origins: every setting resolved, and where it
+    comes from; None and {} if `generate` refuses the call with `refusal`, or cannot be asked.
+    repeatable: whether the caller expects the same text again. output: (rows, length) int64, what
+    `generate` returned, if it ran. rendered: what templates returned. template_calls, loads (the
+    arguments of `from_pretrained`), decoded, forwards: as recorded.
+    """
+
+    model: Any
+    tokenizer: Any
+    prompt: str | list[str] | None = None
+    messages: list[dict] | None = None
+    inputs: dict[str, Any] = field(default_factory=dict)
+    call: dict[str, Any] = field(default_factory=dict)
+    config: Any = None
+    origins: dict[str, str] = field(default_factory=dict)
+    refusal: Exception | None = None
+    repeatable: bool = False
+    output: torch.Tensor | None = None
+    rendered: list[str] = field(default_factory=list)
+    template_calls: list[TemplateCall] = field(default_factory=list)
+    loads: list[dict[str, Any]] = field(default_factory=list)
+    decoded: list[Decoded] = field(default_factory=list)
+    forwards: list[Forward] = field(default_factory=list)
+
+    @property
+    def input_ids(self) -> torch.Tensor | None:
+        """(batch, length) int64, or None where the call has none or no such."""
+        ids = self.inputs.get("input_ids", self.inputs.get("inputs"))
+        fits = isinstance(ids, torch.Tensor) and ids.dim() == 2 and not ids.is_floating_point()
+        return ids if fits else None
+
+    @property
+    def attention_mask(self) -> torch.Tensor | None:
+        """The mask that the caller passed, (batch, length) int64; None if there is none."""
+        mask, ids = self.inputs.get("attention_mask"), self.input_ids
+        if ids is None or not isinstance(mask, torch.Tensor) or mask.dim() != 2:
+            return None
+        mask = mask[:, -ids.shape[1] :]  # with a cache the mask is longer
+        return mask if mask.shape == ids.shape else None
+
+    @property
+    def mask_given(self) -> bool:
+        """Whether the caller passed a mask."""
+        return self.inputs.get("attention_mask") is not None
+
+    @property
+    def decoder_only(self) -> bool:
+        """Whether the prompt and the new text are one sequence."""
+        return not getattr(self.model.config, "is_encoder_decoder", False)
+
+    @property
+    def for_stop_strings(self) -> dict[str, Any]:
+        """What `generate` needs besides, if the call has stop strings: the tokenizer."""
+        return {"tokenizer": self.tokenizer} if self.asked("stop_strings") else {}
+
+    @property
+    def prompt_length(self) -> int:
+        """The prompt's tokens, padding included, as `generate` counts them."""
+        return 0 if self.input_ids is None else self.input_ids.shape[1]
+
+    @property
+    def window(self) -> int | None:
+        """The most tokens that the model was made for; None if its config does not say."""
+        config = self.model.config.get_text_config()
+        return getattr(config, "max_position_embeddings", None) or None
+
+    def setting(self, name: str) -> Any:
+        """Return the value in force, also where `generate` refuses the call."""
+        if self.config is not None:
+            return getattr(self.config, name, None)
+        return self.asked(name)
+
+    def asked(self, name: str) -> Any:
+        """Return a setting as it was asked for, not completed; None if nobody did."""
+        return next((value for _, value in self._asked(name)), None)
+
+    def origin(self, name: str) -> str:
+        """Return who asked for a setting: the call, its config, the model's, or nobody."""
+        return next((origin for origin, _ in self._asked(name)), HIDDEN)
+
+    def asked_here(self, name: str) -> bool:
+        """Whether the call or the config passed with it asks for a setting."""
+        return self.origin(name) in (CALL, CONFIG)
+
+    def _asked(self, name: str) -> Iterator[tuple[str, Any]]:
+        passed = self.call.get("generation_config")
+        sources = (CALL, self.call), (CONFIG, passed), (MODEL, self.model.generation_config)
+        for origin, source in sources:
+            value = source.get(name) if isinstance(source, dict) else getattr(source, name, None)
+            if value is not None:
+                yield origin, value
+
+    @cached_property
+    def eos_ids(self) -> tuple[int, ...]:
+        """The tokens that end a text in this call."""
+        ids = self.setting("eos_token_id")
+        if ids is None:
+            return ()
+        return tuple(torch.as_tensor(ids).flatten().tolist())
+
+    @cached_property
+    def pad_id(self) -> int | None:
+        """The token that stands for padding: the tokenizer's, or else the one `generate` uses."""
+        pad = getattr(self.tokenizer, "pad_token_id", None)
+        pad = self.setting("pad_token_id") if pad is None else pad
+        return None if pad is None else int(pad)
+
+    @cached_property
+    def template(self) -> Template | None:
+        """What the tokenizer's chat template does; None if it has none."""
+        return Template.of(self.tokenizer)
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The first prompts as text, special tokens included, padding not."""
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        if self.prompt is not None:
+            return list(self.prompt[:MOST_ROWS])
+        if self.messages is not None and self.rendered:
+            return self.rendered[:1]
+        if self.input_ids is None or self.tokenizer is None:
+            return []
+        return [self._text(row) for row in range(min(MOST_ROWS, len(self.input_ids)))]
+
+    def _text(self, row: int) -> str:
+        ids = self.input_ids[row]
+        if self.attention_mask is not None:
+            seen = self.attention_mask[row].nonzero().flatten()
+            ids = ids[int(seen[0]) : int(seen[-1]) + 1] if len(seen) else ids[:0]
+        return self.tokenizer.decode(ids.tolist(), clean_up_tokenization_spaces=False)
+
+    @cached_property
+    def is_chat(self) -> bool:
+        """Whether the prompt is in the format of the tokenizer's template."""
+        if self.template is None:
+            return False
+        return self.messages is not None or any(map(self.template.is_in, self.texts))
+
+
+def complete(
+    model, tokenizer, prompt_or_inputs, call: dict[str, Any], repeatable: bool = False
+) -> Case:
+    """Return the call as a Case: prompt tokenized, settings resolved; no forward pass is run.
+
+    prompt_or_inputs: a text, texts, messages, ids, or what a tokenizer returns. What the tokenizer,
+    its template or `generate` refuses becomes the case's `refusal`. Raises TypeError for a prompt
+    that is none of these.
+    """
+    case = Case(model, tokenizer, call=dict(call), repeatable=repeatable)
+    _read(case, prompt_or_inputs)
+    if case.refusal is None:
+        resolve(case)
+    return case
+
+
+def _read(case: Case, prompt) -> None:
+    """Fill in the case's prompt, messages and inputs."""
+    if isinstance(prompt, torch.Tensor):
+        case.inputs = {"input_ids": prompt if prompt.dim() != 1 else prompt[None]}
+    elif isinstance(prompt, Mapping):
+        case.inputs = {name: value for name, value in prompt.items() if value is not None}
+    elif _is_chat(prompt):
+        case.messages = list(prompt)
+        try:
+            _render(case)
+        except Exception as error:  # a template may raise what it likes
+            case.refusal = error
+    elif isinstance(prompt, str) or _is_texts(prompt):
+        case.prompt = prompt if isinstance(prompt, str) else list(prompt)
+        texts = [prompt] if isinstance(prompt, str) else list(prompt)
+        try:
+            made = case.tokenizer(texts, return_tensors="pt", padding=len(texts) > 1)
+        except ValueError as error:  # no padding token
+            case.refusal = error
+            return
+        case.inputs = _on(case.model, made)
+    else:
+        raise TypeError(
+            f"prompt_or_inputs is a {type(prompt).__name__}; pass a text, a list of texts, a list "
+            "of messages, ids of shape (batch, length), or what the tokenizer returns."
+        )
+
+
+def _render(case: Case) -> None:
+    options = {"add_generation_prompt": True}
+    text = case.tokenizer.apply_chat_template(case.messages, tokenize=False, **options)
+    case.rendered = [text]
+    case.inputs = _on(
+        case.model, case.tokenizer(text, return_tensors="pt", add_special_tokens=False)
+    )
+
+
+def _on(model, made) -> dict[str, torch.Tensor]:
+    """Return what `generate` takes of what a tokenizer made; an empty text gives floats."""
+    known = ("input_ids", "attention_mask")
+    return {name: made[name].long().to(model.device) for name in known if name in made}
+
+
+def _is_chat(prompt) -> bool:
+    return (
+        isinstance(prompt, list | tuple)
+        and len(prompt) > 0
+        and all(isinstance(message, Mapping) and "role" in message for message in prompt)
+    )
+
+
+def _is_texts(prompt) -> bool:
+    return (
+        isinstance(prompt, list | tuple)
+        and len(prompt) > 0
+        and all(isinstance(text, str) for text in prompt)
+    )
+
+
+# What does not change the settings, and what `custom_generate` could not be asked with.
+_NOT_ASKED = (
+    "streamer",
+    "custom_generate",
+    "assistant_model",
+    "assistant_tokenizer",
+    "tokenizer",
+    "synced_gpus",
+    "trust_remote_code",
+)
+
+
+def resolve(case: Case) -> None:
+    """Fill in the case's config and origins, or its refusal; ask `generate` itself, quietly."""
+    call = {name: value for name, value in case.call.items() if name not in _NOT_ASKED}
+    if not case.decoder_only or call.get("cache_implementation") == "paged":
+        return
+    if case.call.get("custom_generate") is not None and "num_beam_groups" in call:
+        return  # a way of decoding that lives outside the library
+    try:
+        with quietly():
+            made = ingredients(case.model, tokenizer=case.tokenizer, **case.inputs, **call)
+    except Exception as error:  # whatever `generate` raises
+        case.refusal = error
+        return
+    case.config, case.origins = made.generation_config, made.origins
+
+
+_in_quiet = threading.local()
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep the library's advice out of a call that the caller did not make.
+
+    What it says once per process it can still say later: `warning_once` is not asked in between.
+    Other threads are heard as before.
+    """
+    handlers = logging.getLogger("transformers").handlers
+    once = logging.Logger.warning_once
+
+    def mute(record) -> bool:
+        return not getattr(_in_quiet, "on", False)
+
+    def not_now(self, *arguments, **keywords) -> None:
+        if not getattr(_in_quiet, "on", False):
+            once(self, *arguments, **keywords)
+
+    before = getattr(_in_quiet, "on", False)
+    _in_quiet.on = True
+    for handler in handlers:
+        handler.addFilter(mute)
+    logging.Logger.warning_once = not_now
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.Logger.warning_once = once
+        for handler in handlers:
+            handler.removeFilter(mute)
+        _in_quiet.on = before

@@ -1,0 +1,320 @@
+"""What user code asks of models and tokenizers while somebody listens, and from which line.
+
+`listen` wraps methods of transformers' classes (and of a class that overrides them) until the last
+listener leaves; then they are what they were. A wrapped method does what it did, and then tells the
+listeners. What the library asks of itself inside such a call is not told: a template tokenizes,
+`generate` runs the model.
+"""
+
+import functools
+import inspect
+import sys
+import sysconfig
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoTokenizer, GenerationMixin, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto.auto_factory import _BaseAutoModelClass
+
+import llmcourse
+
+_LIBRARIES = ("llmcourse", "transformers", "torch")
+_DOCTOR = tuple(
+    f"llmcourse.doctor.{part}" for part in ("case", "diagnose", "evidence", "pitfalls", "watch")
+)
+_TOKENIZER_METHODS = ("__call__", "encode", "apply_chat_template", "decode", "batch_decode")
+
+
+@dataclass(frozen=True)
+class Site:
+    """A line of the user's code: its file as Python names it, counted from 1."""
+
+    file: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Event:
+    """One call that user code made: `name` of what, with `arguments` as they were written.
+
+    owner: the model, tokenizer or class. result: what it returned, None while it runs or where it
+    raised `error`. inside_generate: by a streamer, a criterion or the like. site: whose call it is.
+    """
+
+    name: str
+    owner: Any
+    arguments: dict[str, Any]
+    site: Site
+    result: Any = None
+    error: BaseException | None = None
+    inside_generate: bool = False
+
+
+_lock = threading.RLock()
+_listeners: list = []
+_wrapped: list["_Wrapped"] = []
+_local = threading.local()
+
+
+@dataclass(frozen=True, eq=False)
+class _Wrapped:
+    owner: Any
+    name: str
+    original: Any
+    wrapper: Any
+
+
+def listen(listener, *objects) -> None:
+    """Tell `listener` of every call from now on; objects: models and tokenizers it cares about.
+
+    listener.begins(event) is called before `generate` and returns what listener.ends(that, event)
+    gets after it; listener.heard(event) is called after everything else.
+    """
+    with _lock:
+        if not _listeners:
+            _wrap_the_library()
+        _listeners.append(listener)
+        for thing in objects:
+            wrap_what_overrides(thing)
+
+
+def leave(listener) -> None:
+    """Stop telling `listener`; the last one to leave puts every method back."""
+    with _lock:
+        _listeners.remove(listener)
+        if _listeners:
+            return
+        while _wrapped:
+            _unwrap(_wrapped.pop())
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Let this thread call models and tokenizers without telling anybody."""
+    before = getattr(_local, "unheard", False)
+    _local.unheard = True
+    try:
+        yield
+    finally:
+        _local.unheard = before
+
+
+def wrap_what_overrides(thing) -> None:
+    """Wrap the methods of `thing` where its class, or itself, has its own."""
+    if isinstance(thing, torch.nn.Module):
+        _wrap_the_own(thing, ("generate",))
+        if _before_forward not in thing._forward_pre_hooks.values():
+            handle = thing.register_forward_pre_hook(_before_forward, with_kwargs=True)
+            _wrapped.append(_Wrapped(handle, "", None, None))
+    elif thing is not None:
+        _wrap_the_own(thing, _TOKENIZER_METHODS)
+
+
+def _wrap_the_library() -> None:
+    _wrap(GenerationMixin, "generate")
+    for name in _TOKENIZER_METHODS:
+        _wrap(PreTrainedTokenizerBase, name)
+    for loader in (PreTrainedModel, _BaseAutoModelClass, PreTrainedTokenizerBase, AutoTokenizer):
+        _wrap(loader, "from_pretrained")
+
+
+def _wrap_the_own(thing, names: tuple[str, ...]) -> None:
+    for name in names:
+        if name in getattr(thing, "__dict__", ()):
+            _wrap(thing, name)
+        for owner in type(thing).__mro__:
+            if name in vars(owner):
+                _wrap(owner, name)
+
+
+def _wrap(owner, name: str) -> None:
+    original = vars(owner)[name]
+    function = original.__func__ if isinstance(original, classmethod) else original
+    if getattr(function, "_tells", False) or not callable(function):
+        return
+    wrapper = _telling(function, name, bound_to=None if isinstance(owner, type) else owner)
+    wrapper._tells = True
+    wrapper = classmethod(wrapper) if isinstance(original, classmethod) else wrapper
+    _wrapped.append(_Wrapped(owner, name, original, wrapper))
+    setattr(owner, name, wrapper)
+
+
+def _unwrap(done: _Wrapped) -> None:
+    if isinstance(done.owner, torch.utils.hooks.RemovableHandle):
+        done.owner.remove()
+    elif vars(done.owner).get(done.name) is done.wrapper:  # else others wrapped it since: leave it
+        setattr(done.owner, done.name, done.original)
+
+
+def _telling(function: Callable, name: str, bound_to) -> Callable:
+    """Return `function`, with a word to the listeners about each call that user code makes."""
+
+    def call(owner, arguments, keywords):
+        listeners = _who_listens(name)
+        if not listeners:
+            return function(*arguments, **keywords)
+        event = _event(name, function, owner, arguments, keywords)
+        if event is None:
+            return function(*arguments, **keywords)
+        if name == "generate":
+            return _generate(listeners, event, function, arguments, keywords)
+        with _within(_kind(name)):
+            result = function(*arguments, **keywords)
+        for listener in listeners:
+            listener.heard(_with(event, result=result))
+        return result
+
+    if bound_to is not None:
+        return functools.wraps(function)(lambda *a, **k: call(bound_to, a, k))
+
+    @functools.wraps(function)
+    def method(self, *arguments, **keywords):
+        return call(self, (self, *arguments), keywords)
+
+    return method
+
+
+def _generate(listeners, event: Event, function, arguments, keywords):
+    """Run `generate`, and let each listener look when it has ended, whichever way."""
+    begun = [(listener, listener.begins(event)) for listener in listeners]
+    try:
+        with _within("generate"):
+            result = function(*arguments, **keywords)
+    except BaseException as error:
+        ended = _with(event, error=error)
+        raise
+    else:
+        ended = _with(event, result=result)
+        return result
+    finally:
+        for listener, token in begun:
+            listener.ends(token, ended)
+
+
+def _with(event: Event, **changes) -> Event:
+    return Event(**{**vars(event), **changes})
+
+
+def _kind(name: str) -> str:
+    return {"generate": "generate", "from_pretrained": "load"}.get(name, "tokenizer")
+
+
+@contextmanager
+def _within(kind: str) -> Iterator[None]:
+    inside = _local.__dict__.setdefault("inside", [])
+    inside.append(kind)
+    try:
+        yield
+    finally:
+        inside.pop()
+
+
+def _inside(kind: str) -> bool:
+    return kind in getattr(_local, "inside", ())
+
+
+def _who_listens(name: str) -> tuple:
+    """Return the listeners to a call that begins now in this thread: none to a call in a call."""
+    if not _listeners or getattr(_local, "unheard", False) or _inside(_kind(name)):
+        return ()
+    return tuple(_listeners)
+
+
+def _event(name, function, owner, arguments, keywords) -> Event | None:
+    """Return the call as an event, or None where the doctor itself or the library made it."""
+    caller = sys._getframe(3)
+    if name in ("decode", "batch_decode") and _package(caller) in _LIBRARIES:
+        return None  # a streamer of the library, or a pipeline
+    site = site_of(caller)
+    if site is None:
+        return None
+    named = _named(function, arguments, keywords)
+    return Event(name, owner, named, site, inside_generate=_inside("generate"))
+
+
+def _named(function, arguments, keywords) -> dict[str, Any]:
+    """Return the arguments of a call by their names; what has no name is left out."""
+    try:
+        bound = inspect.signature(function).bind_partial(*arguments, **keywords)
+    except (TypeError, ValueError):  # the call itself will say so
+        return dict(keywords)
+    named = dict(bound.arguments)
+    for name, parameter in bound.signature.parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            named |= named.pop(name, {})
+    return {name: value for name, value in named.items() if name not in ("self", "cls")}
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+
+
+def site_of(frame: FrameType) -> Site | None:
+    """Return the user's line that led to `frame`; None if the doctor's own call did.
+
+    The first frame outside llmcourse, transformers and torch, and if there is one also outside the
+    standard library and other installed packages. A thread that starts in the library has none:
+    then what another thread, the main one first, is at, which is the line that started it.
+    """
+    installed = None
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.startswith(_DOCTOR):
+            return None
+        if module.partition(".")[0] not in _LIBRARIES:
+            if not is_installed(frame.f_code.co_filename):
+                return Site(frame.f_code.co_filename, frame.f_lineno)
+            installed = installed or Site(frame.f_code.co_filename, frame.f_lineno)
+        frame = frame.f_back
+    if threading.current_thread() is not threading.main_thread():
+        return _site_of_another_thread() or installed or Site()
+    return installed or Site()
+
+
+def _site_of_another_thread() -> Site | None:
+    frames = sys._current_frames()
+    frames.pop(threading.get_ident(), None)
+    first = threading.main_thread().ident
+    for _, frame in sorted(frames.items(), key=lambda item: item[0] != first):
+        while frame is not None:
+            if not is_installed(frame.f_code.co_filename):
+                return Site(frame.f_code.co_filename, frame.f_lineno)
+            frame = frame.f_back
+    return None
+
+
+_INSTALLED = tuple(
+    {
+        str(Path(place))
+        for place in (
+            *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")),
+            Path(transformers.__file__).parent.parent,
+            Path(torch.__file__).parent.parent,
+            Path(llmcourse.__file__).parent,
+        )
+        if place
+    }
+)
+
+
+@functools.cache
+def is_installed(file: str) -> bool:
+    return file.startswith((*_INSTALLED, "<frozen ")) or "site-packages" in Path(file).parts
+
+
+def _before_forward(model, arguments: tuple, keywords: dict) -> None:
+    """Tell of a forward call that user code makes itself; `generate`'s own are no news."""
+    if not _listeners or getattr(_local, "unheard", False) or _inside("generate"):
+        return
+    named = _named(model.forward, arguments, keywords) if arguments else keywords
+    if named.get("attention_mask") is None or (site := site_of(sys._getframe(1))) is None:
+        return
+    for listener in tuple(_listeners):
+        listener.heard(Event("forward", model, named, site))

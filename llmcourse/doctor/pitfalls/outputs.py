@@ -1,0 +1,163 @@
+"""Pitfalls that show in the output: cut off, in a loop, or decoded so that it reads wrong."""
+
+from collections.abc import Iterator
+
+from llmcourse.doctor.case import Case, Decoded
+from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
+from llmcourse.show import printable
+
+# A loop is the same tokens at least 3 times over at the end, 12 tokens or more: shorter ones are
+# "ha ha ha", or a row of zeros.
+ROUNDS, SHORTEST = 3, 12
+
+
+def cut_off(case: Case) -> Iterator[Finding]:
+    """The text ended because of its length."""
+    rows = [row for row, new in enumerate(new_tokens(case)) if _is_cut(case, new)]
+    if not rows or case.config is None:
+        return
+    room = int(case.setting("max_length")) - case.prompt_length
+    total = len(case.output)
+    yield Finding(
+        "cut-off",
+        WARNING if case.is_chat else NOTE,
+        CERTAIN,
+        f"{len(rows)} of {total} texts reached the limit of {room} new tokens before their end.",
+        "The text stops wherever it was, often in mid-sentence.",
+        f"model.generate(..., max_new_tokens={2 * room})",
+        repair=lambda: _longer(case, 2 * room),
+    )
+
+
+def _longer(case: Case, tokens: int) -> Repair:
+    call = {name: value for name, value in case.call.items() if name != "max_length"}
+    return Repair(case.inputs, {**call, "max_new_tokens": tokens})
+
+
+def _is_cut(case: Case, new: list[int]) -> bool:
+    limit = int(case.setting("max_length")) - case.prompt_length
+    ended = any(token in case.eos_ids for token in new)
+    others = case.asked("stop_strings") or case.call.get("stopping_criteria")
+    return bool(case.eos_ids) and not ended and not others and len(new) >= limit
+
+
+def new_tokens(case: Case) -> list[list[int]]:
+    """Return the tokens that were added to each prompt; [] if the call was not run."""
+    if case.output is None or not case.decoder_only:
+        return []
+    return case.output[:, case.prompt_length :].tolist()
+
+
+def period_at_end(tokens: list[int]) -> tuple[int, int]:
+    """Return (period, length) of the longest stretch at the end that repeats with that period.
+
+    It is `ROUNDS` periods or more, and at least `SHORTEST` tokens; (0, 0) if there is none.
+    """
+    best = (0, 0)
+    for period in range(1, len(tokens) // ROUNDS + 1):
+        length = period
+        while length < len(tokens) and tokens[-length - 1] == tokens[-length - 1 + period]:
+            length += 1
+        if length >= max(ROUNDS * period, SHORTEST) and length > best[1]:
+            best = (period, length)
+    return best
+
+
+def greedy_loop(case: Case) -> Iterator[Finding]:
+    """Without sampling, the text came round to where it had been."""
+    if case.setting("do_sample"):
+        return
+    for row, new in enumerate(new_tokens(case)):
+        text = _before_end(new, case.eos_ids)
+        period, length = period_at_end(text)
+        if not period:
+            continue
+        again = case.tokenizer.decode(text[-period:], clean_up_tokenization_spaces=False)
+        yield Finding(
+            "greedy-loop",
+            WARNING,
+            LIKELY,
+            f"Row {row} ends in a loop: its last {length} tokens are {printable(again, 60)!r}, "
+            f"{length // period} times.",
+            "Each round makes the next more likely, and the likeliest token never leaves it.",
+            "model.generate(..., do_sample=True, temperature=0.7)  # or no_repeat_ngram_size=3",
+            repair=lambda: Repair(case.inputs, {**case.call, "no_repeat_ngram_size": 3}),
+        )
+        return
+
+
+def _before_end(new: list[int], eos_ids: tuple[int, ...]) -> list[int]:
+    """Return a row's new tokens up to its end: what follows is padding."""
+    end = next((place for place, token in enumerate(new) if token in eos_ids), len(new))
+    return new[:end]
+
+
+def prompt_in_output(case: Case) -> Iterator[Finding]:
+    """The prompt was decoded along with the answer."""
+    if case.output is None or case.input_ids is None or not case.decoder_only:
+        return
+    length, prompts = case.prompt_length, case.input_ids.tolist()
+    rows = case.output.tolist()
+    for decoded in case.decoded:
+        whole = len(decoded.ids) > length and decoded.ids[:length] in prompts
+        if not whole or decoded.ids[: len(decoded.ids)] not in [
+            row[: len(decoded.ids)] for row in rows
+        ]:
+            continue
+        yield Finding(
+            "prompt-in-output",
+            WARNING if case.is_chat else NOTE,
+            CERTAIN,
+            f"The decoded text begins with the {length} tokens of the prompt.",
+            "generate returns prompt and new text together; decoded as one, the answer repeats "
+            "the question.",
+            'tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True)',
+        )
+        return
+
+
+def piecewise_decoding(case: Case) -> Iterator[Finding]:
+    """Tokens were decoded one by one, and their texts do not make the whole text."""
+    pieces, whole = _pieces(case)
+    if len(pieces) < 2:
+        return
+    joined = "".join(piece.text for piece in pieces)
+    if joined == whole:
+        return
+    yield Finding(
+        "piecewise-decoding",
+        ERROR,
+        CERTAIN,
+        f"{len(pieces)} pieces decoded one by one give {printable(joined, 60)!r} and all together "
+        f"{printable(whole, 60)!r}.",
+        "A token's text depends on its neighbours: alone it loses its space, or is half a "
+        "character.",
+        "tokenizer.decode(ids)  # all of them; or TextIteratorStreamer for text as it comes",
+    )
+
+
+def _pieces(case: Case) -> tuple[list[Decoded], str]:
+    """Return the recorded pieces that follow one another in a row of the output, and their text."""
+    short = [piece for piece in case.decoded if 0 < len(piece.ids) <= 4]
+    rows = [] if case.output is None or len(short) < 2 else case.output.tolist()
+    chains = [
+        _chain(row, start, short)
+        for row in rows
+        for start in range(case.prompt_length, len(row))
+        if row[start : start + len(short[0].ids)] == short[0].ids
+    ]
+    found = max(chains, key=len, default=[])
+    if len(found) < 2:
+        return [], ""
+    ids = [token for piece in found for token in piece.ids]
+    return found, case.tokenizer.decode(ids, **found[0].kwargs)
+
+
+def _chain(row: list[int], start: int, pieces: list[Decoded]) -> list[Decoded]:
+    """Return the pieces that follow one another in a row from `start` on."""
+    found = []
+    for piece in pieces:
+        if row[start : start + len(piece.ids)] == piece.ids:
+            found.append(piece)
+            start += len(piece.ids)
+    return found

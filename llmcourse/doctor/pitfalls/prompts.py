@@ -1,0 +1,274 @@
+"""Pitfalls in the prompt's form: chat templates that are missing, half applied, or not obeyed."""
+
+import re
+from collections.abc import Iterator
+
+from llmcourse.doctor.case import Case
+from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
+from llmcourse.doctor.template_marks import squeezed
+from llmcourse.show import printable, visible
+
+# Headers of published chat formats; in a prompt of a model that has another, they are plain text.
+_HEADERS = (
+    "<|im_start|>",
+    "[INST]",
+    "<|start_header_id|>",
+    "<start_of_turn>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|User|>",
+    "<|turn>",
+    "### Instruction:",
+)
+_ORDERS = (
+    "answer calculate classify compare compose compute correct create define describe draft "
+    "explain extract find fix generate give help implement list make name paraphrase please "
+    "prove provide rate recommend rewrite say show solve suggest sum summarise summarize tell "
+    "think translate write"
+)
+_QUESTIONS = (
+    "are can could did do does how is should was were what when where which who whom whose why "
+    "will would"
+)
+
+
+def reads_as_request(text: str) -> bool:
+    """Tell whether a text asks for an answer rather than begins one.
+
+    Its last sentence is a question, alone or with a question word first ("He said: why?" at the end
+    of a story is none), or its last line begins with a verb that asks for something, such as
+    "Write". "Q: ... A:" and other beginnings to be completed end with a colon, a comma, an arrow, a
+    quote or in mid-sentence.
+    """
+    text = text.strip()
+    if text.endswith(("?", "？")):
+        sentences = re.split(r"(?<=[.!?])\s+", text)
+        first = re.match(r"[A-Za-z]*", sentences[-1].lower()).group()
+        return len(sentences) == 1 or first in _QUESTIONS.split()
+    last = text.splitlines()[-1].strip() if text else ""
+    words = re.findall(r"[A-Za-z']+", last.lower())
+    if not words or last.endswith((":", ",", ";", '"', "'", "(", "-", "=", ">", "{")):
+        return False
+    if words[0] in _ORDERS.split():
+        return True
+    return words[0] in _QUESTIONS.split() and last.endswith((".", "!"))
+
+
+def foreign_header(case: Case, text: str) -> str | None:
+    """Return a chat format's header in a text that is no special token of this tokenizer."""
+    own = {token.content for token in case.tokenizer.added_tokens_decoder.values()}
+    written = case.template is not None and case.template.is_in(text)
+    if written:
+        return None
+    return next((header for header in _HEADERS if header in text and header not in own), None)
+
+
+def bare_prompt(case: Case) -> Iterator[Finding]:
+    """A chat model is given text outside its template."""
+    if case.template is None or case.is_chat or not case.texts or case.messages is not None:
+        return
+    texts = [text for text in case.texts if text.strip()]
+    requests = [text for text in texts if reads_as_request(_without_bos(case, text))]
+    foreign = [header for text in texts if (header := foreign_header(case, text))]
+    if not texts:
+        return
+    if foreign:
+        severity, what = (
+            WARNING,
+            f"The prompt holds {foreign[0]!r}, which is no token of this model, and nothing of its "
+            "own chat format.",
+        )
+    elif requests:
+        severity, what = (
+            WARNING,
+            "The model has a chat template, and the prompt is a bare request: "
+            f"{_short(_without_bos(case, requests[0]))}.",
+        )
+    else:
+        severity, what = (
+            NOTE,
+            f"The model has a chat template, and the prompt is bare: {_short(texts[0])}.",
+        )
+    yield Finding(
+        "bare-prompt",
+        severity,
+        LIKELY,
+        what,
+        "A chat model answers what its template frames; bare text it continues, often with more "
+        "of the same question.",
+        'tokenizer.apply_chat_template([{"role": "user", "content": text}], '
+        'add_generation_prompt=True, return_dict=True, return_tensors="pt")',
+        repair=_in_template(case, texts) if severity == WARNING and not foreign else None,
+    )
+
+
+def _without_bos(case: Case, text: str) -> str:
+    bos = getattr(case.tokenizer, "bos_token", None)
+    return text.removeprefix(bos) if bos else text
+
+
+def _short(text: str) -> str:
+    return repr(printable(text, 60))
+
+
+def _in_template(case: Case, texts: list[str]):
+    """Return the repair for one prompt; for a batch there is none, its rows would differ."""
+    if len(texts) != 1 or case.input_ids is None or len(case.input_ids) != 1:
+        return None
+    return lambda: _rendered(case, [{"role": "user", "content": _without_bos(case, texts[0])}])
+
+
+def _rendered(case: Case, messages: list[dict], **options) -> Repair:
+    options = options or {"add_generation_prompt": True}
+    text = case.tokenizer.apply_chat_template(messages, tokenize=False, **options)
+    return _from_text(case, text)
+
+
+def _from_text(case: Case, text: str) -> Repair:
+    made = case.tokenizer(text, add_special_tokens=False, return_tensors="pt")
+    names = ("input_ids", "attention_mask")
+    inputs = {name: made[name].to(case.model.device) for name in names if name in made}
+    return Repair(inputs, case.call)
+
+
+def base_model_chat(case: Case) -> Iterator[Finding]:
+    """A chat for a model that has no template."""
+    if case.tokenizer is None or getattr(case.tokenizer, "chat_template", None):
+        return
+    if case.messages is not None:
+        what = "Messages were given, and the tokenizer has no chat template."
+    else:
+        found = [header for text in case.texts if (header := foreign_header(case, text))]
+        if not found:
+            return
+        what = f"The prompt holds {found[0]!r}, and the tokenizer knows no such token."
+    yield Finding(
+        "base-model-chat",
+        ERROR if case.messages is not None else WARNING,
+        CERTAIN if case.messages is not None else LIKELY,
+        what,
+        "A base model was never shown a chat: it continues the text, headers and all, and does "
+        "not end its turn.",
+        "Load the model's chat version (-Instruct, -chat), or write a text to be continued, such "
+        'as "Q: ...\\nA:"',
+    )
+
+
+def no_generation_prompt(case: Case) -> Iterator[Finding]:
+    """The chat ends with the user's turn, and nothing opens the model's."""
+    template = case.template
+    if template is None or not template.generation_prompt.strip() or case.messages is not None:
+        return
+    end = squeezed(template.user_end)
+    for text in case.texts:
+        tight = squeezed(text)
+        if not template.is_in(text) or template.last_role(tight) != "user":
+            continue
+        if end and not tight.endswith(end):
+            continue
+        prompt = template.generation_prompt
+        yield Finding(
+            "no-generation-prompt",
+            ERROR,
+            CERTAIN,
+            f"The prompt ends with the user's turn, without {visible(prompt)!r} after it.",
+            "The model has to open its own turn, and may as well go on as the user.",
+            "tokenizer.apply_chat_template(messages, add_generation_prompt=True, ...)",
+            repair=_completed(case, text + prompt),
+        )
+        return
+
+
+def _completed(case: Case, text: str):
+    """Return the repair that puts `text` in the only prompt's place; None for a batch."""
+    return (lambda: _from_text(case, text)) if len(case.texts) == 1 else None
+
+
+def generation_prompt_misplaced(case: Case) -> Iterator[Finding]:
+    """The model's turn is opened where it does not belong, or the user writes in it."""
+    template = case.template
+    prompt = squeezed(template.generation_prompt) if template is not None else ""
+    if not prompt:
+        return
+    header = squeezed(template.user_header)
+    for text in case.texts:
+        tight = squeezed(text)
+        what = None
+        before, found, after = tight.rpartition(prompt)
+        if header and prompt + header in tight:
+            what = "A generation prompt is followed by another turn of the user."
+        elif found and not after and template.last_role(before) == "assistant":
+            what = "The chat ends with the model's reply, and a generation prompt opens another."
+        elif found and after and reads_as_request(_tail(text, template.generation_prompt)):
+            what = (
+                "After the generation prompt stands a request: "
+                f"{_short(_tail(text, template.generation_prompt))}."
+            )
+        if what is None:
+            continue
+        yield Finding(
+            "generation-prompt-misplaced",
+            WARNING,
+            LIKELY,
+            what,
+            "What follows a generation prompt is the model's own beginning of a reply; words of "
+            "the user belong before it, in a message.",
+            "messages.append({...}); tokenizer.apply_chat_template(messages, "
+            "add_generation_prompt=True)  # or continue_final_message=True",
+            repair=_continued(case),
+        )
+        return
+
+
+def _tail(text: str, prompt: str) -> str:
+    """Return what stands after the last generation prompt, white space around it apart."""
+    return text.rpartition(prompt.strip())[2].strip()
+
+
+def _continued(case: Case):
+    if case.messages is None or case.messages[-1]["role"] != "assistant":
+        return None
+    return lambda: _rendered(case, case.messages, continue_final_message=True)
+
+
+def system_dropped(case: Case) -> Iterator[Finding]:
+    """The template leaves the system message out, or refuses it."""
+    chats = [case.messages] if case.messages is not None else []
+    chats += [call.messages for call in case.template_calls]
+    for messages in chats:
+        if not messages or not getattr(case.tokenizer, "chat_template", None):
+            continue
+        if messages[0].get("role") != "system" or len(messages) < 2:
+            continue
+        said = str(messages[0].get("content", ""))
+        without = _try_to_render(case, messages[1:])
+        whole = _try_to_render(case, messages)
+        if without is None or (whole is not None and whole != without):
+            continue
+        does = "refuses" if whole is None else "leaves out"
+        yield Finding(
+            "system-dropped",
+            ERROR,
+            CERTAIN,
+            f"The chat template {does} the system message: {_short(said)}.",
+            "The model never reads it."
+            if whole is not None
+            else "There is no prompt until it is moved.",
+            'messages[1]["content"] = messages[0]["content"] + "\\n\\n" + '
+            'messages[1]["content"]; del messages[0]',
+            repair=lambda messages=messages: _rendered(case, _moved(messages)),
+        )
+        return
+
+
+def _try_to_render(case: Case, messages: list[dict]) -> str | None:
+    try:
+        return case.tokenizer.apply_chat_template(messages, tokenize=False)
+    except Exception:  # a template may raise what it likes
+        return None
+
+
+def _moved(messages: list[dict]) -> list[dict]:
+    """Return the chat with the system message put into the first one after it."""
+    system, first, *rest = messages
+    return [{**first, "content": f"{system['content']}\n\n{first['content']}"}, *rest]
