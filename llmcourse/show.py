@@ -28,6 +28,16 @@ def printable(text: str, longest: int | None = 400) -> str:
     return " ".join(visible(part, None) for part in _cut(str(text), longest).split(" "))
 
 
+def readable(text: str, longest: int = 400) -> str:
+    """Return a text on one line as `printable` does, each run of white space as one space."""
+    return printable(" ".join(str(text)[:longest].split()), None)
+
+
+def in_words(error: BaseException) -> str:
+    """Return an error as one readable line of at most 400 characters."""
+    return readable(f"{type(error).__name__}: {error}", 400)
+
+
 def _cut(text: str, longest: int | None) -> str:
     return text if longest is None or len(text) <= longest else text[: longest - 1] + "…"
 

@@ -1,6 +1,6 @@
 """The loop in the learner's hands: step by step, forwards and backwards, along several branches.
 
-No controls here: `llmcourse.views.stepper` draws them around a `Walk`.
+No controls and no HTML here: `llmcourse.views` has them, in `walk` and `stepper`.
 """
 
 import re
@@ -18,8 +18,7 @@ from llmcourse.decoding.cache import cache_in, grown, inputs_for, is_recurrent
 from llmcourse.decoding.ingredients import ingredients
 from llmcourse.decoding.refusals import check_prepared, no_distribution
 from llmcourse.decoding.stops import Reason, explain, vote
-from llmcourse.show import Table, percent, token_text
-from llmcourse.views._walk_page import in_words, page, readable
+from llmcourse.show import Table, in_words, percent, readable, token_text
 
 _REMEMBERED = 64  # texts whose next-token logits are kept: going back to one costs nothing
 
@@ -484,9 +483,6 @@ class Walk:
         lines.append(f"Ended: {readable(self.stop.sentence)}" if self.stop else self._ahead())
         lines += [repr(self.compare())] if len(self._lines) > 1 else []
         return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        return page(self)
 
     def _ahead(self) -> str:
         try:

@@ -4,7 +4,6 @@
 >>> views.tokens(tokenizer, "A list of colors: red, blue")
 """
 
-from llmcourse.decoding.walk import Walk
 from llmcourse.views._chart import Chart
 from llmcourse.views.batch import Batch, batch
 from llmcourse.views.beams import Beams, beams
@@ -24,6 +23,7 @@ from llmcourse.views.strategies import Strategies, strategies
 from llmcourse.views.text_trace import TextTrace, text_trace
 from llmcourse.views.tokens import Tokens, tokens
 from llmcourse.views.trace import trace
+from llmcourse.views.walk import Walk
 
 __all__ = [
     "Batch",

@@ -39,3 +39,13 @@ def chip(sign: str, text: str, style: str) -> str:
     """Return a token as a small box with a sign in front. text: escaped here."""
     box = "display:inline-block;margin:1px;padding:0 5px;font-family:monospace;"
     return f'<span style="{box}{style}">{sign} {escape(text)}</span>'
+
+
+# What MathJax passes over, versions 3 and 2: `$`, `\\(` and `\\[` are the model's, not formulas.
+_NO_MATH = "mathjax_ignore tex2jax_ignore"
+
+
+def noted(note: str, shown: str) -> str:
+    """Return HTML under a line that says what just happened. note: text, escaped here."""
+    said = f'<div style="margin:4px 0">{escape(note)}</div>' if note else ""
+    return f'<div class="{_NO_MATH}" style="line-height:1.4">{said}{shown}</div>'

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from llmcourse.decoding.loop import Step
 from llmcourse.show import Table, escape
-from llmcourse.views import cells
+from llmcourse.views import _cells as cells
 from llmcourse.views._cells import plural
 from llmcourse.views._chart import BLUE, ORANGE
 

@@ -9,10 +9,9 @@ import ipywidgets as widgets
 
 from llmcourse.decoding.generate import steps
 from llmcourse.decoding.stream_text import stream_text
-from llmcourse.show import escape, visible
-from llmcourse.views._frame import ROW, framed, header
+from llmcourse.show import escape, in_words, visible
+from llmcourse.views._frame import ROW, framed, header, noted
 from llmcourse.views._live import Live, button, labelled
-from llmcourse.views._walk_page import in_words, noted
 
 _REDRAWN = 0.1  # seconds between two pictures while it writes
 _SHOWN = 40  # messages that the page shows, the last ones

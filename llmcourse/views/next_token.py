@@ -8,7 +8,7 @@ from transformers import LogitsProcessorList
 
 from llmcourse.decoding.explain_rules import name_of
 from llmcourse.show import Table, escape, percent, token_text
-from llmcourse.views import cells
+from llmcourse.views import _cells as cells
 from llmcourse.views._cells import plural, prose
 from llmcourse.views._chart import BLUE, GREY
 

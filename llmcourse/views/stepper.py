@@ -7,10 +7,10 @@ import time
 
 import ipywidgets as widgets
 
-from llmcourse.decoding.walk import Pick, Walk
-from llmcourse.show import percent, token_text
+from llmcourse.decoding.walk import Pick
+from llmcourse.show import in_words, percent, token_text
 from llmcourse.views._live import WIDE, Live, button, labelled, number
-from llmcourse.views._walk_page import in_words, page
+from llmcourse.views.walk import Walk, page
 
 _REDRAWN = 0.5  # seconds between two pictures while it runs to the end
 

@@ -12,7 +12,7 @@ from llmcourse.decoding.generate import steps as walk_of
 from llmcourse.decoding.loop import Step
 from llmcourse.decoding.speculative import Round
 from llmcourse.show import Table, escape, percent, token_bytes, token_text
-from llmcourse.views import cells
+from llmcourse.views import _cells as cells
 from llmcourse.views._cells import plural, prose
 from llmcourse.views.text_trace import why
 

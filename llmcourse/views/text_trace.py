@@ -16,7 +16,7 @@ from llmcourse.decoding.beam import BeamStep
 from llmcourse.decoding.loop import Step
 from llmcourse.decoding.speculative import Round
 from llmcourse.show import Table, escape, percent, printable, token_text
-from llmcourse.views import cells
+from llmcourse.views import _cells as cells
 from llmcourse.views._cells import cut, plural, prose
 
 _FIRST, _LAST = 100, 50  # tokens of a long text that are shown; more would take too many bytes

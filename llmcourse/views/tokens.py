@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from llmcourse.show import Table, escape, token_bytes, token_text
-from llmcourse.views import cells
+from llmcourse.views import _cells as cells
 
 _SHADES = ("#def", "#fec")  # two quiet colours in turn; black on either reads at 15:1 or more
 _FIRST, _LAST = 300, 100  # tokens of a long text that are shown

@@ -1,7 +1,9 @@
 """A walk as static HTML: the text so far, the next token's candidates, the branches."""
 
-from llmcourse.show import escape, percent, token_text, visible
+from llmcourse.decoding import walk as engine
+from llmcourse.show import escape, in_words, percent, readable, token_text
 from llmcourse.views._chart import BLUE, GREY
+from llmcourse.views._frame import noted
 
 _SHOWN = 60  # tokens of the prompt, and of the new text
 _BAR = 110  # pixels that stand for 100%
@@ -9,8 +11,6 @@ _CELL = "padding:2px 10px;text-align:left;border-bottom:1px solid #767676"
 _CHIP = (
     "display:inline-block;vertical-align:top;margin:2px;padding:0 5px;text-align:center;color:#000;"
 )
-# What MathJax passes over, versions 3 and 2: `$`, `\\(` and `\\[` are the model's, not formulas.
-_NO_MATH = "mathjax_ignore tex2jax_ignore"
 _LOOKS = {
     "forced": "background:#FBE3B5;border:2px dashed #000",
     "drawn": "background:#DCEBF7;border:1px solid #767676",
@@ -18,25 +18,16 @@ _LOOKS = {
 }
 
 
+class Walk(engine.Walk):
+    """`llmcourse.decoding.walk.Walk`, which also draws itself in a notebook."""
+
+    def _repr_html_(self) -> str:
+        return page(self)
+
+
 def page(walk, note: str = "") -> str:
     """Return a walk as HTML. note: what just happened, in words; all of it is escaped."""
     return noted(note, _text(walk) + _ahead(walk) + _branches(walk))
-
-
-def noted(note: str, shown: str) -> str:
-    """Return HTML under a line that says what just happened. note: text, escaped here."""
-    said = f'<div style="margin:4px 0">{escape(note)}</div>' if note else ""
-    return f'<div class="{_NO_MATH}" style="line-height:1.4">{said}{shown}</div>'
-
-
-def in_words(error: Exception) -> str:
-    """Return an error as one readable line of at most 400 characters."""
-    return readable(f"{type(error).__name__}: {error}", 400)
-
-
-def readable(text: str, longest: int = 400) -> str:
-    """Return `text` on one line, made visible as `show.visible` does it, but with plain spaces."""
-    return " ".join(visible(word, None) for word in str(text)[:longest].split())
 
 
 def told(walk, top: int = 3) -> str:
