@@ -8,12 +8,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from chat_templates import letters
 from jinja2 import TemplateError
 from jinja2.exceptions import SecurityError
 
 from llmcourse import views
 from llmcourse.chat import render, templates
+from tests.support.chat_templates import letters
 
 ROOT = Path(__file__).parent.parent
 TEMPLATES = templates()

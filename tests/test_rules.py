@@ -12,7 +12,6 @@ from functools import partial
 import pytest
 import torch
 import transformers as library
-from families import BOS, PAD, VOCAB, build, tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.version import Version
@@ -39,6 +38,7 @@ from llmcourse.rules import (
     require_new_tokens,
     suppress,
 )
+from tests.support.families import BOS, PAD, VOCAB, build, tiny
 
 INF = float("inf")
 SAME_EVERY_TIME = settings(derandomize=True, deadline=None, max_examples=200, database=None)

@@ -1,6 +1,6 @@
 """Hold the loop against `generate` in thousands of drawn calls: `make parity`.
 
-Each cell of the grid (tests/grid.py) is run in both, and everything that comes of it is compared.
+Each cell of the grid (tests/support/grid.py) is run in both, and all that comes of it is compared.
 Prints the cells that differ as it goes, then how the cells fared by setting and by family. Exits
 with 1 if any cell differs.
 
@@ -34,7 +34,7 @@ def arguments() -> argparse.Namespace:
 def prepare() -> None:
     """Make the tests importable, and take one thread: tiny models are slower with more."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+    sys.path[:0] = [str(ROOT)]
     import torch
     from transformers.utils import logging
 
@@ -44,7 +44,7 @@ def prepare() -> None:
 
 def run_chunk(names: list[str]) -> list:
     """Run cells in a worker; a cell on which the comparison itself breaks counts as different."""
-    from grid import Cell, Verdict, run
+    from tests.support.grid import Cell, Verdict, run
 
     verdicts = []
     for name in names:
@@ -76,7 +76,7 @@ def run_all(names: list[str], workers: int) -> dict:
 
 def table(title: str, groups: dict[str, list]) -> str:
     """Return one row of counts a group, as plain text."""
-    from grid import TALLY, tally
+    from tests.support.grid import TALLY, tally
 
     width = max(len(title), *map(len, groups))
     rows = [f"{title:<{width}}" + "".join(f"{name:>12}" for name in TALLY)]
@@ -87,9 +87,9 @@ def table(title: str, groups: dict[str, list]) -> str:
 
 
 def report(done: dict) -> None:
-    from families import CONFIGS
-    from grid import Cell
-    from grid_space import PROMPTS, SETTINGS
+    from tests.support.families import CONFIGS
+    from tests.support.grid import Cell
+    from tests.support.grid_space import PROMPTS, SETTINGS
 
     by = {"setting": defaultdict(list), "family": defaultdict(list), "prompt": defaultdict(list)}
     for name, verdict in done.items():
@@ -115,7 +115,7 @@ def report(done: dict) -> None:
 
 
 def run_one(name: str) -> int:
-    from grid import Cell, run
+    from tests.support.grid import Cell, run
 
     cell = Cell.parse(name)
     for argument, value in cell.call().items():
@@ -130,7 +130,7 @@ def main() -> int:
     prepare()
     if options.cell:
         return run_one(options.cell)
-    from grid import cells
+    from tests.support.grid import cells
 
     names = dict.fromkeys(map(str, cells(options.cells, options.seed)))
     names = [name for name in names if not options.only or options.only in name]

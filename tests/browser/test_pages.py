@@ -82,8 +82,8 @@ def test_a_static_page_needs_no_network(page, tmp_path):
 
 HOSTILE = """
 import torch
-from families import build
-from test_show import NASTY
+from tests.support.families import build
+from tests.test_show import NASTY
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 from llmcourse import views

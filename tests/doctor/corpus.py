@@ -9,12 +9,12 @@ from functools import cache
 from typing import Any
 
 import torch
-from chat_templates import TEMPLATES, letters
-from families import build
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 
 from llmcourse.doctor.case import Decoded, Forward, TemplateCall
+from tests.support.chat_templates import TEMPLATES, letters
+from tests.support.families import build
 
 LENGTH = {"max_new_tokens": 4}
 WITH_BOS = ("llama 2", "llama 3", "mistral", "gemma")

@@ -1,0 +1,173 @@
+"""The doctor against a corpus of faulty and sound calls; see tests/doctor/corpus.py."""
+
+import json
+import subprocess
+import sys
+from collections import defaultdict
+
+import pytest
+import torch
+
+import llmcourse
+from llmcourse.doctor.case import complete
+from llmcourse.doctor.diagnose import check
+from llmcourse.doctor.pitfalls import CODES
+from tests.doctor import corpus
+from tests.doctor.corpus import FAULTY, LENGTH, SOUND, TEXTS, USER
+
+
+def found_in(made: corpus.Call):
+    """Return what is found in a call of the corpus, with its recorded facts."""
+    with torch.random.fork_rng():
+        if made.seed is None:
+            torch.seed()  # random bits, as in a fresh process
+        else:
+            torch.manual_seed(made.seed)
+        case = complete(made.model, made.tokenizer, made.prompt, made.call, made.repeatable)
+        for name, value in made.facts.items():
+            setattr(case, name, value)
+        return check(case, after=True)
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_a_faulty_call_gets_its_finding(name):
+    code, make = FAULTY[name]
+    assert code in [finding.code for finding in found_in(make())]
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_a_sound_call_gets_no_warning_and_no_error(name):
+    grave = [finding for finding in found_in(SOUND[name]()) if finding.severity != "note"]
+    assert not grave
+
+
+def test_the_corpus_is_large_enough_and_every_code_is_found_somewhere_and_absent_somewhere():
+    assert len(FAULTY) >= 60 and len(SOUND) >= 60
+    assert {code for code, _ in FAULTY.values()} == set(CODES)
+    absent = defaultdict(int)
+    for make in SOUND.values():
+        codes = {finding.code for finding in found_in(make())}
+        for code in set(CODES) - codes:
+            absent[code] += 1
+    assert set(absent) == set(CODES)
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_no_faulty_call_gets_a_code_that_is_not_documented(name):
+    assert {finding.code for finding in found_in(FAULTY[name][1]())} <= set(CODES)
+
+
+def test_a_diagnosis_changes_neither_generators_nor_configuration_nor_mode():
+    made = FAULTY["train mode with dropout"][1]()
+    before = torch.get_rng_state(), made.model.generation_config.to_dict()
+    llmcourse.diagnose(
+        made.model, made.tokenizer, made.prompt, run=True, evidence=True, do_sample=True, **LENGTH
+    )
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert made.model.generation_config.to_dict() == before[1]
+    assert made.model.training
+
+
+def test_evidence_shows_what_the_fix_of_the_padding_side_changes():
+    model, tokenizer = corpus.plain("unigram", "right")
+    (finding,) = llmcourse.diagnose(model, tokenizer, TEXTS, evidence=True, **LENGTH).errors
+    tokenizer.padding_side = "left"
+    inputs = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    right = model.generate(
+        input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, **LENGTH
+    )
+    texts = tokenizer.batch_decode(right[:, inputs.input_ids.shape[1] :], skip_special_tokens=True)
+    assert finding.evidence.after in texts
+    assert finding.evidence.before != finding.evidence.after
+    assert 0 < finding.evidence.distance <= 1
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_a_run_and_its_evidence_never_raise_and_every_finding_says_what_was_seen(name):
+    made = FAULTY[name][1]()
+    asked = {"run": True, "evidence": True, **made.call}
+    findings = llmcourse.diagnose(made.model, made.tokenizer, made.prompt, **asked).findings
+    assert all(finding.evidence.sentence for finding in findings)
+
+
+def test_a_call_that_fails_on_its_way_is_reported_in_the_words_of_the_error():
+    model, tokenizer = corpus.plain("unigram", family="gpt2")
+    long = {"min_new_tokens": 9, "max_new_tokens": 9}
+    diagnosis = llmcourse.diagnose(model, tokenizer, "a " * 123, run=True, **long)
+    assert {"refused", "beyond-context"} <= set(diagnosis.codes) and diagnosis.output is None
+
+
+def test_without_evidence_asked_for_nothing_is_run(monkeypatch):
+    model, tokenizer = corpus.plain("unigram", "right", settings={})
+    monkeypatch.setattr(model, "forward", lambda *a, **k: pytest.fail("a forward pass"))
+    assert "padding-side" in llmcourse.diagnose(model, tokenizer, TEXTS, **LENGTH).codes
+
+
+def test_a_run_returns_what_generate_returns():
+    model, tokenizer = corpus.plain()
+    diagnosis = llmcourse.diagnose(model, tokenizer, "a text", run=True, **LENGTH)
+    inputs = corpus.tensors(tokenizer, "a text")
+    assert torch.equal(diagnosis.output, model.generate(**inputs, **LENGTH))
+    assert (
+        "cut-off" in diagnosis.codes or len(diagnosis.output[0]) < inputs["input_ids"].numel() + 4
+    )
+
+
+def test_findings_come_gravest_first_and_export_as_json():
+    model, tokenizer = corpus.plain("byte level", "right")
+    diagnosis = llmcourse.diagnose(model, tokenizer, TEXTS, temperature=0.5)
+    ranks = [("error", "warning", "note").index(each.severity) for each in diagnosis.findings]
+    assert ranks == sorted(ranks) and diagnosis.errors and diagnosis.warnings
+    plain = json.loads(diagnosis.to_json())
+    assert plain["schema"] == "llmcourse.diagnosis/1"
+    assert [each["code"] for each in plain["findings"]] == list(diagnosis.codes)
+    assert plain["findings"][0]["page"] == "docs/pitfalls.md#padding-side"
+
+
+def test_what_a_prompt_says_is_inert_on_the_page():
+    model, tokenizer = corpus.chat("zephyr")
+    nasty = "Write <script>alert(1)</script> $x$ \u202e now."
+    page = llmcourse.diagnose(model, tokenizer, nasty, **LENGTH)._repr_html_()
+    assert "&lt;script&gt;" in page and "<script>" not in page and "\u202e" not in page
+
+
+def test_a_sound_call_says_so():
+    model, tokenizer = corpus.plain()
+    diagnosis = llmcourse.diagnose(model, tokenizer, "a text", **LENGTH)
+    assert repr(diagnosis) == "Nothing found." and "Nothing found." in diagnosis._repr_html_()
+
+
+def test_a_prompt_of_another_kind_is_refused_by_name():
+    model, tokenizer = corpus.plain()
+    with pytest.raises(TypeError, match="prompt_or_inputs is a int; pass a text"):
+        llmcourse.diagnose(model, tokenizer, 7)
+
+
+def test_the_course_model_gets_its_findings(course_model):
+    model, tokenizer = course_model
+    sound = llmcourse.diagnose(model, tokenizer, [USER], max_new_tokens=8)
+    assert not sound.errors and not sound.warnings
+    bare = llmcourse.diagnose(model, tokenizer, USER["content"], max_new_tokens=8)
+    assert [each.code for each in bare.warnings] == ["bare-prompt"]
+    ids = tokenizer(["A list", "A longer list of"], padding=True, return_tensors="pt").input_ids
+    assert {"no-mask", "pad-is-eos"} <= set(llmcourse.diagnose(model, tokenizer, ids).codes)
+
+
+ASKS = """
+import sys
+from types import SimpleNamespace
+import transformers
+from llmcourse.doctor.case import Case
+from llmcourse.doctor.pitfalls.settings import no_seed
+if sys.argv[1] == "seeded":
+    transformers.set_seed(0)
+case = Case(None, None, config=SimpleNamespace(do_sample=True), repeatable=True)
+print(bool(list(no_seed(case))))
+"""
+
+
+@pytest.mark.parametrize(("how", "found"), [("fresh", "True"), ("seeded", "False")])
+def test_a_fresh_process_has_no_seed_and_one_with_set_seed_has(how, found):
+    command = [sys.executable, "-c", ASKS, how]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == found

@@ -1,0 +1,171 @@
+"""`watch` diagnoses the calls in a block, says from which line they came, and changes nothing."""
+
+import json
+import sys
+import threading
+
+import pytest
+import torch
+from transformers import TextIteratorStreamer, TextStreamer
+
+import llmcourse
+
+QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+
+
+def here() -> int:
+    return sys._getframe(1).f_lineno
+
+
+def padded(tokenizer, side: str):
+    texts = ["1, 2, 3", "A, B, C, D, E"]
+    return tokenizer(texts, padding=True, padding_side=side, return_tensors="pt")
+
+
+def test_a_faulty_call_is_found_with_its_line(course_model):
+    model, tokenizer = course_model
+    wrong, call = padded(tokenizer, "right"), {"do_sample": False, "max_new_tokens": 4}
+    with llmcourse.watch(model, tokenizer) as watched:
+        model.generate(**wrong, **call), (line := here())
+    (error,) = [found for found in watched.findings if found.severity == "error"]
+    assert (error.code, error.file, error.line) == ("padding-side", __file__, line)
+    assert "padding-side" in repr(watched) and "Looked at 1 call to generate." in repr(watched)
+    assert "padding-side" in watched._repr_html_()
+    assert watched.failures == []
+
+
+def test_sound_calls_get_neither_error_nor_warning(course_model):
+    model, tokenizer = course_model
+    options = {"add_generation_prompt": True, "return_dict": True, "return_tensors": "pt"}
+    with llmcourse.watch(model, tokenizer) as watched:
+        chat = tokenizer.apply_chat_template(QUESTION, **options)
+        ids = model.generate(**chat, do_sample=False, max_new_tokens=20)
+        tokenizer.decode(ids[0, chat["input_ids"].shape[1] :], skip_special_tokens=True)
+        model.generate(**padded(tokenizer, "left"), do_sample=False, max_new_tokens=4)
+    assert [found for found in watched.findings if found.severity != "note"] == []
+    assert len(watched.diagnoses) == 2
+    assert watched.diagnoses[0].text == "The capital of France is Paris."
+
+
+@pytest.mark.parametrize("evidence", [False, True])
+def test_tokens_and_the_random_state_are_what_they_are_without_it(course_model, evidence):
+    model, tokenizer = course_model
+    inputs = tokenizer("The cat sat on the", return_tensors="pt")
+    call = {**inputs, "do_sample": True, "temperature": 0.7, "max_new_tokens": 5}
+    torch.manual_seed(3)
+    plain, after = model.generate(**call), torch.get_rng_state()
+    torch.manual_seed(3)
+    with llmcourse.watch(model, tokenizer, evidence=evidence):
+        watched, state = model.generate(**call), torch.get_rng_state()
+    assert torch.equal(plain, watched) and torch.equal(after, state)
+
+
+def test_a_call_that_fails_raises_the_same_error_and_is_reported(course_model):
+    model, tokenizer = course_model
+    inputs = tokenizer("The cat", return_tensors="pt")
+    with (
+        llmcourse.watch(model, tokenizer) as watched,
+        pytest.raises(ValueError, match="temperature"),
+    ):
+        model.generate(**inputs, do_sample=True, temperature=0.0, max_new_tokens=2)
+    assert watched.codes[0] in ("refused", "temperature-too-low")
+
+
+def test_after_the_block_nothing_is_watched_even_if_it_ended_in_an_error(course_model):
+    model, tokenizer = course_model
+    generate = type(model).generate
+    with pytest.raises(KeyError), llmcourse.watch(model, tokenizer) as watched:
+        raise KeyError("mine")
+    assert type(model).generate is generate
+    model.generate(**padded(tokenizer, "right"), max_new_tokens=2)
+    assert watched.diagnoses == ()
+
+
+def test_an_answer_decoded_with_its_prompt_is_found_where_it_is_decoded(course_model):
+    model, tokenizer = course_model
+    text = tokenizer.apply_chat_template(QUESTION, add_generation_prompt=True, tokenize=False)
+    with llmcourse.watch(model, tokenizer) as watched:
+        chat = tokenizer(text, add_special_tokens=False, return_tensors="pt")
+        ids = model.generate(**chat, do_sample=False, max_new_tokens=20)
+        tokenizer.batch_decode(ids), (line := here())
+    (found,) = [found for found in watched.findings if found.code == "prompt-in-output"]
+    assert (found.file, found.line) == (__file__, line)
+
+
+def test_characters_that_are_split_by_decoding_piece_by_piece_are_found(course_model):
+    model, tokenizer = course_model
+    glove = tokenizer("🥊🥊", add_special_tokens=False).input_ids
+
+    def only_the_glove(ids, scores):
+        place = min(ids.shape[1] - length, len(glove) - 1)
+        return torch.full_like(scores, -torch.inf).index_fill(1, torch.tensor(glove[place]), 0)
+
+    inputs = tokenizer("Look: ", return_tensors="pt")
+    length = inputs.input_ids.shape[1]
+    call = {"do_sample": False, "max_new_tokens": len(glove), "logits_processor": [only_the_glove]}
+    with llmcourse.watch(model, tokenizer) as watched:
+        ids = model.generate(**inputs, **call)
+        for token in ids[0, length:].tolist():
+            tokenizer.decode([token])
+    assert "piecewise-decoding" in watched.codes
+    with llmcourse.watch(model, tokenizer) as watched:
+        ids = model.generate(**inputs, **call)
+        tokenizer.decode(ids[0, length:])
+    assert "piecewise-decoding" not in watched.codes
+
+
+def test_a_loop_by_hand_that_ignores_padding_is_found(course_model):
+    model, tokenizer = course_model
+    left = padded(tokenizer, "left")
+    right_places = (left["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+    with llmcourse.watch(model, tokenizer) as watched, torch.no_grad():
+        model(**left, position_ids=right_places)
+        assert watched.codes == ()
+        model(**left), (line := here())
+    (found,) = watched.findings
+    assert (found.code, found.line) == ("position-ids", line)
+
+
+def test_streamers_threads_and_nested_blocks_work_as_without(course_model, capsys):
+    model, tokenizer = course_model
+    inputs = tokenizer("A list of colors: red, blue", return_tensors="pt")
+    call = {**inputs, "do_sample": False, "max_new_tokens": 5}
+    with llmcourse.watch(model, tokenizer) as outer, llmcourse.watch(model, tokenizer) as inner:
+        model.generate(**call, streamer=TextStreamer(tokenizer, skip_prompt=True))
+        queue = TextIteratorStreamer(tokenizer, skip_prompt=True, timeout=60)
+        worker = threading.Thread(target=model.generate, kwargs={**call, "streamer": queue})
+        worker.start()
+        text = "".join(queue)
+        worker.join()
+        model.generate(**call, custom_generate=llmcourse.glass_box)
+    assert capsys.readouterr().out.strip() == text.strip()
+    assert len(outer.diagnoses) == len(inner.diagnoses) == 3
+    assert outer.failures == inner.failures == []
+
+
+def test_another_models_calls_are_left_alone(course_model):
+    model, tokenizer = course_model
+    from tests.support.families import tiny
+
+    with llmcourse.watch(model, tokenizer) as watched:
+        tiny("llama").generate(torch.tensor([[3, 4, 5]]), max_new_tokens=2)
+    assert watched.diagnoses == ()
+
+
+def test_what_the_doctor_fails_at_breaks_no_call(course_model, monkeypatch):
+    model, tokenizer = course_model
+    monkeypatch.setattr("llmcourse.doctor.watch.check", lambda *_, **__: 1 / 0)
+    with llmcourse.watch(model, tokenizer) as watched:
+        ids = model.generate(**padded(tokenizer, "left"), do_sample=False, max_new_tokens=2)
+    assert ids.shape[0] == 2
+    assert "ZeroDivisionError" in watched.failures[0] and "ZeroDivisionError" in repr(watched)
+
+
+def test_the_json_has_calls_findings_and_failures(course_model):
+    model, tokenizer = course_model
+    with llmcourse.watch(model, tokenizer) as watched:
+        model.generate(**padded(tokenizer, "right"), max_new_tokens=2)
+    plain = json.loads(watched.to_json())
+    assert plain["schema"] == "llmcourse.watch/1"
+    assert plain["calls"][0]["file"] == __file__
+    assert plain["findings"][0]["code"] == "padding-side" and plain["failures"] == []

@@ -1,0 +1,140 @@
+"""What nbval does not see of a lesson: its exercises, its prose, and what a learner changes."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+import transformers
+from nbclient import NotebookClient
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+import llmcourse
+from llmcourse import views
+
+ROOT = Path(__file__).parent.parent.parent
+LESSONS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+SOLUTION = re.compile(
+    r"<details>\s*<summary>Solution</summary>\s*(?:~~~|```)python\n(.*?)(?:~~~|```)", re.S
+)
+
+
+def prose(path: Path) -> str:
+    cells = nbformat.read(path, as_version=4).cells
+    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
+SOLUTIONS = [
+    pytest.param(code, id=f"{path.stem}-exercise{number}")
+    for path in LESSONS
+    for number, code in enumerate(SOLUTION.findall(prose(path)), start=1)
+]
+
+
+@pytest.mark.parametrize("code", SOLUTIONS)
+def test_a_folded_solution_runs_and_checks_itself(code, course_model, capsys):
+    assert "assert" in code
+    model, tokenizer = course_model
+    names = dict(torch=torch, transformers=transformers, llmcourse=llmcourse, views=views)
+    exec(code, {**names, "model": model, "tokenizer": tokenizer})
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_has_three_exercises_with_hint_and_solution_folded_away(path):
+    text = prose(path)
+    assert len(SOLUTION.findall(text)) == 3
+    assert text.count("<summary>Hint</summary>") == 3
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_what_is_folded_away_ends_in_the_cell_in_which_it_begins(path):
+    for number, cell in enumerate(nbformat.read(path, as_version=4).cells):
+        if cell.cell_type == "markdown":
+            opened, closed = cell.source.count("<details>"), cell.source.count("</details>")
+            assert opened == closed, f"cell {number} of {path.name} leaves a fold open"
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_opens_with_aims_minutes_and_needs_and_ends_with_more_to_read(path):
+    text = prose(path)
+    opening = text[:2500]
+    for word in ("colab-badge.svg", "You will be able to", "Minutes:", "Needs:"):
+        assert word in opening, f"{path.name} does not open with {word!r}"
+    assert "## What you saw" in text
+    assert "## Read more" in text
+    assert text.count("Predict:") >= 8
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_is_as_long_as_it_says(path):
+    assert 2000 <= len(prose(path).split()) <= 3500
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_the_colab_badge_opens_this_lesson(path):
+    address = "https://colab.research.google.com/github/llmcourse/llmcourse/blob/main/notebooks/"
+    assert f"({address}{path.name})" in prose(path)
+
+
+def test_the_loop_shown_in_lesson_2_is_the_loop_of_the_package():
+    import inspect
+
+    from llmcourse.decoding.loop import decode
+
+    cells = nbformat.read(ROOT / "notebooks" / "02_decoding_loop.ipynb", as_version=4).cells
+    shown = [
+        output.text
+        for cell in cells
+        if "inspect.getsource(llmcourse.decoding.loop.decode)" in cell.source
+        for output in cell.get("outputs", [])
+    ]
+    assert "".join(shown) == inspect.getsource(decode) + "\n"
+
+
+@pytest.fixture(scope="module")
+def another_model(tmp_path_factory):
+    """A folder with a random GPT-2: no chat template, no padding token, another vocabulary."""
+    folder = tmp_path_factory.mktemp("another") / "model"
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=600,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    backend.train_from_iterator([(ROOT / "README.md").read_text(encoding="utf-8")], trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|endoftext|>")
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(1)
+    sizes = dict(n_embd=128, n_layer=2, n_head=4, n_positions=512, initializer_range=0.2)
+    config = GPT2Config(vocab_size=600, bos_token_id=0, eos_token_id=0, **sizes)
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    return folder
+
+
+def with_prompts(notebook, prompt: str) -> int:
+    """Put `prompt` in place of every text that a lesson feeds to the model; return how many."""
+    ours = "A list|The c|What is|We went|A seq|Name one|1, 2, 3"
+    texts = re.compile(f'"(?:{ours})[^"]*"')
+    changed = 0
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.source, count = texts.subn(lambda _: repr(prompt), cell.source)
+            changed += count
+    return changed
+
+
+@pytest.mark.parametrize("prompt", [None, "Zwölf Boxkämpfer jagen Viktor 🥊 "], ids=["same", "own"])
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_runs_on_another_model_and_with_other_prompts(
+    path, prompt, another_model, monkeypatch
+):
+    monkeypatch.setenv("LLMCOURSE_MODEL", str(another_model))
+    notebook = nbformat.read(path, as_version=4)
+    if prompt:
+        assert with_prompts(notebook, prompt) >= 3
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": path.parent}}).execute()

@@ -1,0 +1,421 @@
+"""The space that the parity grid is drawn from: settings, ways of choosing, prompts, objects.
+
+A value is a literal, so that a cell can be printed, read and run again; where `generate` takes an
+object (a processor, a criterion, a second model), the literal is its name and `MADE` makes it.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import WordLevel
+from transformers import (
+    DynamicCache,
+    EosTokenCriteria,
+    GenerationConfig,
+    LogitsProcessor,
+    PreTrainedTokenizerFast,
+    StoppingCriteria,
+    SynthIDTextWatermarkingConfig,
+    WatermarkingConfig,
+)
+
+from tests.support.families import BOS, CONFIGS, PAD, VOCAB, build
+
+NEW_TOKENS = 8
+EVERYTHING = {"return_dict_in_generate": True, "output_scores": True, "output_logits": True}
+
+ONE = torch.arange(7, 18)[None]
+EQUAL = torch.stack([torch.arange(7, 16), torch.arange(31, 40), torch.arange(80, 62, -2)])
+PADDED = torch.tensor(
+    [
+        [7, 8, 9, 10, 11, 12, 13, 14, 15],
+        [PAD, PAD, PAD, PAD, 31, 30, 29, 28, 27],
+        [PAD, PAD, 60, 62, 64, 66, 68, 70, 72],
+    ]
+)
+RIGHT_PADDED = torch.tensor([[7, 8, 9, 10, 11, 12], [31, 30, 29, 28, PAD, PAD]])
+ECHO = torch.tensor([[7, 8, 9, 7, 8, 9, 7, 8, 9, 7, 8]])
+ECHOES = torch.tensor([[PAD, PAD, 20, 21, 20, 21, 20, 21, 20], [5, 6, 5, 6, 5, 6, 5, 6, 5]])
+
+
+def _masked(ids: torch.Tensor) -> dict:
+    return {"input_ids": ids, "attention_mask": ids.ne(PAD).long()}
+
+
+PROMPTS = {
+    "one": {"input_ids": ONE},
+    "equal": _masked(EQUAL),
+    "padded": _masked(PADDED),
+    "echo": {"input_ids": ECHO},  # repeats itself: n-gram rules and prompt lookup have work to do
+    "one_token": {"input_ids": ONE[:, :1]},
+    "no_mask": {"input_ids": PADDED},
+    "echoes": _masked(ECHOES),
+    "right_padded": _masked(RIGHT_PADDED),
+    "no_prompt": {},
+}
+SINGLE = ("one", "echo", "one_token")  # what assisted decoding takes
+
+
+def width(prompt: str) -> int:
+    """Return the length of a prompt; a missing one is the BOS token."""
+    return PROMPTS[prompt]["input_ids"].shape[1] if PROMPTS[prompt] else 1
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One argument of `generate`: where its values come from, and what makes them matter.
+
+    values: literals, or a function of (rng, prompt). needs: one of these comes along, because
+    alone the setting does nothing. rare: refused, or failing in the library too, or hiding what is
+    compared; combinations hold one at most, so that they still compare something.
+    """
+
+    values: tuple | Callable[[Random, str], Any]
+    needs: tuple[dict, ...] = ({},)
+    rare: bool = False
+
+    def draw(self, rng: Random, prompt: str):
+        return self.values(rng, prompt) if callable(self.values) else rng.choice(self.values)
+
+
+SAMPLING = ({"do_sample": True},)
+BEAMS = ({"num_beams": 3}, {"num_beams": 2, "do_sample": True})
+ASSISTED = ({"assistant_model": "same"}, {"assistant_model": "near"})
+SEVERAL = ({"do_sample": True}, {"num_beams": 3}, {"num_beams": 4, "do_sample": True})
+MANY_EOS = list(range(2, VOCAB, 4))  # enough for rows to end soon,
+SOME_EOS = list(range(3, VOCAB, 8))  # and for rows to end, but not all in the same step
+
+
+def _ids(rng: Random, most: int) -> list[int]:
+    return sorted(rng.sample(range(1, VOCAB), rng.randint(1, most)))
+
+
+def _words(rng: Random, prompt: str) -> list[list[int]]:
+    single = [[token] for token in _ids(rng, 30)]
+    return [*single, [9, 7], rng.sample(range(7, 20), 2), rng.sample(range(1, VOCAB), 3)]
+
+
+def _biases(rng: Random, prompt: str) -> list:
+    return [[word, round(rng.uniform(-9, 9), 2)] for word in _words(rng, prompt)]
+
+
+SETTINGS = {
+    # how a token is chosen
+    "do_sample": Setting((True, True, False)),
+    "temperature": Setting((0.1, 0.7, 1.4, 100.0), SAMPLING),
+    "top_k": Setting((0, 1, 5, 50, VOCAB + 40), SAMPLING),
+    "top_p": Setting((0.0, 0.3, 0.95, 1.0), SAMPLING),
+    "min_p": Setting((0.0, 0.05, 0.5, 1.0), SAMPLING),
+    "top_h": Setting((0.2, 0.6, 0.99), SAMPLING),
+    "typical_p": Setting((0.2, 0.9, 1.0), SAMPLING),
+    "epsilon_cutoff": Setting((0.0, 0.003, 0.1, 0.9), SAMPLING),
+    "eta_cutoff": Setting((0.0, 0.003, 0.1, 0.9), SAMPLING),
+    "num_return_sequences": Setting((2, 3, 1), SEVERAL),
+    # rules
+    "repetition_penalty": Setting((0.7, 1.0, 1.3, 2.5)),
+    "encoder_repetition_penalty": Setting((0.6, 1.5)),
+    "no_repeat_ngram_size": Setting((0, 1, 2, 3)),
+    "encoder_no_repeat_ngram_size": Setting((1, 2, 3)),
+    "bad_words_ids": Setting(_words),
+    "sequence_bias": Setting(_biases),
+    "prefix_allowed_tokens_fn": Setting(("even_ids", "by_row", "one_id")),
+    "forced_bos_token_id": Setting((7, 40)),
+    "forced_eos_token_id": Setting((5, 22, [5, 9])),
+    "remove_invalid_values": Setting((True, False), ({"logits_processor": "broken"},)),
+    "exponential_decay_length_penalty": Setting(((2, 1.8), (0, 1.1), (5, 3.0))),
+    "suppress_tokens": Setting(lambda rng, prompt: _ids(rng, 60)),
+    "begin_suppress_tokens": Setting(lambda rng, prompt: _ids(rng, 60)),
+    "guidance_scale": Setting((0.5, 1.5, 3.0, 1)),
+    "negative_prompt_ids": Setting(([40, 41, 42], [7]), ({"guidance_scale": 2.0},)),
+    "watermarking_config": Setting(("lefthash", "selfhash", "synthid")),
+    "renormalize_logits": Setting((True, False)),
+    "logits_processor": Setting(("ban_last", "cool", "counting", "broken")),
+    # lengths and ends
+    "min_length": Setting((0, 5, 14, 40), ({"eos_token_id": MANY_EOS},)),
+    "min_new_tokens": Setting((1, 6, 30), ({"eos_token_id": MANY_EOS},)),
+    "max_length": Setting(lambda rng, prompt: width(prompt) + rng.choice((0, 1, 3, 9))),
+    "max_new_tokens": Setting((1, 2, 5, 13, None)),
+    "eos_token_id": Setting((None, 11, MANY_EOS, SOME_EOS, MANY_EOS[::2])),
+    "pad_token_id": Setting((None, 0, 3, 5), ({"eos_token_id": MANY_EOS},)),
+    "bos_token_id": Setting((1, 9, None)),
+    "stopping_criteria": Setting(("at_length", "on_a_multiple_of_5", "when_sure", "own_eos")),
+    "stop_strings": Setting((["a"], ["ab", "cdc"], ["jj"])),
+    "max_time": Setting((1000.0,)),
+    # beams
+    "num_beams": Setting((1, 2, 3, 4)),
+    "length_penalty": Setting((-1.0, 0.0, 0.6, 2.0), BEAMS),
+    "early_stopping": Setting((True, False, "never"), BEAMS),
+    # drafts
+    "prompt_lookup_num_tokens": Setting((1, 3, 10)),
+    "max_matching_ngram_size": Setting((1, 2, 3), ({"prompt_lookup_num_tokens": 4},)),
+    "assistant_model": Setting(("same", "near", "near", "smaller")),
+    "num_assistant_tokens": Setting((1, 3, 8), ASSISTED),
+    "num_assistant_tokens_schedule": Setting(
+        ("constant", "heuristic", "heuristic_transient"), ASSISTED
+    ),
+    "assistant_confidence_threshold": Setting((0.0, 0.2, 0.9), ASSISTED),
+    # the cache and the prefill
+    "use_cache": Setting((False, False, True)),
+    "cache_implementation": Setting(("dynamic", "static", None, "static")),
+    "max_cache_len": Setting((40, 5), ({"cache_implementation": "static"},)),
+    "prefill_chunk_size": Setting((1, 3, 4, 50)),
+    "past_key_values": Setting(("empty", "first_5")),
+    "position_ids": Setting(("shifted",)),
+    # how the call is made
+    "generation_config": Setting(("whole", "half")),
+    "streamer": Setting(("recorder",)),
+    "inputs": Setting(("inputs",)),
+    "disable_compile": Setting((True,)),
+    # less is compared
+    "return_dict_in_generate": Setting((False,), rare=True),
+    "output_scores": Setting((False,), rare=True),
+    "output_logits": Setting((False,), rare=True),
+    # not built into the loop, or gone from the library
+    "offload_or_quantize": Setting(
+        ("offloaded", "quantized", "offloaded_static", "hybrid", "sliding_window"), rare=True
+    ),
+    "output_attentions": Setting((True,), rare=True),
+    "output_hidden_states": Setting((True,), rare=True),
+    "inputs_embeds": Setting(("of_the_prompt",), rare=True),
+    "token_type_ids": Setting(("zeros",), rare=True),
+    "token_healing": Setting((True, False), rare=True),
+    "low_memory": Setting((True, False), BEAMS, rare=True),
+    "penalty_alpha": Setting((0.6, 0.0), ({"top_k": 4},), rare=True),
+    "dola_layers": Setting(("low", [0]), rare=True),
+    "num_beam_groups": Setting((2,), ({"num_beams": 4},), rare=True),
+    "diversity_penalty": Setting((0.5,), ({"num_beams": 4, "num_beam_groups": 2},), rare=True),
+    "constraints": Setting(([],), ({"num_beams": 2},), rare=True),
+    "force_words_ids": Setting(([[3]],), ({"num_beams": 2},), rare=True),
+    "assistant_early_exit": Setting((1,), rare=True),
+    "assistant_ensemble_weight": Setting((0.5,), ASSISTED, rare=True),
+    "use_mtp": Setting((True, False), rare=True),
+}
+# Two rows of the table may set one argument.
+ARGUMENT = {"offload_or_quantize": "cache_implementation"}
+
+# A combination is of one of these ways to choose a token, the usual ones more often.
+MODES = (
+    {},
+    {"do_sample": (True,)},
+    {"num_beams": (2, 3, 4)},
+    {"do_sample": (True,)},
+    {"prompt_lookup_num_tokens": (1, 3, 10)},
+    {"num_beams": (2, 3), "do_sample": (True,)},
+    {},
+    {"do_sample": (True,)},
+    {"assistant_model": ("same", "near", "smaller")},
+    {"num_beams": (2, 3, 4)},
+    {"prompt_lookup_num_tokens": (3,), "do_sample": (True,)},
+    {"do_sample": (True,)},
+    {"assistant_model": ("same", "near", "smaller"), "do_sample": (True,)},
+)
+CHOOSES = {"do_sample", "num_beams", "prompt_lookup_num_tokens", "assistant_model"}
+DRAFTS = {"prompt_lookup_num_tokens", "assistant_model"}
+NOT_HANDED_ON = {"streamer", "stop_strings", "assistant_model"}  # by `generate`, to a function
+
+
+class BanLast(LogitsProcessor):
+    def __call__(self, input_ids, scores):
+        return scores.scatter(1, input_ids[:, -1:], float("-inf"))
+
+
+class Counting(LogitsProcessor):
+    """Has a memory: each call favours another token, so one call too many shows."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, input_ids, scores):
+        self.calls += 1
+        return scores.index_add(
+            1, torch.tensor([self.calls % VOCAB]), torch.full_like(scores, 3)[:, :1]
+        )
+
+
+def cool(input_ids, scores):
+    return scores / 0.5
+
+
+def broken(input_ids, scores):
+    """Put nan and inf where `remove_invalid_values` finds them, in half of the steps."""
+    if input_ids.shape[1] % 2:
+        return scores
+    bad = torch.tensor([float("nan"), float("inf")]).expand(len(scores), 2)
+    return scores.index_copy(1, torch.tensor([3, 8]), bad)
+
+
+class AtLength(StoppingCriteria):
+    def __call__(self, input_ids, scores, **kwargs):
+        return torch.full((len(input_ids),), input_ids.shape[1] >= 13)
+
+
+class WhenSure(StoppingCriteria):
+    """Looks at the scores, as `generate` lets a criterion do where they are asked for."""
+
+    def __call__(self, input_ids, scores, **kwargs):
+        sure = scores[-1].softmax(-1).amax(-1) > 0.3
+        return sure if len(sure) == len(input_ids) else sure.any().expand(len(input_ids))
+
+
+def on_a_multiple_of_5(input_ids, scores, **kwargs):
+    return input_ids[:, -1] % 5 == 0
+
+
+def even_ids(row, ids):
+    return list(range(0, VOCAB, 2))
+
+
+def by_row(row, ids):
+    return [10 * (row + 1) + (len(ids) + step) % 9 for step in range(3)]
+
+
+def one_id(row, ids):
+    return [(int(ids[-1]) + 1) % VOCAB]
+
+
+class Recorder:
+    """A streamer that writes down each call."""
+
+    def __init__(self):
+        self.calls = []
+
+    def put(self, ids):
+        self.calls.append((tuple(ids.shape), str(ids.dtype), ids.tolist()))
+
+    def end(self):
+        self.calls.append("end")
+
+
+@cache
+def tokenizer():
+    """Return a tokenizer of a, b ... j, aa, ab ..., for `stop_strings`."""
+    letters = "abcdefghij"
+    words = [*letters, *(one + other for one in letters for other in letters)][:VOCAB]
+    model = Tokenizer(WordLevel({word: id for id, word in enumerate(words)}, unk_token="a"))
+    model.pre_tokenizer, model.decoder = pre_tokenizers.Split("", "isolated"), decoders.Fuse()
+    return PreTrainedTokenizerFast(tokenizer_object=model)
+
+
+@cache
+def _assistant(family: str, kind: str):
+    if kind == "smaller":
+        layers = next(name for name in ("num_hidden_layers", "n_layer") if name in CONFIGS[family])
+        changes = {"attn_layer_indices": [0]} if family == "bamba" else {}
+        return build(family, **{layers: 1}, **changes)
+    model = build(family)
+    if kind == "near":
+        with torch.random.fork_rng():
+            torch.manual_seed(4)
+            for weights in model.parameters():
+                weights.data += 0.03 * torch.randn_like(weights)
+    return model
+
+
+def assistant(family: str, kind: str):
+    """Return a second model whose drafts are all accepted (same), some (near) or few (smaller).
+
+    `generate` may write to its generation config, so that is a new one each time.
+    """
+    model = _assistant(family, kind)
+    model.generation_config = GenerationConfig.from_model_config(model.config)
+    return model
+
+
+def past(model, prompt: str, kind: str) -> DynamicCache:
+    """Return a cache that holds nothing, or the first 5 tokens of the prompt."""
+    cache, call = DynamicCache(config=model.config), PROMPTS[prompt]
+    if kind == "first_5" and call:
+        first = {name: tensor[:, :5] for name, tensor in call.items()}
+        with torch.no_grad():
+            model(**first, past_key_values=cache)
+    return cache
+
+
+def _rows(prompt: str) -> int:
+    return len(PROMPTS[prompt]["input_ids"]) if PROMPTS[prompt] else 1
+
+
+PROCESSORS = {"ban_last": BanLast, "counting": Counting}
+PROCESSORS |= {"cool": lambda: cool, "broken": lambda: broken}
+CRITERIA = {
+    "at_length": AtLength,
+    "when_sure": WhenSure,
+    "on_a_multiple_of_5": lambda: on_a_multiple_of_5,
+    "own_eos": lambda: EosTokenCriteria(eos_token_id=MANY_EOS),
+}
+WATERMARKS = {
+    "lefthash": lambda: WatermarkingConfig(bias=2.5),
+    "selfhash": lambda: WatermarkingConfig(bias=2.5, seeding_scheme="selfhash", context_width=2),
+    "synthid": lambda: SynthIDTextWatermarkingConfig(ngram_len=3, keys=[654, 400, 836, 123]),
+}
+PREFIXES = {"even_ids": even_ids, "by_row": by_row, "one_id": one_id}
+
+# Functions of (model, family, prompt, literal) that make what `generate` takes, anew each time.
+MADE = {
+    "logits_processor": lambda model, family, prompt, name: [PROCESSORS[name]()],
+    "stopping_criteria": lambda model, family, prompt, name: [CRITERIA[name]()],
+    "watermarking_config": lambda model, family, prompt, name: WATERMARKS[name](),
+    "prefix_allowed_tokens_fn": lambda model, family, prompt, name: PREFIXES[name],
+    "assistant_model": lambda model, family, prompt, kind: assistant(family, kind),
+    "past_key_values": lambda model, family, prompt, kind: past(model, prompt, kind),
+    "streamer": lambda model, family, prompt, name: Recorder(),
+    "position_ids": lambda model, family, prompt, name: torch.arange(3, 3 + width(prompt)).repeat(
+        _rows(prompt), 1
+    ),
+    "token_type_ids": lambda model, family, prompt, name: torch.zeros(
+        _rows(prompt), width(prompt), dtype=torch.long
+    ),
+    "negative_prompt_ids": lambda model, family, prompt, ids: torch.tensor([ids] * _rows(prompt)),
+}
+OF_THE_ASSISTANT = (
+    "num_assistant_tokens",
+    "num_assistant_tokens_schedule",
+    "assistant_confidence_threshold",
+)
+
+
+def call_of(model, family: str, prompt: str, settings: dict) -> dict:
+    """Return the keyword arguments for `generate`, nothing in them shared with another call."""
+    call = {**EVERYTHING, **copy.deepcopy(PROMPTS[prompt])}
+    if "max_length" not in settings:
+        call["max_new_tokens"] = NEW_TOKENS
+    for name, value in settings.items():
+        make = MADE.get(name)
+        literal = copy.deepcopy(value)
+        call[ARGUMENT.get(name, name)] = make(model, family, prompt, value) if make else literal
+    _set_on_the_assistant(call)
+    if "stop_strings" in call:
+        call["tokenizer"] = tokenizer()
+    if call.pop("inputs", None) and "input_ids" in call:
+        call["inputs"] = call.pop("input_ids")
+    if "inputs_embeds" in call:
+        ids = call.pop("input_ids", torch.tensor([[BOS]]))
+        call["inputs_embeds"] = model.get_input_embeddings()(ids).detach()
+    return _with_a_config(call)
+
+
+def _set_on_the_assistant(call: dict) -> None:
+    """The number of drafted tokens and its like are read from the assistant's own config."""
+    if "assistant_model" in call:
+        for name in OF_THE_ASSISTANT:
+            if name in call:
+                setattr(call["assistant_model"].generation_config, name, call.pop(name))
+
+
+def _with_a_config(call: dict) -> dict:
+    """Move all settings, or every other one, into a GenerationConfig object if one is asked for."""
+    how_much = call.pop("generation_config", None)
+    if how_much is None:
+        return call
+    known = [name for name in sorted(call) if hasattr(GenerationConfig(), name)]
+    moved = known if how_much == "whole" else known[::2]
+    return {
+        **{name: value for name, value in call.items() if name not in moved},
+        "generation_config": GenerationConfig(**{name: call[name] for name in moved}),
+    }

@@ -1,0 +1,229 @@
+"""The chat gives the tokens of the loop, stops when it is told to, and shows an error in words."""
+
+import threading
+
+import pytest
+import torch
+
+import llmcourse
+from llmcourse import views
+from tests.decoding.test_walk import words  # noqa: F401
+from tests.support.families import PAD, build, tiny
+from tests.test_show import NASTY, tags
+from tests.views.test_charts_and_tables import INERT, nasty  # noqa: F401
+from tests.views.test_live import CORE, controls
+
+CALL = {"max_new_tokens": 10, "eos_token_id": None, "pad_token_id": PAD, "do_sample": False}
+TEMPLATE = "{% for m in messages %}w1 {{ m['content'] }} {% endfor %}w2"
+
+
+class Held:
+    """A model whose forward passes wait, from the third on, until they are let through."""
+
+    def __init__(self, model):
+        self.passes, self.reached, self.open = 0, threading.Event(), threading.Event()
+        self.model = model
+        model.register_forward_pre_hook(self.wait)
+
+    def wait(self, *_):
+        self.passes += 1
+        if self.passes == 3:
+            self.reached.set()
+            assert self.open.wait(30), "the test has not let the third pass through"
+
+
+@pytest.fixture
+def spaced(words):  # noqa: F811
+    """The tokenizer of `words`, whose texts are words with spaces between, with a template."""
+    from tokenizers import pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = words.backend_tokenizer
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="w0")
+    made.chat_template = TEMPLATE
+    return made
+
+
+def finish(made) -> None:
+    made.writer.join(30)
+    assert not made.writing
+
+
+def press_send(made, text: str) -> None:
+    made.message.value = text
+    made.send.click()
+
+
+def test_an_answer_has_the_tokens_of_the_loop_and_is_counted(spaced):
+    made = views.conversation(tiny("llama"), spaced, **CALL)
+    assert made.used == 0 and "Nothing said yet" in repr(made)
+    answer = made.say("w7 w8")
+    ids = torch.tensor([[1, 7, 8, 2]])
+    new = llmcourse.generate(tiny("llama"), input_ids=ids, **CALL)[0, 4:]
+    assert answer == spaced.decode(new, skip_special_tokens=True)
+    assert made.used == 4 + 10 and f"context used: 14 of {made.limit} tokens" in made.page.value
+    assert made.messages == [
+        {"role": "user", "content": "w7 w8"},
+        {"role": "assistant", "content": answer},
+    ]
+    assert made.turns[1].end == "cut off: length" and "(cut off: length)" in repr(made)
+
+
+def test_the_next_question_sends_all_that_was_said(spaced):
+    made = views.conversation(tiny("llama"), spaced, [{"role": "system", "content": "w9"}], **CALL)
+    before = made.used
+    made.say("w7")
+    made.say("w8")
+    ids = spaced.apply_chat_template(made.messages[:-1], return_dict=True)["input_ids"]
+    assert before == 3 and made.used == len(ids) + 10
+
+
+def test_an_answer_that_the_model_ends_has_no_mark(spaced):
+    made = views.conversation(tiny("llama"), spaced, **{**CALL, "eos_token_id": list(range(97))})
+    made.say("w7")
+    assert made.turns[1].end == "" and made.used == 3 + 1
+
+
+def test_send_writes_in_a_thread_and_stop_ends_it(spaced):
+    held = Held(build("llama"))
+    made = views.conversation(held.model, spaced, **CALL)
+    press_send(made, "w7")
+    assert held.reached.wait(30) and made.writing and made.message.value == ""
+    press_send(made, "w8")  # it is refused, and nothing is lost
+    assert "An answer is being written" in made.page.value and made.message.value == "w8"
+    with pytest.raises(ValueError, match="An answer is being written"):
+        made.say("w8")
+    made.stop.click()
+    held.open.set()
+    finish(made)
+    assert held.passes == 3 and made.turns[1].end == "stopped" and len(made.turns) == 2
+    assert "(stopped)" in made.page.value
+    made.stop.click()
+    assert "Nothing is being written." in made.page.value
+    press_send(made, "w8")  # the brake is off again
+    finish(made)
+    assert made.turns[3].end == "cut off: length"
+
+
+def test_start_over_stops_the_writing_and_keeps_what_the_conversation_opened_with(spaced):
+    held = Held(build("llama"))
+    made = views.conversation(held.model, spaced, [{"role": "system", "content": "w9"}], **CALL)
+    press_send(made, "w7")
+    assert held.reached.wait(30)
+    threading.Timer(0.2, held.open.set).start()
+    made.start_over.click()
+    assert not made.writing and [turn.role for turn in made.turns] == ["system"] and made.used == 3
+    assert "A new conversation." in made.page.value
+
+
+@pytest.mark.parametrize("blank", ["", "  \n"])
+def test_a_blank_message_is_not_sent(blank, spaced):
+    made = views.conversation(tiny("llama"), spaced, **CALL)
+    press_send(made, blank)
+    assert "There is no message to send" in made.page.value and made.turns == []
+    with pytest.raises(ValueError, match="no message"):
+        made.say(blank)
+
+
+def test_an_answer_never_runs_beyond_the_context(spaced):
+    made = views.conversation(tiny("llama"), spaced, **{**CALL, "max_new_tokens": 500})
+    made.say(" ".join(["w7"] * 120))
+    assert made.used == made.limit == 128
+    press_send(made, "w8")
+    finish(made)
+    assert "there is no room for an answer; start over." in made.page.value
+    assert len(made.turns) == 2 and made.message.value == "w8" and not made.writing
+    made.start_over.click()
+    assert made.say("w8")
+
+
+def test_an_error_is_told_in_words_and_takes_the_question_back(spaced):
+    made = views.conversation(
+        tiny("llama"), spaced, **{**CALL, "do_sample": True, "temperature": -1.0}
+    )
+    press_send(made, "w7")
+    finish(made)
+    assert "That did not work. ValueError" in made.page.value
+    assert made.turns == [] and made.message.value == "w7" and made.used == 0
+    beams = views.conversation(tiny("llama"), spaced, **CALL, num_beams=2)
+    with pytest.raises(ValueError, match="Only one text can be streamed"):
+        beams.say("w7")
+    assert beams.turns == []
+
+
+def test_what_was_written_before_an_error_stays_and_is_marked(spaced):
+    model, passes = build("llama"), []
+
+    def fail(*_):
+        passes.append(1)
+        if len(passes) == 4:
+            raise RuntimeError("the plug was pulled")
+
+    model.register_forward_pre_hook(fail)
+    made = views.conversation(model, spaced, **CALL)
+    press_send(made, "w7")
+    finish(made)
+    assert "the plug was pulled" in made.page.value
+    assert made.turns[1].content and "broken off: RuntimeError" in made.turns[1].end
+
+
+def test_a_tokenizer_without_a_template_reads_the_bare_texts_and_says_so(spaced):
+    spaced.chat_template = None
+    made = views.conversation(tiny("llama"), spaced, **CALL)
+    answer = made.say("w7 w8")
+    new = llmcourse.generate(tiny("llama"), input_ids=torch.tensor([[7, 8]]), **CALL)[0, 2:]
+    assert answer == spaced.decode(new, skip_special_tokens=True)
+    assert "no chat template" in made.page.value and "no chat template" in repr(made)
+
+
+def test_every_control_has_a_name_and_is_a_core_control(spaced):
+    made = views.conversation(tiny("llama"), spaced, **CALL)
+    names = [control.description for control in controls(made)]
+    assert names == ["Your message", "Send", "Stop", "Start over"]
+    assert {type(control).__name__ for control in controls(made)} <= CORE | {"Text"}
+    assert "chat" in repr(made.box) and made.box.children[-1] is made.page
+
+
+def test_what_it_displays_has_a_form_without_a_kernel(spaced, monkeypatch):
+    shown = []
+    monkeypatch.setattr("llmcourse.views._live.display", lambda one, **_: shown.append(one))
+    made = views.conversation(tiny("llama"), spaced, **CALL)
+    made.say("w7")
+    made._ipython_display_()
+    box, still = shown
+    assert box is made.box and still["text/plain"] == repr(made)
+    assert "the conversation as it was" in still["text/html"] and "w7" in still["text/html"]
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_whatever_is_said_is_shown_inert(text, spaced):
+    text = text.encode(errors="replace").decode()
+    made = views.conversation(tiny("llama"), spaced, [{"role": text, "content": text}], **CALL)
+    made.say(f"x{text}")
+    for page in (made.page.value, made._repr_html_()):
+        assert tags(page) <= INERT and "$" not in page
+    assert all(line.isprintable() for line in repr(made).splitlines())
+
+
+def test_half_a_surrogate_pair_is_refused_in_words(spaced):
+    made = views.conversation(tiny("llama"), spaced, **CALL)
+    press_send(made, "w7 \ud800")
+    finish(made)
+    assert "That did not work. TypeError" in made.page.value and made.turns == []
+
+
+def test_a_hostile_vocabulary_answers_inertly(nasty):  # noqa: F811
+    size = len(nasty)
+    model = build("llama", vocab_size=size, eos_token_id=None, pad_token_id=None)
+    made = views.conversation(model, nasty, **{**CALL, "suppress_tokens": [0]})
+    made.say("x")
+    assert tags(made.page.value) <= INERT and made.turns[1].content
+    assert all(line.isprintable() for line in repr(made).splitlines())
+
+
+def test_a_long_conversation_stays_short(spaced):
+    opening = [{"role": "user", "content": "w7 " * 5000}, {"role": "assistant", "content": "w8"}]
+    made = views.conversation(tiny("llama"), spaced, opening * 60, **CALL)
+    assert "80 earlier messages are not shown." in made.page.value
+    assert len(made.page.value) < 400_000
