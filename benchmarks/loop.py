@@ -1,7 +1,7 @@
 """What does looking cost? `generate` beside the glass box and beside `steps` with every field read.
 
-    python benchmarks/loop.py            both models, about two minutes
-    python benchmarks/loop.py --quick    fewer rounds, about half a minute
+    python -m benchmarks.loop            both models, about two minutes
+    python -m benchmarks.loop --quick    fewer rounds, about half a minute
 
 The three take turns in one process, and a ratio is taken within a round, so that a machine that
 slows down slows all of them. Memory: what the tensors take that are alive while `steps` runs, less
@@ -16,27 +16,10 @@ import warnings
 from dataclasses import fields
 
 import torch
-from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
+from transformers import DynamicCache
 
 import llmcourse
-
-
-def toy_model():
-    """Return a model so small that nearly all of the time is the loop's own."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=1000,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=1024,
-        bos_token_id=1,
-        eos_token_id=None,
-        pad_token_id=0,
-    )
-    return LlamaForCausalLM(config).eval()
+from tests.support.toy_models import quick_llama
 
 
 def contestants(model, call: dict) -> dict:
@@ -138,7 +121,7 @@ def main() -> None:
     if args.only != "course":
         call = {"input_ids": torch.tensor([[7, 8, 9]]), "max_new_tokens": 200}
         rounds = 10 if args.quick else 60
-        toy = toy_model()
+        toy = quick_llama()
         run("Toy model", toy, call, threads=1, rounds=rounds, warmup=3)
         beams = {**call, "num_beams": 4, "max_new_tokens": 100}
         run("Toy model, 4 beams", toy, beams, threads=1, rounds=rounds // 2, warmup=2)

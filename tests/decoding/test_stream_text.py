@@ -6,11 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, TextIteratorStreamer, TextStreamer
+from transformers import TextIteratorStreamer, TextStreamer
 
 import llmcourse
 from tests.support.families import tiny
+from tests.support.toy_tokenizers import sentencepiece_like, wordpiece_like
 
 TEXTS = {
     "english": "Hello there, how are you?  Two spaces.\n\nA new line. ",
@@ -42,36 +42,11 @@ PIECES = [
 ]
 
 
-def sentencepiece_like() -> PreTrainedTokenizerFast:
-    """A tokenizer as Llama 2's: `▁` for spaces, `<0xE4>` for bytes, one space less at the start."""
-    vocab = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *PIECES]
-    numbered = [(piece, -1.0 - 0.01 * place) for place, piece in enumerate(vocab)]
-    made = Tokenizer(models.Unigram(numbered, unk_id=0, byte_fallback=True))
-    made.normalizer = normalizers.Sequence(
-        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
-    )
-    strip = decoders.Strip(content=" ", left=1, right=0)
-    steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), strip]
-    made.decoder = decoders.Sequence(steps)
-    return PreTrainedTokenizerFast(tokenizer_object=made, eos_token="</s>", unk_token="<unk>")
-
-
-def wordpiece_like() -> PreTrainedTokenizerFast:
-    """A tokenizer as BERT's: `##` for the rest of a word, spaces put back between words."""
-    letters = [chr(code) for code in range(33, 127)]
-    vocab = ["[UNK]", "[SEP]", *letters, *(f"##{letter}" for letter in letters), "Hello", "##llo"]
-    numbered = {piece: at for at, piece in enumerate(vocab)}
-    made = Tokenizer(models.WordPiece(numbered, unk_token="[UNK]"))
-    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    made.decoder = decoders.WordPiece()
-    return PreTrainedTokenizerFast(tokenizer_object=made, eos_token="[SEP]", unk_token="[UNK]")
-
-
 @pytest.fixture(scope="module")
 def tokenizers(course_model):
     return {
         "byte level": course_model[1],
-        "sentencepiece": sentencepiece_like(),
+        "sentencepiece": sentencepiece_like(PIECES),
         "wordpiece": wordpiece_like(),
     }
 

@@ -7,23 +7,14 @@ from transformers import PreTrainedTokenizerFast, RepetitionPenaltyLogitsProcess
 
 import llmcourse
 from llmcourse import views
+from tests.support.controls import Broken
 from tests.support.families import CONFIGS, PAD, VOCAB, build, tiny
-from tests.test_show import NASTY, tags
-from tests.views.test_charts_and_tables import INERT, nasty  # noqa: F401
+from tests.support.pages import INERT, NASTY, tags
+from tests.support.settings import CALL, IDS
 
-IDS = torch.randint(6, VOCAB, (1, 11), generator=torch.Generator().manual_seed(1))
-CALL = {"max_new_tokens": 10, "eos_token_id": None, "pad_token_id": PAD}
 DRAWN = {**CALL, "do_sample": True, "temperature": 1.5, "top_k": 40, "top_p": 0.95, "min_p": 0.01}
 # Their caches hold states, or a window that is full: what is taken back is read again.
 READ_AGAIN = ["mamba", "falcon_h1", "lfm2", "mistral", "gemma3_text"]
-
-
-@pytest.fixture(scope="module")
-def words():
-    """A tokenizer with a word for each id of the tiny models."""
-    vocabulary = {f"w{number}": number for number in range(VOCAB)}
-    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="w0"))
-    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="w0")
 
 
 def tokens(walk) -> list[int]:
@@ -226,18 +217,6 @@ def test_several_prompts_are_refused(words):
         views.Walk(tiny("llama"), words, IDS.repeat(2, 1), **CALL)
 
 
-class Broken:
-    """A hook that lets a model fail in its second layer, when it is told to."""
-
-    def __init__(self, model, words: str):
-        self.on, self.words = False, words
-        model.model.layers[1].register_forward_pre_hook(self)
-
-    def __call__(self, module, args):
-        if self.on:
-            raise RuntimeError(self.words)
-
-
 @pytest.mark.parametrize("text", NASTY)
 def test_a_model_that_fails_in_a_step_leaves_the_stepper_usable(text, words):
     model = build("llama")
@@ -298,7 +277,7 @@ def test_every_control_has_a_name_and_is_a_core_control_that_gives_it():
     assert len({control.description for control in controls}) == 17
 
 
-def test_a_hostile_vocabulary_is_inert_in_a_walk(nasty):  # noqa: F811
+def test_a_hostile_vocabulary_is_inert_in_a_walk(nasty):
     size = len(nasty)
     model = build("llama", vocab_size=size, eos_token_id=None, pad_token_id=None)
     made = views.stepper(model, nasty, torch.arange(size)[None], max_new_tokens=6)

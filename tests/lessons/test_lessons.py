@@ -8,11 +8,10 @@ import pytest
 import torch
 import transformers
 from nbclient import NotebookClient
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 import llmcourse
 from llmcourse import views
+from tests.support.toy_models import save_unlike_the_course
 
 ROOT = Path(__file__).parent.parent.parent
 LESSONS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
@@ -97,22 +96,7 @@ def test_the_loop_shown_in_lesson_2_is_the_loop_of_the_package():
 def another_model(tmp_path_factory):
     """A folder with a random GPT-2: no chat template, no padding token, another vocabulary."""
     folder = tmp_path_factory.mktemp("another") / "model"
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=600,
-        special_tokens=["<|endoftext|>"],
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    backend.train_from_iterator([(ROOT / "README.md").read_text(encoding="utf-8")], trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|endoftext|>")
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(1)
-    sizes = dict(n_embd=128, n_layer=2, n_head=4, n_positions=512, initializer_range=0.2)
-    config = GPT2Config(vocab_size=600, bos_token_id=0, eos_token_id=0, **sizes)
-    GPT2LMHeadModel(config).save_pretrained(folder)
+    save_unlike_the_course(folder, (ROOT / "README.md").read_text(encoding="utf-8"))
     return folder
 
 

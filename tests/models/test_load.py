@@ -11,19 +11,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Regex, Tokenizer, pre_tokenizers
-from tokenizers.models import WordLevel
+from tokenizers import Tokenizer, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
-    LlamaConfig,
     LlamaForCausalLM,
-    PreTrainedTokenizerFast,
     T5Config,
 )
 from transformers.utils import logging as transformers_logging
 
 from llmcourse.models import fetch, load
+from tests.support.toy_models import save_three_colours
+from tests.support.toy_tokenizers import three_colours
 
 # Bytes that no token stands for: control characters, and what UTF-8 uses for unassigned planes.
 UNKNOWN_TO_THE_VOCABULARY = "\x04\x06\x13\x14\x16\x1d"
@@ -169,29 +168,11 @@ def test_four_bits_are_nf4_and_compute_in_the_dtype_asked_for():
 # Other models: a tiny random Llama in a local folder.
 
 
-def tiny_tokenizer(**special) -> PreTrainedTokenizerFast:
-    words = {word: i for i, word in enumerate(["<unk>", "</s>", "red", "blue", "green"])}
-    tokenizer = Tokenizer(WordLevel(words, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"\s+"), behavior="removed")
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", **special)
-
-
 @pytest.fixture
 def tiny(tmp_path):
     """A folder with a tiny bfloat16 Llama, whose tokenizer has an end but no padding token."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=5,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        eos_token_id=1,
-        bos_token_id=None,
-    )
     folder = tmp_path / "tiny"
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    tiny_tokenizer(eos_token="</s>").save_pretrained(folder)
+    save_three_colours(folder)
     return folder
 
 
@@ -222,13 +203,13 @@ def test_a_missing_padding_token_becomes_the_end_token_in_both(tiny):
 
 
 def test_a_padding_token_that_is_there_stays_and_the_model_follows(tiny):
-    tiny_tokenizer(eos_token="</s>", pad_token="<unk>").save_pretrained(tiny)
+    three_colours(eos_token="</s>", pad_token="<unk>").save_pretrained(tiny)
     model, tokenizer = load.load(tiny)
     assert (tokenizer.pad_token, model.generation_config.pad_token_id) == ("<unk>", 0)
 
 
 def test_a_tokenizer_without_padding_or_end_is_refused(tiny):
-    tiny_tokenizer().save_pretrained(tiny)
+    three_colours().save_pretrained(tiny)
     with pytest.raises(ValueError, match="neither a padding nor an end-of-text token"):
         load.load(tiny)
 

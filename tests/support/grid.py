@@ -29,16 +29,16 @@ from tests.support.grid_space import (
     ARGUMENT,
     CHOOSES,
     DRAFTS,
-    MODES,
     NOT_HANDED_ON,
     PROMPTS,
     SETTINGS,
     SINGLE,
-    SOME_EOS,
+    WAYS,
     Recorder,
     call_of,
     width,
 )
+from tests.support.settings import SOME_EOS
 
 KINDS = ("alone", "pair", "combination")
 TORCH_SEED = 3
@@ -94,12 +94,12 @@ def _endless(seed: int) -> Iterator[Cell]:
     rare = Deck(rng, [name for name, setting in SETTINGS.items() if setting.rare])
     names = {kind: Deck(rng, [*SETTINGS, *usual]) for kind in ("alone", "pair")}
     names["combination"] = Deck(rng, [name for name in usual if name not in CHOOSES])
-    modes = Deck(rng, MODES)
+    ways = Deck(rng, WAYS)
     for index in count():
         kind = KINDS[index % 3]
         mode = {}
         if kind == "combination":
-            mode = {name: rng.choice(values) for name, values in modes.deal().items()}
+            mode = {name: rng.choice(values) for name, values in ways.deal().items()}
             size = rng.randint(3, 7) - len(mode)
             chosen = [rare.deal()] if size > 1 and rng.random() < 0.3 else []
             while len(chosen) < size:

@@ -12,51 +12,35 @@ from random import Random
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, pre_tokenizers
-from tokenizers.models import WordLevel
 from transformers import (
     DynamicCache,
     EosTokenCriteria,
     GenerationConfig,
     LogitsProcessor,
-    PreTrainedTokenizerFast,
     StoppingCriteria,
     SynthIDTextWatermarkingConfig,
     WatermarkingConfig,
 )
 
 from tests.support.families import BOS, CONFIGS, PAD, VOCAB, build
+from tests.support.settings import EQUAL, EVERYTHING, ONE, SOME_EOS, UNEQUAL, masked
+from tests.support.toy_tokenizers import letter_pairs
 
 NEW_TOKENS = 8
-EVERYTHING = {"return_dict_in_generate": True, "output_scores": True, "output_logits": True}
-
-ONE = torch.arange(7, 18)[None]
-EQUAL = torch.stack([torch.arange(7, 16), torch.arange(31, 40), torch.arange(80, 62, -2)])
-PADDED = torch.tensor(
-    [
-        [7, 8, 9, 10, 11, 12, 13, 14, 15],
-        [PAD, PAD, PAD, PAD, 31, 30, 29, 28, 27],
-        [PAD, PAD, 60, 62, 64, 66, 68, 70, 72],
-    ]
-)
 RIGHT_PADDED = torch.tensor([[7, 8, 9, 10, 11, 12], [31, 30, 29, 28, PAD, PAD]])
 ECHO = torch.tensor([[7, 8, 9, 7, 8, 9, 7, 8, 9, 7, 8]])
 ECHOES = torch.tensor([[PAD, PAD, 20, 21, 20, 21, 20, 21, 20], [5, 6, 5, 6, 5, 6, 5, 6, 5]])
 
 
-def _masked(ids: torch.Tensor) -> dict:
-    return {"input_ids": ids, "attention_mask": ids.ne(PAD).long()}
-
-
 PROMPTS = {
     "one": {"input_ids": ONE},
-    "equal": _masked(EQUAL),
-    "padded": _masked(PADDED),
+    "equal": masked(EQUAL),
+    "padded": masked(UNEQUAL),
     "echo": {"input_ids": ECHO},  # repeats itself: n-gram rules and prompt lookup have work to do
     "one_token": {"input_ids": ONE[:, :1]},
-    "no_mask": {"input_ids": PADDED},
-    "echoes": _masked(ECHOES),
-    "right_padded": _masked(RIGHT_PADDED),
+    "no_mask": {"input_ids": UNEQUAL},
+    "echoes": masked(ECHOES),
+    "right_padded": masked(RIGHT_PADDED),
     "no_prompt": {},
 }
 SINGLE = ("one", "echo", "one_token")  # what assisted decoding takes
@@ -84,12 +68,11 @@ class Setting:
         return self.values(rng, prompt) if callable(self.values) else rng.choice(self.values)
 
 
-SAMPLING = ({"do_sample": True},)
+DRAWN = ({"do_sample": True},)
 BEAMS = ({"num_beams": 3}, {"num_beams": 2, "do_sample": True})
 ASSISTED = ({"assistant_model": "same"}, {"assistant_model": "near"})
 SEVERAL = ({"do_sample": True}, {"num_beams": 3}, {"num_beams": 4, "do_sample": True})
-MANY_EOS = list(range(2, VOCAB, 4))  # enough for rows to end soon,
-SOME_EOS = list(range(3, VOCAB, 8))  # and for rows to end, but not all in the same step
+MANY_EOS = list(range(2, VOCAB, 4))  # enough for rows to end soon
 
 
 def _ids(rng: Random, most: int) -> list[int]:
@@ -108,14 +91,14 @@ def _biases(rng: Random, prompt: str) -> list:
 SETTINGS = {
     # how a token is chosen
     "do_sample": Setting((True, True, False)),
-    "temperature": Setting((0.1, 0.7, 1.4, 100.0), SAMPLING),
-    "top_k": Setting((0, 1, 5, 50, VOCAB + 40), SAMPLING),
-    "top_p": Setting((0.0, 0.3, 0.95, 1.0), SAMPLING),
-    "min_p": Setting((0.0, 0.05, 0.5, 1.0), SAMPLING),
-    "top_h": Setting((0.2, 0.6, 0.99), SAMPLING),
-    "typical_p": Setting((0.2, 0.9, 1.0), SAMPLING),
-    "epsilon_cutoff": Setting((0.0, 0.003, 0.1, 0.9), SAMPLING),
-    "eta_cutoff": Setting((0.0, 0.003, 0.1, 0.9), SAMPLING),
+    "temperature": Setting((0.1, 0.7, 1.4, 100.0), DRAWN),
+    "top_k": Setting((0, 1, 5, 50, VOCAB + 40), DRAWN),
+    "top_p": Setting((0.0, 0.3, 0.95, 1.0), DRAWN),
+    "min_p": Setting((0.0, 0.05, 0.5, 1.0), DRAWN),
+    "top_h": Setting((0.2, 0.6, 0.99), DRAWN),
+    "typical_p": Setting((0.2, 0.9, 1.0), DRAWN),
+    "epsilon_cutoff": Setting((0.0, 0.003, 0.1, 0.9), DRAWN),
+    "eta_cutoff": Setting((0.0, 0.003, 0.1, 0.9), DRAWN),
     "num_return_sequences": Setting((2, 3, 1), SEVERAL),
     # rules
     "repetition_penalty": Setting((0.7, 1.0, 1.3, 2.5)),
@@ -200,7 +183,7 @@ SETTINGS = {
 ARGUMENT = {"offload_or_quantize": "cache_implementation"}
 
 # A combination is of one of these ways to choose a token, the usual ones more often.
-MODES = (
+WAYS = (
     {},
     {"do_sample": (True,)},
     {"num_beams": (2, 3, 4)},
@@ -293,16 +276,6 @@ class Recorder:
 
 
 @cache
-def tokenizer():
-    """Return a tokenizer of a, b ... j, aa, ab ..., for `stop_strings`."""
-    letters = "abcdefghij"
-    words = [*letters, *(one + other for one in letters for other in letters)][:VOCAB]
-    model = Tokenizer(WordLevel({word: id for id, word in enumerate(words)}, unk_token="a"))
-    model.pre_tokenizer, model.decoder = pre_tokenizers.Split("", "isolated"), decoders.Fuse()
-    return PreTrainedTokenizerFast(tokenizer_object=model)
-
-
-@cache
 def _assistant(family: str, kind: str):
     if kind == "smaller":
         layers = next(name for name in ("num_hidden_layers", "n_layer") if name in CONFIGS[family])
@@ -391,7 +364,7 @@ def call_of(model, family: str, prompt: str, settings: dict) -> dict:
         call[ARGUMENT.get(name, name)] = make(model, family, prompt, value) if make else literal
     _set_on_the_assistant(call)
     if "stop_strings" in call:
-        call["tokenizer"] = tokenizer()
+        call["tokenizer"] = letter_pairs()
     if call.pop("inputs", None) and "input_ids" in call:
         call["inputs"] = call.pop("input_ids")
     if "inputs_embeds" in call:

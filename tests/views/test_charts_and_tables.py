@@ -2,22 +2,10 @@
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models
-from transformers import PreTrainedTokenizerFast
 
 import llmcourse
 from llmcourse import views
-from tests.test_show import NASTY, tags
-
-
-@pytest.fixture(scope="module")
-def nasty():
-    """A tokenizer whose vocabulary is hostile."""
-    texts = [text.encode(errors="replace").decode() for text in NASTY]
-    vocabulary = {text: number for number, text in enumerate(["<unk>", *texts])}
-    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    backend.decoder = decoders.Fuse()
-    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
+from tests.support.pages import INERT, NASTY, tags
 
 
 def every_view(tokenizer, size: int):
@@ -37,9 +25,6 @@ def every_view(tokenizer, size: int):
     }
 
 
-INERT = set(
-    "div b span small br img details summary table caption thead tbody tr th td".split()  # noqa: SIM905
-)
 NAMES = ["tokens", "likely", "surprise", "batch", "trace", "reading"]
 
 

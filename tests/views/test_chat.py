@@ -15,8 +15,7 @@ from tests.support.chat_templates import (
     ZEPHYR,
     letters,
 )
-from tests.test_show import NASTY, tags
-from tests.views.test_charts_and_tables import INERT
+from tests.support.pages import INERT, NASTY, tags
 
 ROLES = {"s": "system", "u": "user", "a": "assistant", "t": "tool"}
 

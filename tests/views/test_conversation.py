@@ -7,11 +7,9 @@ import torch
 
 import llmcourse
 from llmcourse import views
-from tests.decoding.test_walk import words  # noqa: F401
+from tests.support.controls import CORE, controls
 from tests.support.families import PAD, build, tiny
-from tests.test_show import NASTY, tags
-from tests.views.test_charts_and_tables import INERT, nasty  # noqa: F401
-from tests.views.test_live import CORE, controls
+from tests.support.pages import INERT, NASTY, tags
 
 CALL = {"max_new_tokens": 10, "eos_token_id": None, "pad_token_id": PAD, "do_sample": False}
 TEMPLATE = "{% for m in messages %}w1 {{ m['content'] }} {% endfor %}w2"
@@ -33,7 +31,7 @@ class Held:
 
 
 @pytest.fixture
-def spaced(words):  # noqa: F811
+def spaced(words):
     """The tokenizer of `words`, whose texts are words with spaces between, with a template."""
     from tokenizers import pre_tokenizers
     from transformers import PreTrainedTokenizerFast
@@ -213,7 +211,7 @@ def test_half_a_surrogate_pair_is_refused_in_words(spaced):
     assert "That did not work. TypeError" in made.page.value and made.turns == []
 
 
-def test_a_hostile_vocabulary_answers_inertly(nasty):  # noqa: F811
+def test_a_hostile_vocabulary_answers_inertly(nasty):
     size = len(nasty)
     model = build("llama", vocab_size=size, eos_token_id=None, pad_token_id=None)
     made = views.conversation(model, nasty, **{**CALL, "suppress_tokens": [0]})

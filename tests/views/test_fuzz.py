@@ -11,8 +11,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import GenerationConfig, LogitsProcessorList, PreTrainedTokenizerFast
+from transformers import GenerationConfig, LogitsProcessorList
 
 import llmcourse
 from llmcourse import views
@@ -23,6 +22,7 @@ from llmcourse.decoding.stops import Reason
 from llmcourse.show import Table, visible
 from tests.support.chat_templates import CHATML, letters
 from tests.support.families import build
+from tests.support.toy_tokenizers import of_texts
 
 LOST = "mark"  # stands at the start of each hostile text, and has to be found in what is shown
 PIECES = [
@@ -52,15 +52,6 @@ ALLOWED |= {"details": set(), "summary": {"style"}, "code": {"style"}, "s": set(
 ALLOWED["th"] |= {"scope", "colspan", "rowspan"}
 ALLOWED["td"] |= {"colspan", "rowspan"}
 ALLOWED["img"] |= {"alt", "src"}
-
-
-def vocabulary(texts: list[str]) -> PreTrainedTokenizerFast:
-    """Return a tokenizer whose tokens are `texts`; ids from 1 on. Rust holds no surrogates."""
-    known = [text.encode(errors="replace").decode() for text in texts]
-    names = {text: number for number, text in enumerate(dict.fromkeys(["<unk>", *known]))}
-    backend = Tokenizer(models.WordLevel(names, unk_token="<unk>"))
-    backend.pre_tokenizer, backend.decoder = pre_tokenizers.Split("\n", "removed"), decoders.Fuse()
-    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", pad_token="<unk>")
 
 
 class PythonTokenizer:
@@ -146,7 +137,7 @@ def padding_of(_, text: str) -> views.Padding:
 def finished_of(tokenizer, text: str) -> views.Padding:
     """A batch that finished, in a hostile vocabulary; padding asks for Rust's tokenizer."""
     if isinstance(tokenizer, PythonTokenizer):
-        tokenizer = vocabulary([text])
+        tokenizer = of_texts([text])
     texts = ["\n".join(tokenizer.convert_ids_to_tokens([0, 0])), "<unk>"]
     ids = tokenizer(texts, padding=True, padding_side="left", return_tensors="pt").input_ids
     made = llmcourse.Step(
@@ -272,7 +263,7 @@ def _close(text: str) -> str:
 def test_any_text_is_shown_inert_short_and_readable(name, others, text):
     known = text.encode(errors="replace").decode()
     texts = [other for other in others if other.encode(errors="replace").decode() != known]
-    check(name, VIEWS[name](vocabulary([*texts, text]), known), known)
+    check(name, VIEWS[name](of_texts([*texts, text]), known), known)
     check(name, VIEWS[name](PythonTokenizer([*texts, text]), text), text)
 
 

@@ -5,17 +5,10 @@ import torch
 
 import llmcourse
 from llmcourse import views
-from tests.decoding.test_walk import CALL, IDS, Broken, words  # noqa: F401
+from tests.support.controls import CORE, Broken, controls
 from tests.support.families import PAD, VOCAB, build, tiny
-from tests.test_show import NASTY, tags
-from tests.views.test_charts_and_tables import INERT, nasty  # noqa: F401
-
-CORE = {"Button", "Dropdown", "BoundedIntText", "BoundedFloatText"}
-
-
-def controls(made) -> list:
-    rows = [row for row in made.box.children if row is not made.page]
-    return [control for row in rows for control in row.children]
+from tests.support.pages import INERT, NASTY, tags
+from tests.support.settings import CALL, IDS
 
 
 def names(made) -> list[str]:
@@ -26,7 +19,7 @@ def steps(**call) -> list:
     return list(llmcourse.steps(tiny("llama"), input_ids=IDS, **{**CALL, **call}))
 
 
-def test_each_setting_adds_its_rule_and_the_model_is_not_run_again(words):  # noqa: F811
+def test_each_setting_adds_its_rule_and_the_model_is_not_run_again(words):
     model = build("llama")
     made = views.explore(model, words, IDS)
     assert names(made) == ["raw"] and "No rule is on." in made.page.value
@@ -44,7 +37,7 @@ def test_each_setting_adds_its_rule_and_the_model_is_not_run_again(words):  # no
     assert names(made) == ["raw", "divide_by_temperature", "keep_min_p"]
 
 
-def test_the_explorer_gives_the_probabilities_that_the_loop_draws_from(words):  # noqa: F811
+def test_the_explorer_gives_the_probabilities_that_the_loop_draws_from(words):
     made = views.explore(tiny("llama"), words, IDS)
     made.temperature.value, made.top_k.value, made.top_p.value = 1.5, 40, 0.95
     settings = {"do_sample": True, "temperature": 1.5, "top_k": 40, "top_p": 0.95}
@@ -54,7 +47,7 @@ def test_the_explorer_gives_the_probabilities_that_the_loop_draws_from(words):  
     assert made.view.stages[-1].left == int((probs > 0).sum())
 
 
-def test_the_order_matters_after_a_temperature(words):  # noqa: F811
+def test_the_order_matters_after_a_temperature(words):
     made = views.explore(tiny("llama"), words, IDS)
     made.temperature.value, made.top_p.value = 0.2, 0.5
     before = made.view.stages[-1].left
@@ -65,7 +58,7 @@ def test_the_order_matters_after_a_temperature(words):  # noqa: F811
 @pytest.mark.parametrize("refused", [0.0, float("nan"), 1e-45])
 def test_a_value_that_a_rule_refuses_is_told_and_the_explorer_stays_usable(
     refused,
-    words,  # noqa: F811
+    words,
 ):
     made = views.explore(tiny("llama"), words, IDS)
     made.top_k.value = 3
@@ -78,7 +71,7 @@ def test_a_value_that_a_rule_refuses_is_told_and_the_explorer_stays_usable(
     assert names(made) == ["raw", "divide_by_temperature", "keep_top_k"]
 
 
-def test_the_explorer_ignores_what_the_model_is_configured_for(words):  # noqa: F811
+def test_the_explorer_ignores_what_the_model_is_configured_for(words):
     model = build("llama")
     model.generation_config.num_beams = 3
     model.generation_config.max_length = 5
@@ -86,7 +79,7 @@ def test_the_explorer_ignores_what_the_model_is_configured_for(words):  # noqa: 
     assert names(views.explore(model, words, IDS)) == ["raw"]
 
 
-def test_a_replay_goes_through_the_steps_of_the_loop(words):  # noqa: F811
+def test_a_replay_goes_through_the_steps_of_the_loop(words):
     made, told = views.replay(words, iter(steps())), steps()
     for step in told:
         assert made.step.value == step.index
@@ -102,7 +95,7 @@ def test_a_replay_goes_through_the_steps_of_the_loop(words):  # noqa: F811
     assert made.step.value == 1 and "There is no" not in made.page.value
 
 
-def test_a_replay_shows_the_rules_that_ran_and_the_row_that_was_asked_for(words):  # noqa: F811
+def test_a_replay_shows_the_rules_that_ran_and_the_row_that_was_asked_for(words):
     torch.manual_seed(0)
     two = steps(do_sample=True, top_k=5, num_return_sequences=2)
     made = views.replay(words, two, row=1)
@@ -111,7 +104,7 @@ def test_a_replay_shows_the_rules_that_ran_and_the_row_that_was_asked_for(words)
     assert made.view.texts[made.view.chosen] == f"w{int(two[4].chosen[1])}"
 
 
-def test_a_replay_of_beams_grows_the_tree(words):  # noqa: F811
+def test_a_replay_of_beams_grows_the_tree(words):
     made = views.replay(words, steps(num_beams=3, max_new_tokens=14))
     assert isinstance(made.view, views.Beams) and (made.view.first, made.view.last) == (0, 0)
     assert "The search is not over" in made.page.value
@@ -121,7 +114,7 @@ def test_a_replay_of_beams_grows_the_tree(words):  # noqa: F811
     assert "The winner, of 14 new tokens" in made.page.value
 
 
-def test_a_replay_of_drafts_counts_the_rounds_so_far(words):  # noqa: F811
+def test_a_replay_of_drafts_counts_the_rounds_so_far(words):
     rounds = steps(prompt_lookup_num_tokens=1, max_new_tokens=60)
     assert len(rounds) > 30
     made = views.replay(words, rounds)
@@ -143,12 +136,12 @@ def test_a_replay_of_drafts_counts_the_rounds_so_far(words):  # noqa: F811
         (steps, 1, ValueError, "row=1: the steps have rows 0 to 0"),
     ],
 )
-def test_what_is_not_a_run_cannot_be_replayed(wrong, row, error, told, words):  # noqa: F811
+def test_what_is_not_a_run_cannot_be_replayed(wrong, row, error, told, words):
     with pytest.raises(error, match=told):
         views.replay(words, wrong(), row)
 
 
-def test_a_part_of_a_run_can_be_replayed(words):  # noqa: F811
+def test_a_part_of_a_run_can_be_replayed(words):
     for call in ({}, {"num_beams": 2}, {"prompt_lookup_num_tokens": 2}):
         made = views.replay(words, steps(**call)[2:5])
         made.next.click()
@@ -171,7 +164,7 @@ def test_a_step_that_cannot_be_drawn_is_told_and_the_others_are_shown(text):
     assert repr(made) and all(line.isprintable() for line in repr(made).splitlines())
 
 
-def test_every_control_of_the_live_views_has_a_name_and_is_a_core_control(words):  # noqa: F811
+def test_every_control_of_the_live_views_has_a_name_and_is_a_core_control(words):
     explorer = views.explore(tiny("llama"), words, IDS)
     replay = views.replay(words, steps())
     for made, many in ((explorer, 5), (replay, 3)):
@@ -180,7 +173,7 @@ def test_every_control_of_the_live_views_has_a_name_and_is_a_core_control(words)
         assert made.name in repr(made.box) and made.box.children[-1] is made.page
 
 
-def test_a_hostile_vocabulary_is_inert_in_the_live_views(nasty):  # noqa: F811
+def test_a_hostile_vocabulary_is_inert_in_the_live_views(nasty):
     size = len(nasty)
     model = build("llama", vocab_size=size, eos_token_id=None, pad_token_id=None)
     ids = torch.arange(size)[None]
@@ -195,7 +188,7 @@ def test_a_hostile_vocabulary_is_inert_in_the_live_views(nasty):  # noqa: F811
         assert all(line.isprintable() for line in repr(each).splitlines())
 
 
-def test_a_large_vocabulary_and_a_long_text_stay_short(words):  # noqa: F811
+def test_a_large_vocabulary_and_a_long_text_stay_short(words):
     model = build("gpt2", vocab_size=150_000, n_positions=2100, eos_token_id=None)
     ids = torch.randint(6, VOCAB, (1, 2000), generator=torch.Generator().manual_seed(1))
     made = views.explore(model, words, ids)
@@ -206,7 +199,7 @@ def test_a_large_vocabulary_and_a_long_text_stay_short(words):  # noqa: F811
     assert len(made.page.value) < 60_000 and len(replay.page.value) < 300_000
 
 
-def test_what_a_live_view_displays_has_a_form_without_a_kernel(words, monkeypatch):  # noqa: F811
+def test_what_a_live_view_displays_has_a_form_without_a_kernel(words, monkeypatch):
     shown = []
     monkeypatch.setattr("llmcourse.views._live.display", lambda one, **_: shown.append(one))
     for made in (views.explore(tiny("llama"), words, IDS), views.replay(words, steps())):

@@ -7,8 +7,7 @@ import llmcourse
 from llmcourse import views
 from tests.support.chat_templates import CHATML, letters
 from tests.support.families import tiny
-from tests.test_show import NASTY, tags
-from tests.views.test_charts_and_tables import INERT
+from tests.support.pages import INERT, NASTY, tags
 
 TEXTS = ["1, 2", "A list", "b"]
 

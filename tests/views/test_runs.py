@@ -12,8 +12,7 @@ from llmcourse import rules, views
 from llmcourse.views.cache import amount, layers_of
 from llmcourse.views.strategies import repeated_ngrams
 from tests.support.families import PAD, VOCAB, build, tiny
-from tests.test_show import NASTY, tags
-from tests.views.test_charts_and_tables import INERT, nasty  # noqa: F401
+from tests.support.pages import INERT, NASTY, tags
 
 PROMPT = torch.arange(7, 18)[None]
 NO_EOS = {"eos_token_id": None}
@@ -67,7 +66,7 @@ NAMES = ["next_token", "text_trace", "strategies", "cache"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_hostile_vocabulary_is_inert_readable_and_printable(nasty, name):  # noqa: F811
+def test_a_hostile_vocabulary_is_inert_readable_and_printable(nasty, name):
     view = every_view(nasty, len(NASTY) + 1)[name]
     page = view._repr_html_()
     assert tags(page) <= INERT | {"details", "summary", "i"}

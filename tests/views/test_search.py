@@ -5,16 +5,14 @@ from html.parser import HTMLParser
 
 import pytest
 import torch
-from tokenizers import Tokenizer, models
-from transformers import PreTrainedTokenizerFast
 
 import llmcourse
 from llmcourse import views
 from llmcourse.decoding.stops import Reason
 from llmcourse.views.beams import _leaves
 from tests.support.families import PAD, VOCAB, build, tiny
-from tests.test_show import NASTY, tags
-from tests.views.test_charts_and_tables import INERT, nasty  # noqa: F401 - a fixture
+from tests.support.pages import INERT, NASTY, tags
+from tests.support.toy_tokenizers import numbered
 
 PROMPT = torch.arange(7, 18).repeat(1, 2)  # said twice, so that there is something to look up
 PAIR = {
@@ -27,11 +25,7 @@ LIMIT = 300_000
 @pytest.fixture(scope="module")
 def plain():
     """A tokenizer in which token 7 is `t7`; one without an id is shown as `[96]`."""
-    vocabulary = {f"t{number}": number for number in range(VOCAB)}
-    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="t2"))
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, unk_token="t2", pad_token="t0", eos_token="t5"
-    )
+    return numbered("t", unk_token="t2", pad_token="t0", eos_token="t5")
 
 
 def beam_steps(beams=3, tokens=6, **call):
@@ -430,7 +424,7 @@ def of_each_kind(tokenizer):
 
 
 @pytest.mark.parametrize("name", ["beams", "beams later", "drafts", "race"])
-def test_a_hostile_vocabulary_is_inert_and_readable_in_each(nasty, name):  # noqa: F811
+def test_a_hostile_vocabulary_is_inert_and_readable_in_each(nasty, name):
     shown = of_each_kind(nasty)[name]
     page = shown._repr_html_()
     assert tags(page) <= INERT
