@@ -1,4 +1,4 @@
-"""Hold the loop against `generate` in thousands of drawn calls: `make parity`.
+"""Compare the loop with `generate` in thousands of drawn calls: `make parity`.
 
 Each cell of the grid (tests/support/grid.py) is run in both, and all that comes of it is compared.
 Prints the cells that differ as it goes, then how the cells fared by setting and by family. Exits
@@ -15,9 +15,7 @@ import time
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
 CHUNK = 50
 
 
@@ -32,9 +30,8 @@ def arguments() -> argparse.Namespace:
 
 
 def prepare() -> None:
-    """Make the tests importable, and take one thread: tiny models are slower with more."""
+    """Take one thread: tiny models are slower with more."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    sys.path[:0] = [str(ROOT)]
     import torch
     from transformers.utils import logging
 

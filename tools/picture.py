@@ -1,14 +1,14 @@
 """Draw the README's pictures: ten steps of the loop, and the stepper in JupyterLab.
 
-python tools/picture.py            both; the second needs what `make test-browser` installs
+python -m tools.picture            both; the second needs what `make test-browser` installs
 """
 
-import sys
 import tempfile
 from pathlib import Path
 
 import llmcourse
 from llmcourse import views
+from tests.support.lab import FLAGS, Lab, chromium
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "notebooks" / "images"
@@ -28,9 +28,6 @@ def loop() -> None:
 def stepper() -> None:
     """Take a picture of the stepper after somebody used it."""
     from playwright.sync_api import sync_playwright
-
-    sys.path.append(str(ROOT / "tests" / "browser"))
-    from conftest import FLAGS, Lab, chromium
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         lab = Lab(Path(folder))

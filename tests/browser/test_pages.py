@@ -7,8 +7,9 @@ import pytest
 
 pytest.importorskip("playwright", reason="no playwright: run `make test-browser`")
 
-from conftest import REPO, serious, settle
 from playwright.sync_api import expect
+
+from tests.support.lab import REPO, serious, settle
 
 LESSONS = sorted(
     path.relative_to(REPO / "notebooks").as_posix()

@@ -4,8 +4,9 @@ import pytest
 
 pytest.importorskip("playwright", reason="no playwright: run `make test-browser`")
 
-from conftest import serious, settle
 from playwright.sync_api import expect
+
+from tests.support.lab import serious, settle
 
 STEPPER = (
     "import torch, llmcourse\nfrom llmcourse import views\nmodel, tokenizer = llmcourse.load()",
