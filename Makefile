@@ -12,7 +12,7 @@ TEST_ARGS ?=
 BENCH_ARGS ?=
 PARITY_ARGS ?=
 PINS_ARGS ?=
-# The notebooks that `make test`, `make notebooks` and `make threads` run
+# The notebooks that the lanes, `make notebooks` and `make threads` run
 NOTEBOOKS ?= $(sort $(wildcard notebooks/*.ipynb)) $(sort $(wildcard notebooks/solutions/*.ipynb))
 LESSON_1 := $(notdir $(firstword $(sort $(wildcard notebooks/[0-9]*.ipynb))))
 
@@ -29,7 +29,7 @@ OLD_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
 	'Python 3.11 or newer is needed, and $(PYTHON) is ' + sys.version.split()[0] + \
 	'. If there is a newer one, name it: make lab PYTHON=python3.12')
 
-.PHONY: help lab test test-browser notebooks threads parity test-oldest test-newest bench lint pins setup model clean
+.PHONY: help lab quick test test-browser test-oldest test-newest notebooks threads docs parity bench lint pins setup model clean
 
 help:  ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,10 @@ lab: model  ## set up if needed, and open the lessons in JupyterLab
 	@$(VENV_PYTHON) -m jupyterlab --notebook-dir=notebooks --log-level=WARN \
 		--LabApp.default_url=/lab/tree/$(LESSON_1) \
 		$(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_ARGS)
+
+# The markers are set in tests/conftest.py.
+quick: lint  ## lint, and the tests without model, browser and notebooks, in about a minute
+	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -n 2 -m "not needs_model and not slow" $(TEST_ARGS) tests
 
 test: model  ## set up if needed, run all tests, and check every stored output
 	@$(if $(strip $(NOTEBOOKS)),,echo "There are no notebooks yet: running the tests alone.")
@@ -53,30 +57,33 @@ test-browser: model  ## drive the stepper and the stored lessons in chromium
 	@LLMCOURSE_BROWSER_TESTS=1 LLMCOURSE_CHROMIUM="$(CHROMIUM)" OMP_NUM_THREADS=1 \
 		$(VENV_PYTHON) -m pytest $(TEST_ARGS) tests/browser
 
-notebooks: model  ## run the lessons from top to bottom and store their outputs
-	@OMP_NUM_THREADS=1 $(VENV_PYTHON) tools/run_notebooks.py $(NOTEBOOKS)
-
-threads: model  ## check that outputs do not depend on threads or vector instructions
-	@$(VENV_PYTHON) tools/threads.py $(NBVAL) $(NOTEBOOKS)
-
-parity: setup  ## hold the loop against generate in thousands of drawn calls
-	@OMP_NUM_THREADS=1 $(VENV_PYTHON) tools/parity.py $(PARITY_ARGS)
-
-test-oldest: model  ## run the tests of the loop on the oldest packages that are admitted
-	@OMP_NUM_THREADS=1 $(VENV_PYTHON) tools/other_versions.py oldest $(TEST_ARGS)
+test-oldest: model  ## run tests and lessons on the oldest packages that are admitted
+	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m tools.other_versions oldest $(NBVAL) $(TEST_ARGS) $(NOTEBOOKS)
 
 test-newest: model  ## the same on the newest
-	@OMP_NUM_THREADS=1 $(VENV_PYTHON) tools/other_versions.py newest $(TEST_ARGS)
+	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m tools.other_versions newest $(NBVAL) $(TEST_ARGS) $(NOTEBOOKS)
+
+notebooks: model  ## run the lessons, store their outputs and the repository's address
+	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m tools.run_notebooks $(NOTEBOOKS)
+
+docs: setup  ## write the pages that are made from code
+	@$(VENV_PYTHON) -m tools.architecture
+
+threads: model  ## check that outputs do not depend on threads or vector instructions
+	@$(VENV_PYTHON) -m tools.threads $(NBVAL) $(NOTEBOOKS)
+
+parity: setup  ## compare the loop with generate in thousands of drawn calls
+	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m tools.parity $(PARITY_ARGS)
 
 bench: model  ## measure the speed of the loop beside that of generate
-	@$(VENV_PYTHON) benchmarks/loop.py $(BENCH_ARGS)
+	@$(VENV_PYTHON) -m benchmarks.loop $(BENCH_ARGS)
 
 lint: setup  ## check style and format, notebooks included
 	@$(VENV_PYTHON) -m ruff check .
 	@$(VENV_PYTHON) -m ruff format --check .
 
 pins: setup  ## make constraints.txt again; PINS_ARGS=--upgrade takes newer versions
-	@$(VENV_PYTHON) tools/pins.py $(PINS_ARGS)
+	@$(VENV_PYTHON) -m tools.pins $(PINS_ARGS)
 
 setup:  ## make .venv, or bring it up to date
 	@command -v "$(PYTHON)" >/dev/null || { \

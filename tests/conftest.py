@@ -17,6 +17,17 @@ def pytest_configure(config):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+# What runs a model in a notebook, or the course's model, or fetches it, asks for one of these.
+NEED_MODEL = {"another_model", "course_model", "wheelhouse"}
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what `make quick` leaves out; what takes long without a model is marked where it is."""
+    for item in items:
+        if NEED_MODEL & set(getattr(item, "fixturenames", ())):
+            item.add_marker("needs_model")
+
+
 @pytest.fixture(scope="session")
 def course_model():
     """(model, tokenizer) from this user's cache; the first test run ever makes it."""

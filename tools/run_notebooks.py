@@ -3,7 +3,7 @@
 A script, since `jupyter nbconvert --execute` writes the kernel's patch version into every notebook,
 and keeps a notebook's own kernel name. What is stored here changes only when an output does.
 
-    python tools/run_notebooks.py notebooks/01_forward_pass.ipynb ...
+    python -m tools.run_notebooks notebooks/01_forward_pass.ipynb ...
 """
 
 import sys
@@ -13,6 +13,8 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+
+from tools import addresses
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"}
@@ -50,6 +52,8 @@ def without_noise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 def store(path: Path) -> None:
     """Run the notebook at `path` and write it back, whole or not at all."""
     notebook = nbformat.read(path, as_version=4)
+    if path.resolve().is_relative_to(addresses.ROOT):
+        addresses.write_into(notebook, path.resolve().relative_to(addresses.ROOT).as_posix())
     run(notebook, path.parent)
     half_made = path.with_suffix(".new")
     nbformat.write(without_noise(notebook), half_made)
@@ -57,6 +61,7 @@ def store(path: Path) -> None:
 
 
 def main(paths: list[str]) -> int:
+    addresses.write_pages()
     failed = 0
     for path in map(Path, paths):
         started = time.monotonic()

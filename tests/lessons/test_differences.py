@@ -1,0 +1,78 @@
+"""Cells that print something else on another version: each listed with a reason, and checked."""
+
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from tools import known_differences, run_notebooks
+
+ROOT = Path(__file__).parent.parent.parent
+LISTED = [
+    pytest.param(versions, *place, reason, id="-".join([versions, *place]))
+    for versions in ("oldest", "newest")
+    for place, reason in known_differences.known(versions).items()
+]
+
+
+@pytest.mark.parametrize(("versions", "notebook", "cell", "reason"), LISTED)
+def test_a_listed_cell_is_there_and_has_a_reason(versions, notebook, cell, reason):
+    cells = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", as_version=4).cells
+    assert [one.cell_type for one in cells if one.id == cell] == ["code"]
+    assert re.fullmatch(r"\S.{20,}\.", reason), "a sentence that says why"
+
+
+CELLS = {
+    "same": "print(1)",
+    "listed": "print(2)",
+    "listed-raises": "raise ValueError",
+    "listed-same": "print(1)",
+    "other": "print(2)",
+}
+LIST = """
+[newest.small]
+listed = "It prints another number."
+listed-raises = "It prints another number."
+listed-same = "It prints another number."
+[oldest]
+"""
+
+
+@pytest.mark.slow
+def test_only_a_listed_cell_may_differ_and_it_must(tmp_path):
+    stored = new_output("stream", name="stdout", text="1\n")
+    cells = [
+        new_code_cell(source, id=name, execution_count=place, outputs=[stored])
+        for place, (name, source) in enumerate(CELLS.items(), start=1)
+    ]
+    metadata = {"kernelspec": dict(run_notebooks.KERNEL)}
+    nbformat.write(new_notebook(cells=cells, metadata=metadata), tmp_path / "small.ipynb")
+    (tmp_path / "list.toml").write_text(LIST)
+    ours = {name: v for name, v in os.environ.items() if not name.startswith("PYTEST")}
+    plugin = ["-p", "tools.known_differences", "--versions=newest", "--differences=list.toml"]
+    command = [sys.executable, "-m", "pytest", *plugin, "--nbval", "--nbval-current-env"]
+    subprocess.run(
+        [*command, "--junitxml=results.xml", "."],
+        cwd=tmp_path,
+        env={**ours, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+    )
+    made = [
+        [part.tag for part in case if part.tag != "system-out"]
+        for case in ElementTree.parse(tmp_path / "results.xml").iter("testcase")
+    ]
+    failed, xfailed = ["failure"], ["skipped"]
+    expected = {
+        "same": [],
+        "listed": xfailed,
+        "listed-raises": failed,
+        "listed-same": failed,
+        "other": failed,
+    }
+    assert dict(zip(CELLS, made, strict=True)) == expected
