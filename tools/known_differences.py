@@ -28,11 +28,12 @@ def known(versions: str, path: Path = LIST) -> dict[tuple[str, str], str]:
 
 def pytest_addoption(parser):
     parser.addoption("--versions", choices=["oldest", "newest"], help="which part of the list")
-    parser.addoption("--differences", type=Path, default=LIST, help="the list (%(default)s)")
+    # a str, which workers of pytest-xdist can be handed
+    parser.addoption("--differences", default=str(LIST), help="the list (%(default)s)")
 
 
 def pytest_collection_modifyitems(config, items):
-    listed = known(config.getoption("--versions"), config.getoption("--differences"))
+    listed = known(config.getoption("--versions"), Path(config.getoption("--differences")))
     for item in items:
         if isinstance(item, IPyNbCell):
             reason = listed.get((item.path.stem, item.cell.id))

@@ -20,6 +20,7 @@ CELLS = cells(540, seed=0)
 verdict_of = cache(lambda index: run(CELLS[index]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", CONFIGS)
 def test_every_drawn_cell_is_equal_or_fails_alike_or_is_refused_by_name(family):
     indices = [index for index, cell in enumerate(CELLS) if cell.family == family]
@@ -65,6 +66,7 @@ def test_the_box_is_not_asked_for_what_generate_keeps_from_a_function():
     assert not any(NOT_HANDED_ON & cell.settings.keys() for cell in CELLS if cell.door == "box")
 
 
+@pytest.mark.slow
 def test_generate_held_against_itself_is_equal(monkeypatch):
     """So what is compared does not vary by chance, beams and drafts included."""
     monkeypatch.setitem(grid.DOORS, "generate", lambda model, call: model.generate(**call))
@@ -151,6 +153,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", BROKEN)
 def test_a_loop_that_is_broken_on_purpose_is_noticed(how):
     noticed = [cell for cell in CELLS[:120] if run(cell, BROKEN[how]).kind == "DIFFERENT"]

@@ -192,6 +192,7 @@ def test_a_model_that_was_given_its_own_preparation_is_refused():
     assert "in its own way" in str(error)
 
 
+@pytest.mark.slow
 def test_a_compiled_model_runs_in_the_loop():
     model = build("llama")
     compiled = torch.compile(model, backend="eager")

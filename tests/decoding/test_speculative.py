@@ -599,6 +599,7 @@ def sample_three(samples: int, **how) -> torch.Tensor:
     return counts
 
 
+@pytest.mark.slow
 def test_sampling_with_a_draft_model_has_the_distribution_of_plain_sampling(monkeypatch):
     draft = smaller(of_five_tokens(), "opposed", tokens=2)
     assert p_value(sample_three(500, assistant_model=draft), exact_joint()) > FALSE_ALARMS
@@ -607,6 +608,7 @@ def test_sampling_with_a_draft_model_has_the_distribution_of_plain_sampling(monk
     assert p_value(wrong, exact_joint()) < FALSE_ALARMS, "the test can tell"
 
 
+@pytest.mark.slow
 def test_sampling_with_looking_up_has_the_distribution_of_plain_sampling(monkeypatch):
     how = {"prompt_lookup_num_tokens": 2}
     assert p_value(sample_three(1200, **how), exact_joint()) > FALSE_ALARMS

@@ -166,6 +166,7 @@ print(bool(list(no_seed(case))))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "found"), [("fresh", "True"), ("seeded", "False")])
 def test_a_fresh_process_has_no_seed_and_one_with_set_seed_has(how, found):
     command = [sys.executable, "-c", ASKS, how]

@@ -56,7 +56,7 @@ def test_only_a_listed_cell_may_differ_and_it_must(tmp_path):
     (tmp_path / "list.toml").write_text(LIST)
     ours = {name: v for name, v in os.environ.items() if not name.startswith("PYTEST")}
     plugin = ["-p", "tools.known_differences", "--versions=newest", "--differences=list.toml"]
-    command = [sys.executable, "-m", "pytest", *plugin, "--nbval", "--nbval-current-env"]
+    command = [sys.executable, "-m", "pytest", *plugin, "--nbval", "--nbval-current-env", "-n1"]
     subprocess.run(
         [*command, "--junitxml=results.xml", "."],
         cwd=tmp_path,

@@ -257,6 +257,7 @@ def nbval_failures(folder):
     return failures
 
 
+@pytest.mark.slow
 def test_an_output_that_is_changed_by_hand_makes_the_notebook_fail(tmp_path):
     notebook = small_copy()
     nbformat.write(notebook, tmp_path / "untouched.ipynb")
@@ -274,6 +275,7 @@ def test_an_output_that_is_changed_by_hand_makes_the_notebook_fail(tmp_path):
 # Storing outputs
 
 
+@pytest.mark.slow
 def test_storing_outputs_twice_gives_the_same_bytes_and_no_problems(tmp_path):
     path = tmp_path / "small.ipynb"
     notebook = good_notebook()
@@ -286,6 +288,7 @@ def test_storing_outputs_twice_gives_the_same_bytes_and_no_problems(tmp_path):
     assert list(problems(nbformat.read(path, as_version=4))) == []
 
 
+@pytest.mark.slow
 def test_a_notebook_that_fails_is_left_as_it_was(tmp_path, capsys):
     path = tmp_path / "wrong.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell("1 / 0")]), path)

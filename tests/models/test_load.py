@@ -141,6 +141,7 @@ def test_importing_the_package_imports_nothing_heavy():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.needs_model
 @pytest.mark.parametrize("quantize, most_megabytes", [("4bit", 170), ("8bit", 170)])
 def test_quantized_course_model_runs_on_the_cpu(quantize, most_megabytes, capfd):
     model, tokenizer = load.load(quantize=quantize, device="cpu")
@@ -151,6 +152,7 @@ def test_quantized_course_model_runs_on_the_cpu(quantize, most_megabytes, capfd)
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.needs_model
 def test_four_bits_compute_in_float32_on_every_processor():
     model, _ = load.load(quantize="4bit")
     parts = [part for part in model.modules() if hasattr(part, "compute_dtype")]

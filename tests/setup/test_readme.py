@@ -30,6 +30,7 @@ def test_there_are_commands_to_check():
     assert len(COMMANDS) == 5
 
 
+@pytest.mark.needs_model
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith(PYTHON)])
 def test_a_command_of_the_package_runs(command):
     arguments = shlex.split(command.replace(PYTHON, shlex.quote(sys.executable)))
@@ -45,6 +46,7 @@ def test_every_make_target_that_is_named_exists():
         assert re.search(rf"^{target}:.*## ", makefile, re.M), f"make {target}"
 
 
+@pytest.mark.needs_model
 @pytest.mark.skipif(
     Path(sys.prefix) != ROOT / ".venv" or os.name != "posix",
     reason="make lab uses .venv; these tests run in another environment",

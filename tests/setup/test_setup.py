@@ -17,7 +17,7 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tools import bootstrap, pins, threads
+from tools import bootstrap, other_versions, pins, threads
 
 ROOT = Path(__file__).parent.parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -295,3 +295,27 @@ def test_threads_asks_only_for_what_this_cpu_has(monkeypatch, capsys):
 
 def test_the_plainest_vectors_are_always_supported():
     assert threads.supported()[0] == "default"
+
+
+# make test-oldest, make test-newest
+
+
+@pytest.mark.parametrize("which", ["oldest", "newest"])
+def test_another_version_runs_the_lessons_and_all_tests_but_those_about_the_setup(which):
+    plan = make("-n", f"test-{which}").stdout
+    assert in_order(plan, f"-m tools.other_versions {which} --nbval ", "notebooks/01_")
+    command = other_versions.tests(Path("python"), which, ["--nbval", "notebooks/01.ipynb"])
+    assert command[:3] == ["python", "-m", "pytest"]
+    assert command[-3:] == ["--nbval", "notebooks/01.ipynb", "tests"]
+    assert f"--versions={which}" in command
+    left_out = [part.removeprefix("--ignore=") for part in command if "--ignore=" in part]
+    assert left_out and all((ROOT / path).exists() for path in left_out)
+
+
+# make quick
+
+
+def test_quick_leaves_out_what_is_marked():
+    plan = make("-n", "quick").stdout
+    assert in_order(plan, "ruff check", "ruff format", '-m "not needs_model and not slow"')
+    assert "llmcourse fetch" not in plan
