@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from transformers import LogitsProcessorList, StopStringCriteria
+from transformers.generation import GenerationMode
 
 from llmcourse.decoding.refusals import check_call
 from llmcourse.show import Table
@@ -21,22 +22,20 @@ PREPARED = "prepared"
 
 @dataclass(frozen=True, eq=False)
 class Ingredients:
-    """The call to `generate`, completed by the model's own settings and the hidden defaults.
+    """The call to `generate`, completed by the model's own settings and the hidden defaults."""
 
-    input_ids: (batch, length) int64, rows repeated for `num_return_sequences` and `num_beams`.
-    logits_processor, stopping_criteria: lists, in the order in which they run. generation_config:
-    every setting resolved. model_kwargs: attention_mask (None if it was all ones), position_ids,
-    the cache ... assistant_model: the draft model, if the call has one. origins: for each setting
-    in force, where its value comes from.
-    """
-
-    input_ids: torch.Tensor
-    logits_processor: list
+    input_ids: torch.Tensor  # (batch, length) int64, rows repeated for return sequences and beams
+    logits_processor: list  # the rules, in the order in which they run
     stopping_criteria: list
-    generation_config: Any
-    model_kwargs: dict[str, Any]
-    assistant_model: Any = None
-    origins: dict[str, str] = field(default_factory=dict)
+    generation_config: Any  # every setting resolved
+    model_kwargs: dict[str, Any]  # attention_mask (None if all ones), position_ids, the cache ...
+    assistant_model: Any = None  # the draft model, if the call has one
+    origins: dict[str, str] = field(default_factory=dict)  # where each setting in force is from
+
+    @property
+    def mode(self) -> GenerationMode:
+        """The way of decoding that the settings ask for."""
+        return self.generation_config.get_generation_mode(self.assistant_model)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -95,6 +94,21 @@ def _matters(name: str, value) -> bool:
         return True
     bookkeeping = ("use_cache", "target_lookbehind")
     return value not in (0, 1) and name not in bookkeeping and "assistant" not in name
+
+
+def inputs_of(model, tokenizer, prompt) -> dict[str, torch.Tensor]:
+    """Return a prompt as `generate` takes it, on the model's device: ids, and what goes with them.
+
+    prompt: a text, a list of texts, ids of shape (batch, length), or what a tokenizer returns.
+    """
+    if isinstance(prompt, torch.Tensor):
+        return {"input_ids": prompt.to(model.device)}
+    if isinstance(prompt, str | list | tuple):
+        texts = [prompt] if isinstance(prompt, str) else list(prompt)
+        prompt = tokenizer(texts, return_tensors="pt", padding=len(texts) > 1)
+        prompt = {name: ids.long() for name, ids in prompt.items()}  # an empty text gives floats
+    known = ("input_ids", "attention_mask", "position_ids")
+    return {name: prompt[name].to(model.device) for name in known if name in prompt}
 
 
 def ingredients(

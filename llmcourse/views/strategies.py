@@ -10,7 +10,6 @@ import torch
 from llmcourse.decoding.beam import BeamStep
 from llmcourse.decoding.generate import steps as walk_of
 from llmcourse.decoding.loop import Step
-from llmcourse.decoding.speculative import Round
 from llmcourse.show import Table, escape, percent, token_bytes, token_text
 from llmcourse.views import _cells as cells
 from llmcourse.views._cells import plural, prose
@@ -257,34 +256,24 @@ def _summary(name: str, walk: Iterable, row: int, numbers: float = math.inf) -> 
             of_candidates.append(_candidates(step, row) if numbers > 0 else {})
             numbers -= step.candidates.scores.shape[1] * step.logits.shape[1]
         elif reason is None:  # afterwards other rows go on
-            chosen, logits = _row_of(step, row)
-            ids += chosen.tolist()
-            log_probs += _log_probs(logits, chosen) if numbers > 0 else []
-            numbers -= logits.numel()
+            for token in step.new_tokens():
+                ids.append(int(token.chosen[row]))
+                if numbers > 0:
+                    log_probs += _log_probs(token.logits[[row]], token.chosen[[row]])
+                numbers -= token.logits.shape[1]
             reason = step.stop_reasons[row]
     if step is None:
         raise ValueError(f"runs[{name!r}] has no steps; a generator works once: pass list(...).")
     if isinstance(step, BeamStep):
-        ids, rows = step.ended.texts.ids[row, 0], step.ended.texts.rows[row, 0]
-        pairs = [pair for pair in zip(rows.tolist(), ids[-len(rows) :].tolist(), strict=True)]
-        pairs = [(from_row, token) for from_row, token in pairs if from_row >= 0]
-        ids = [token for _, token in pairs]
-        log_probs = [
-            known[pair] for known, pair in zip(of_candidates, pairs, strict=False) if known
-        ]
+        ids, rows = step.best(row)
+        known = zip(of_candidates, zip(rows, ids, strict=True), strict=False)
+        log_probs = [candidates[pair] for candidates, pair in known if candidates]
         reason = step.ended.reasons[row][0]
     mean = sum(log_probs) / len(log_probs) if log_probs else math.nan
     perplexity = math.exp(-mean) if -mean < 700 else math.inf
     return Strategy(
         name, tuple(ids), perplexity, len(log_probs), reason or "still going", why(reason), seconds
     )
-
-
-def _row_of(step: Step | Round, row: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the new ids, (n,), and the raw logits that they were chosen from, (n, vocab)."""
-    if isinstance(step, Round):
-        return step.chosen[0], step.logits
-    return step.chosen[row : row + 1], step.logits[row : row + 1]
 
 
 def _candidates(step: BeamStep, row: int) -> dict[tuple[int, int], float]:

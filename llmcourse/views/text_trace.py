@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import torch
 
-from llmcourse.decoding.beam import BeamStep
 from llmcourse.decoding.loop import Step
 from llmcourse.decoding.speculative import Round
 from llmcourse.show import Table, escape, percent, printable, token_text
@@ -189,31 +188,26 @@ def _chip_style(by: str, share: float, border: str = "1px solid") -> str:
 
 
 class Event(NamedTuple):
-    """One new token of one row, from whichever kind of step. probs: (vocab,)."""
+    """One new token of one row."""
 
-    probs: torch.Tensor
+    probs: torch.Tensor  # (vocab,)
     chosen: int
     seconds: float
     reason: str | None
 
 
 def events(steps: Iterable[Step | Round], row: int) -> Iterator[Event]:
-    """Yield the new tokens of a row until it is finished; a round's time is shared out evenly."""
+    """Yield the new tokens of a row until it is finished; a step's time is shared out evenly."""
     for step in steps:
-        if isinstance(step, BeamStep):
-            raise ValueError(
-                "steps come from a beam search, in which no row is one text; leave out num_beams, "
-                "or compare texts with views.strategies."
-            )
+        tokens = step.new_tokens()
         batch = len(step.finished)
         if not 0 <= row < batch:
             rows = "one row: row=0" if batch == 1 else f"{batch} rows: pass 0 to {batch - 1}"
             raise ValueError(f"row={row} does not exist; the batch has {rows}.")
-        several = isinstance(step, Round)
-        new = list(zip(step.probs, step.chosen[0], strict=True)) if several else None
-        for probs, chosen in new or [(step.probs[row], step.chosen[row])]:
-            seconds = step.seconds / (len(new) if new else 1)
-            yield Event(probs, int(chosen), seconds, step.stop_reasons[row])
+        seconds = step.seconds / len(tokens)
+        for token in tokens:
+            reason = step.stop_reasons[row]
+            yield Event(token.probs[row], int(token.chosen[row]), seconds, reason)
         if step.finished[row]:
             return
 
