@@ -24,7 +24,7 @@ from llmcourse.decoding.cache import (
     prefill,
 )
 from llmcourse.decoding.loop import Step, Token, draw_several, keeps_scores
-from llmcourse.decoding.stops import explain, vote
+from llmcourse.decoding.stops import eos_ids, explain, vote
 
 # A score that no text has. What is not there, or may not be chosen, gets it added.
 NOTHING = -1.0e9
@@ -271,9 +271,8 @@ def only_prompts(ids: torch.Tensor, beams: int) -> Hypotheses:
 
 def how_many_candidates(generation_config) -> int:
     """Return how many candidates each prompt keeps: enough, even if every EOS id is among them."""
-    eos = generation_config.eos_token_id
-    ids = 0 if eos is None else torch.as_tensor(eos).numel()
-    return max(2, 1 + ids) * generation_config.num_beams
+    ends = len(eos_ids(generation_config))
+    return max(2, 1 + ends) * generation_config.num_beams
 
 
 def grow(live: Hypotheses, scores: torch.Tensor, keep: int, do_sample: bool) -> Hypotheses:
@@ -330,10 +329,9 @@ def filling_id(generation_config) -> int:
 
     As in `generate`, a padding id of 0 does not count, and -1 stands where there is no EOS id.
     """
-    eos = generation_config.eos_token_id
-    if eos is None:
+    if generation_config.eos_token_id is None:
         return -1
-    return generation_config.pad_token_id or int(torch.as_tensor(eos).flatten()[0])
+    return generation_config.pad_token_id or eos_ids(generation_config)[0]
 
 
 def can_win(live: Hypotheses, ended: Ended, length: int, most: int, config) -> torch.Tensor:

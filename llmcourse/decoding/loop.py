@@ -21,7 +21,7 @@ from llmcourse.decoding.cache import (
     prefill,
 )
 from llmcourse.decoding.refusals import no_distribution
-from llmcourse.decoding.stops import explain, vote
+from llmcourse.decoding.stops import eos_ids, explain, vote
 
 
 class Token(NamedTuple):
@@ -153,8 +153,7 @@ def padding_id(generation_config, stopping_criteria) -> int | None:
         return None
     if generation_config.pad_token_id is not None:
         return generation_config.pad_token_id
-    eos = generation_config.eos_token_id
-    return eos[0] if isinstance(eos, list | tuple) else eos
+    return next(iter(eos_ids(generation_config)), None)
 
 
 def keeps_scores(generation_config) -> bool:

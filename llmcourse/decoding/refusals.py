@@ -30,7 +30,7 @@ _NOT_BUILT = (
 )
 
 # These classes change `prepare_inputs_for_generation`, but not what they are fed from step to step;
-# tests/decoding/test_parity.py holds them against `generate`.
+# tests/decoding/test_parity.py compares them with `generate`.
 _FED_AS_USUAL = {
     "bamba",
     "falcon_h1",

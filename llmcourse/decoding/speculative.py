@@ -15,10 +15,10 @@ from itertools import count
 import torch
 
 from llmcourse.decoding.cache import LIBRARY, cache_in, cached_length, grown, inputs_for
-from llmcourse.decoding.drafts import DraftModel, TextLookup, eos_ids
+from llmcourse.decoding.drafts import DraftModel, TextLookup
 from llmcourse.decoding.loop import Token, draw, keeps_scores
 from llmcourse.decoding.refusals import check_rollback
-from llmcourse.decoding.stops import explain, vote
+from llmcourse.decoding.stops import eos_ids, explain, vote
 
 # Before 5.18 `generate` adds no token of its own to a draft that a stopping criterion would end.
 _DRAFTS_CAN_END = LIBRARY < (5, 18)
@@ -205,5 +205,5 @@ def until_the_end(chosen: torch.Tensor, length: int, generation_config) -> torch
     length: of the text before them.
     """
     chosen = chosen[: generation_config.max_length - length]
-    ends = torch.isin(chosen, eos_ids(generation_config, chosen.device)).nonzero()
+    ends = torch.isin(chosen, chosen.new_tensor(eos_ids(generation_config))).nonzero()
     return chosen[: ends[0].item() + 1] if len(ends) else chosen
