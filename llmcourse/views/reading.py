@@ -1,8 +1,9 @@
-"""What the model reads at each step, with and without a key-value cache."""
+"""A grid of what the model reads at each step, with and without a key-value cache."""
 
 from matplotlib.patches import Polygon, Rectangle
 
-from llmcourse.views._chart import BLUE, Chart, chart
+from llmcourse.html import BLUE
+from llmcourse.views._chart import Chart, chart
 
 
 def reading(prompt_length: int, new_tokens: int) -> Chart:

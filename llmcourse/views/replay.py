@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from llmcourse.decoding.beam import BeamStep
 from llmcourse.decoding.loop import Step
 from llmcourse.decoding.speculative import Round
-from llmcourse.views._cells import prose
+from llmcourse.show import printable as prose
 from llmcourse.views._live import Picture, button, number
 from llmcourse.views.beams import Beams, beams
 from llmcourse.views.drafts import Drafts, drafts
