@@ -21,6 +21,7 @@ GREY = "#767676"  # of lines too: it is seen on white and on black
 BLUE_TINT, GREEN_TINT = "#DCEBF7", "#D5F0E6"
 ORANGE_TINT, YELLOW_TINT, GREY_TINT = "#FBE3CF", "#FFF3C4", "#E4E4E4"
 
+DARK = "background:#6B6B6B;color:#FFFFFF;"  # the look of what is gone; it reads at 5:1
 MONO = "font-family:monospace;"
 _PLACE = "text-align:left;vertical-align:top;"
 _TITLE = (

@@ -189,6 +189,34 @@ def beams(
         raise ValueError(
             f"start={start}, most={most}: pass a start from 0 on and most from 1 to {_MOST_STEPS}."
         )
+    before, shown, last = _read(steps, prompt, start, most)
+    if not shown:
+        made = 0 if last is None else last.index + 1
+        raise ValueError(f"start={start}: there are {made} steps to draw; pass a smaller start.")
+    path, outcome = _winner(tokenizer, last, prompt)
+    root = Node("", 0.0, "live", 0)
+    living = [root] * last.live.ids.shape[1]
+    if before is not None:
+        living = root.children = _texts_so_far(tokenizer, before, prompt, path)
+    for step in shown:
+        made = _grow(tokenizer, step, prompt, path)
+        for parent, node in made:
+            siblings = living[parent].dropped if node.fate == "dropped" else living[parent].children
+            siblings.append(node)
+        living = _living(step, prompt, [node for _, node in made])
+    _put_winner_first(root)
+    return Beams(
+        root=root,
+        first=shown[0].index,
+        last=shown[-1].index,
+        made=last.index + 1,
+        beams=last.live.ids.shape[1],
+        outcome=outcome,
+    )
+
+
+def _read(steps, prompt: int, start: int, most: int) -> tuple:
+    """Return the step before `start` or None, those to draw, and the last one or None."""
     before, shown, last = None, [], None
     for step in steps:
         _check(step, prompt)
@@ -199,26 +227,13 @@ def beams(
         last = step
         if step.finished[prompt]:  # from here on the search goes on for other prompts only
             break
-    if not shown:
-        made = 0 if last is None else last.index + 1
-        raise ValueError(f"start={start}: there are {made} steps to draw; pass a smaller start.")
-    path, outcome = _winner(tokenizer, last, prompt)
-    count = last.live.ids.shape[1]
-    root = Node("", 0.0, "live", 0)
-    living = [root] * count
-    if before is not None:
-        living = root.children = _texts_so_far(tokenizer, before, prompt, path)
-    nodes = [root, *root.children]
-    for step in shown:
-        made = _grow(tokenizer, step, prompt, path)
-        for parent, node in made:
-            siblings = living[parent].dropped if node.fate == "dropped" else living[parent].children
-            siblings.append(node)
-        nodes += [node for _, node in made]
-        living = _living(step, prompt, [node for _, node in made])
-    for node in nodes:
-        node.children = sorted(node.children, key=lambda child: not child.wins)
-    return Beams(root, shown[0].index, shown[-1].index, last.index + 1, count, outcome)
+    return before, shown, last
+
+
+def _put_winner_first(node: Node) -> None:
+    node.children.sort(key=lambda child: not child.wins)
+    for child in node.children:
+        _put_winner_first(child)
 
 
 def _check(step, prompt: int) -> None:

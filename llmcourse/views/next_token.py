@@ -36,14 +36,15 @@ def likely(tokenizer, logits: torch.Tensor, top: int = 10, title: str = "Next to
     title = printable(title, 80)
     alt = f"{title}: {each}; the other {others:,} tokens together {percent(rest)}."
     labels = [*map(drawable, names), f"other {others:,}"]
+    heights = [*shares, rest]
 
     def paint(axes):
-        bars = axes.barh(places := range(len(labels)), [*shares, rest], color=BLUE)
+        bars = axes.barh(range(len(labels)), heights, color=BLUE)
         bars[-1].set(facecolor=GREY, hatch="//", edgecolor="white")
-        axes.bar_label(bars, [percent(p) for p in [*shares, rest]], padding=3)
-        axes.set_yticks(places, labels)
+        axes.bar_label(bars, [percent(p) for p in heights], padding=3)
+        axes.set_yticks(range(len(labels)), labels)
         axes.invert_yaxis()
-        axes.set(title=drawable(title), xlabel="probability", xlim=(0, 1.1 * max(*shares, rest)))
+        axes.set(title=drawable(title), xlabel="probability", xlim=(0, 1.1 * max(heights)))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
 
     return chart(paint, alt, height=0.9 + 0.27 * len(labels))
@@ -166,7 +167,7 @@ def _broken(name: str) -> str:
 def _cell(text: str, share: float, color: str, widest: int) -> str:
     """Return a number over its bar; where the bar would be longer than `widest` it is cut: »."""
     if text == _DROPPED:
-        return html.cell(text, "background:#6B6B6B;color:#FFFFFF")
+        return html.cell(text, html.DARK)
     cut = " »" if share > 1 else ""
     shown = f"{text}{cut}{html.bar(min(1, share), color, widest)}"
     return html.cell(shown, f"min-width:{widest}px")
@@ -197,27 +198,37 @@ def next_token(
         raise ValueError(f"top={top} shows no token; pass 1 or more, such as 10.")
     if chosen is not None and not 0 <= int(chosen) < vocabulary:
         raise ValueError(f"chosen={int(chosen)} is not a token; pass an id from 0 to {vocabulary}.")
-    scores = _scores_of_stages(ids, logits, rules)  # (stages, vocab)
-    probs = scores.softmax(-1)
-    most = min(top, vocabulary, max(1, _MOST_CELLS // len(scores)))
+    scores = _scores_of_stages(ids, logits, rules)
+    shown = _shown(scores.softmax(-1), top, chosen)
+    names = ["raw", *map(name_of, rules)]
+    return NextToken(
+        texts=tuple(token_text(tokenizer, token) for token in shown),
+        stages=tuple(_stage(name, s, shown) for name, s in zip(names, scores, strict=True)),
+        vocabulary=vocabulary,
+        chosen=None if chosen is None else shown.tolist().index(int(chosen)),
+        title=printable(title, 200),
+    )
+
+
+def _shown(probs: torch.Tensor, top: int, chosen) -> torch.Tensor:
+    """Return the ids to show, the likeliest at first on top. probs: (stages, vocab)."""
+    most = min(top, probs.shape[1], max(1, _MOST_CELLS // len(probs)))
     shown = probs.amax(0).topk(most).indices
     if chosen is not None and int(chosen) not in shown:
         shown[-1] = int(chosen)
-    shown = shown[(-probs[:, shown]).sort(dim=1, stable=True).indices[0]]
-    names = ["raw", *map(name_of, rules)]
-    stages = tuple(
-        Stage(
-            name,
-            tuple(p[shown].tolist()),
-            tuple(s[shown].isfinite().tolist()),
-            int(s.isfinite().sum()),
-            max(0.0, 1 - p[shown].double().sum().item()),
-        )
-        for name, p, s in zip(names, probs, scores, strict=True)
+    return shown[(-probs[:, shown]).sort(dim=1, stable=True).indices[0]]
+
+
+def _stage(name: str, scores: torch.Tensor, shown: torch.Tensor) -> Stage:
+    """Return a stage from its scores, (vocab,), for the ids that are shown."""
+    probs = scores.softmax(-1)[shown]
+    return Stage(
+        name=name,
+        probs=tuple(probs.tolist()),
+        possible=tuple(scores[shown].isfinite().tolist()),
+        left=int(scores.isfinite().sum()),
+        rest=max(0.0, 1 - probs.double().sum().item()),
     )
-    texts = tuple(token_text(tokenizer, token) for token in shown)
-    line = None if chosen is None else shown.tolist().index(int(chosen))
-    return NextToken(texts, stages, vocabulary, line, printable(title, 200))
 
 
 def _one_row(name: str, values) -> torch.Tensor:
@@ -233,6 +244,7 @@ def _one_row(name: str, values) -> torch.Tensor:
 
 
 def _scores_of_stages(ids, logits: torch.Tensor, rules: Sequence[Callable]) -> torch.Tensor:
+    """Return the scores before any rule and after each, (stages, vocab)."""
     if not logits.amax().isfinite():
         raise ValueError(f"logits are no distribution: the highest of them is {logits.amax():g}.")
     stages = [logits]

@@ -103,7 +103,7 @@ class Padding:
         return "\n\n".join([*parts, "\n".join(self.notes)])
 
     def _repr_html_(self) -> str:
-        box = "display:inline-block;vertical-align:top;margin-right:16px;max-width:100%"
+        box = "display:inline-block;vertical-align:top;margin-right:10px;max-width:100%"
         sides = "".join(
             f'<div style="{box}">{side._repr_html_()}</div>' for side in (self.left, self.right)
         )

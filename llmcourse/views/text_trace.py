@@ -5,8 +5,9 @@ Where `trace` draws a few steps side by side, this shows a whole text to read.
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -243,29 +244,10 @@ def text_trace(
         raise ValueError(f"top={top} is out of range; pass a whole number from 0 to 6.")
     prompt = prompt_row(prompt_ids, row)
     special = set(tokenizer.all_special_ids)
-    names: dict[int, str] = {}
-
-    def named(token: int) -> str:
-        if token not in names:
-            names[token] = cut(token_text(tokenizer, token), _LONGEST)
-        return names[token]
+    named = cache(lambda token: cut(token_text(tokenizer, token), _LONGEST))
 
     def traced(place: int, event: Event) -> Traced:
-        p = event.probs[event.chosen]
-        others = [
-            (named(token), share)
-            for token, share in likeliest(event.probs, top + 1)
-            if token != event.chosen and share > 0
-        ]
-        return Traced(
-            place=place,
-            text=named(event.chosen),
-            p=float(p),
-            rank=int((event.probs > p).sum()) + 1,
-            alternatives=tuple(others[:top]),
-            milliseconds=1000 * event.seconds,
-            special=event.chosen in special,
-        )
+        return _traced(place, event, named=named, special=special, top=top)
 
     length, total, reason = 0, 0.0, None
     first, last = [], deque(maxlen=_LAST)
@@ -282,6 +264,26 @@ def text_trace(
         end=printable(why(reason)),
         by=by,
         seconds=seconds,
+    )
+
+
+def _traced(
+    place: int, event: Event, *, named: Callable[[int], str], special: set[int], top: int
+) -> Traced:
+    p = event.probs[event.chosen]
+    others = [
+        (named(token), share)
+        for token, share in likeliest(event.probs, top + 1)
+        if token != event.chosen and share > 0
+    ]
+    return Traced(
+        place=place,
+        text=named(event.chosen),
+        p=float(p),
+        rank=int((event.probs > p).sum()) + 1,
+        alternatives=tuple(others[:top]),
+        milliseconds=1000 * event.seconds,
+        special=event.chosen in special,
     )
 
 

@@ -8,7 +8,7 @@ from llmcourse.show import in_words, percent, plural, readable, token_text
 _SHOWN = 60  # tokens of the prompt, and of the new text
 _BAR = 110  # pixels that stand for 100%
 _LOOKS = {
-    "forced": html.tinted(html.YELLOW_TINT, "2px dashed", "#000"),
+    "forced": html.tinted(html.YELLOW_TINT, "2px dashed", "black"),
     "drawn": html.tinted(html.BLUE_TINT),
     "likeliest": html.tinted(html.GREY_TINT, "1px dotted"),
 }
