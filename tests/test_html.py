@@ -65,6 +65,12 @@ def test_a_cell_takes_the_place_of_several():
     assert "span" not in html.cell("x")
 
 
+def test_a_chip_has_small_lines_under_its_text():
+    page = html.chip("·red", html.outlined("2px dashed"), "<0.1%", "#2")
+    assert page.endswith(">·red<br><small>&lt;0.1%</small><br><small>#2</small></span>")
+    assert "border:2px dashed" in page
+
+
 @pytest.mark.parametrize(
     ("share", "width"), [(1, "90px"), (0.5, "45px"), (0.0001, "2px"), (0, None), (-0.0, None)]
 )

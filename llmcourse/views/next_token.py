@@ -14,6 +14,7 @@ from llmcourse.views._chart import Chart, chart, drawable
 
 _MOST_CELLS = 400  # lines times columns; the others are counted in the line "other"
 _DROPPED = "✕ dropped"
+_CHOSEN = html.outlined("2px solid", html.VERMILLION) + "white-space:nowrap;"
 
 
 def likely(tokenizer, logits: torch.Tensor, top: int = 10, title: str = "Next token") -> Chart:
@@ -152,7 +153,7 @@ class NextToken:
         ]
         name = html.escape(line[0]).replace("\n", "<br>")
         if place == self.chosen:
-            name = html.mark(name, html.outlined("2px solid", html.VERMILLION))
+            name = html.mark(name, _CHOSEN)
         return html.row([html.header(name, "row", html.MONO), *cells])
 
 
@@ -169,7 +170,7 @@ def _cell(text: str, share: float, color: str, widest: int) -> str:
     if text == _DROPPED:
         return html.cell(text, html.DARK)
     cut = " »" if share > 1 else ""
-    shown = f"{text}{cut}{html.bar(min(1, share), color, widest)}"
+    shown = f"{html.escape(text)}{cut}{html.bar(min(1, share), color, widest)}"
     return html.cell(shown, f"min-width:{widest}px")
 
 

@@ -24,6 +24,7 @@ _FIRST, _LAST = 100, 50  # tokens of a long text that are shown; more would take
 _LONGEST = 18  # characters of a token
 _LAST_OF_PROMPT = 60
 _BITS_OF_DARKEST = 10  # surprise above this is shaded alike
+_TEXT = f"{html.MONO}margin:2px 0 8px 0"
 _SHADES = {"probability": html.SKY, "surprise": html.ORANGE}  # black reads on them at 9:1
 _SCALES = {  # what is under each token, and what the palest and the darkest shade stand for
     "probability": ("its probability", "0%", "100%"),
@@ -173,9 +174,6 @@ class TextTrace:
     def _steps(self) -> str:
         table = self.table()
         return replace(table, headers=["step", *table.headers[1:]])._repr_html_()
-
-
-_TEXT = f"{html.MONO}margin:2px 0 8px 0"
 
 
 def _prompt_chip(text: str, special: bool) -> str:
