@@ -62,24 +62,45 @@ def table(
     `row` returns. notes: lines in small letters under the caption. gap: pixels around each cell, so
     that tinted cells stand apart; without one there is a line above each row. look: of the headers.
     """
+    made = bare_table(caption, headers, rows, notes=notes, gap=gap, look=look)
+    return f'<div style="overflow-x:auto">{made}</div>'
+
+
+def bare_table(
+    caption: str,
+    headers: Sequence[str],
+    rows: Iterable[str],
+    *,
+    notes: Iterable[str] = (),
+    gap: int = 0,
+    look: str = "",
+) -> str:
+    """Return the table alone: as wide as it is."""
     under = "".join(
         f'<br><small style="font-weight:normal">{escape(note)}</small>' for note in notes
     )
     names = "".join(header(escape(name).replace("\n", "<br>"), look=look) for name in headers)
-    head = f'<thead><tr style="background:none">{names}</tr></thead>' if names else ""
+    head = f"<thead><tr>{names}</tr></thead>" if names else ""
     apart = f"separate;border-spacing:{gap}px" if gap else "collapse"
     return (
-        '<div style="overflow-x:auto">'
         f'<table style="border-collapse:{apart};margin:0 0 8px;min-width:26em">'
         f'<caption style="{_TITLE}">{escape(caption)}{under}</caption>'
-        f"{head}<tbody>{''.join(rows)}</tbody></table></div>"
+        f"{head}<tbody>{''.join(rows)}</tbody></table>"
     )
 
 
+# A page's own stripes would be no part of the picture.
+_RULED = f' style="background:none;border-top:1px solid {GREY}"'
+
+
 def row(cells: Iterable[str]) -> str:
-    """Return a line of a table. cells: what `header` and `cell` return."""
-    # a page's own stripes would be no part of the picture
-    return f'<tr style="background:none;border-top:1px solid {GREY}">{"".join(cells)}</tr>'
+    """Return a line of a picture. cells: what `header` and `cell` return."""
+    return f"<tr{_RULED}>{''.join(cells)}</tr>"
+
+
+def bare_row(cells: Iterable[str]) -> str:
+    """Return a line of a plain table, which the page may stripe."""
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 def header(content: str, scope: str = "col", look: str = "") -> str:

@@ -9,7 +9,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llmcourse.html import cell, escape, header, row, table
+from llmcourse.html import bare_row, bare_table, cell, escape, header
+from llmcourse.html import escape_attribute as escape_attribute
 
 _MARKS = {" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍"}
 _LONGEST = 40  # characters of a token that a view shows; a vocabulary may hold tokens of thousands
@@ -141,7 +142,7 @@ class Table:
 
     def _repr_html_(self) -> str:
         rows = [self._row(number, line) for number, line in enumerate(self.rows)]
-        return table(printable(self.caption), list(map(printable, self.headers)), rows)
+        return bare_table(printable(self.caption), list(map(printable, self.headers)), rows)
 
     def _row(self, number: int, line: Sequence[str]) -> str:
         look = "font-weight:bold" if number in self.marked else ""
@@ -149,7 +150,7 @@ class Table:
         cells = [cell(text, look) for text in texts]
         if len(texts) > 1:
             cells[0] = header(texts[0], "row", look or "font-weight:normal")
-        return row(cells)
+        return bare_row(cells)
 
 
 def columns_wide(text: str) -> int:
