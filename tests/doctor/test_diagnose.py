@@ -11,9 +11,11 @@ import torch
 import llmcourse
 from llmcourse.doctor.case import complete
 from llmcourse.doctor.diagnose import check
-from llmcourse.doctor.pitfalls import CODES
+from llmcourse.doctor.pitfalls import PITFALLS
 from tests.doctor import corpus
 from tests.doctor.corpus import FAULTY, LENGTH, SOUND, TEXTS, USER
+
+CODES = tuple(PITFALLS)
 
 
 def found_in(made: corpus.Call):
@@ -26,7 +28,7 @@ def found_in(made: corpus.Call):
         case = complete(made.model, made.tokenizer, made.prompt, made.call, made.repeatable)
         for name, value in made.facts.items():
             setattr(case, name, value)
-        return check(case, after=True)
+        return check(case)
 
 
 @pytest.mark.parametrize("name", FAULTY)

@@ -5,7 +5,6 @@ import inspect
 import pickle
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 import torch
@@ -60,7 +59,7 @@ def test_a_call_is_told_with_its_arguments_result_and_line(listener):
     assert token == 1
     assert event.result is out
     assert event.arguments.keys() == {"inputs", "max_new_tokens"}
-    assert (Path(event.site.file).name, event.site.line) == ("test_recording.py", line)
+    assert (event.site.file, event.site.line) == (__file__, line)
 
 
 def test_everything_is_put_back_when_the_last_listener_leaves():
