@@ -5,12 +5,14 @@ import inspect
 import pickle
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
 import transformers
 from transformers import GenerationMixin, PreTrainedTokenizerBase
 
+import llmcourse
 from llmcourse.doctor import listen
 from tests.support.chat_templates import CHATML, letters
 from tests.support.families import build, tiny
@@ -201,6 +203,27 @@ def test_a_model_can_be_copied_and_pickled_while_somebody_listens():
     for other in (twin, pickle.loads(pickled)):
         assert torch.equal(other(IDS, torch.ones_like(IDS)).logits, model(IDS).logits)
         assert not listener.others
+
+
+def test_what_diagnose_asks_is_not_told(listener, tokenizer):
+    model = build("llama", vocab_size=300)
+    messages = [{"role": "user", "content": "x"}]
+    options = {"run": True, "evidence": True, "max_new_tokens": 2, "top_p": 0.5}
+    llmcourse.diagnose(model, tokenizer, messages, **options)
+    thread = threading.Thread(
+        target=llmcourse.diagnose, args=(model, tokenizer, messages), kwargs=options
+    )
+    thread.start()
+    thread.join()
+    assert not listener.begun and not listener.others
+    tokenizer.decode([3])  # afterwards all is heard again
+    assert [event.name for event in listener.others] == ["decode"]
+
+
+def test_a_folder_whose_name_begins_as_the_packages_does_is_the_users_own():
+    package = Path(llmcourse.__file__).parent
+    assert listen.is_installed(str(package / "show.py"))
+    assert not listen.is_installed(str(package.with_name("llmcourse_notes") / "mine.py"))
 
 
 def test_nothing_is_told_while_unheard(listener):
