@@ -216,7 +216,7 @@ def _read(case: Case, prompt) -> None:
         except ValueError as error:  # no padding token
             case.refusal = error
             return
-        case.inputs = _on(case.model, made)
+        case.inputs = tensors_for(case.model, made)
     else:
         raise TypeError(
             f"prompt_or_inputs is a {type(prompt).__name__}; pass a text, a list of texts, a list "
@@ -225,15 +225,14 @@ def _read(case: Case, prompt) -> None:
 
 
 def _render(case: Case) -> None:
-    options = {"add_generation_prompt": True}
-    text = case.tokenizer.apply_chat_template(case.messages, tokenize=False, **options)
-    case.rendered = [text]
-    case.inputs = _on(
-        case.model, case.tokenizer(text, return_tensors="pt", add_special_tokens=False)
-    )
+    """Fill in the case's inputs from its messages, as the template writes them."""
+    options = {"add_generation_prompt": True, "tokenize": False}
+    text = case.tokenizer.apply_chat_template(case.messages, **options)
+    made = case.tokenizer(text, return_tensors="pt", add_special_tokens=False)
+    case.rendered, case.inputs = [text], tensors_for(case.model, made)
 
 
-def _on(model, made) -> dict[str, torch.Tensor]:
+def tensors_for(model, made) -> dict[str, torch.Tensor]:
     """Return what `generate` takes of what a tokenizer made; an empty text gives floats."""
     known = ("input_ids", "attention_mask")
     return {name: made[name].long().to(model.device) for name in known if name in made}

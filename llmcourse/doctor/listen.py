@@ -2,8 +2,8 @@
 
 `listen` wraps methods of transformers' classes (and of a class that overrides them) until the last
 listener leaves; then they are what they were. A wrapped method does what it did, and then tells the
-listeners. What the library asks of itself inside such a call is not told: a template tokenizes,
-`generate` runs the model. Nor is what the doctor asks: it works inside `unheard`.
+listeners. They hear nothing of what the library asks of itself inside such a call (a template
+tokenizes, `generate` runs the model), nor of what the doctor asks: it works inside `unheard`.
 """
 
 import functools
@@ -14,7 +14,7 @@ import sysconfig
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -152,7 +152,7 @@ def _telling(function: Callable, name: str, bound_to) -> Callable:
         with _within(_kind(name)):
             result = function(*arguments, **keywords)
         for listener in listeners:
-            listener.heard(_with(event, result=result))
+            listener.heard(replace(event, result=result))
         return result
 
     if bound_to is not None:
@@ -172,18 +172,14 @@ def _generate(listeners, event: Event, function, arguments, keywords):
         with _within("generate"):
             result = function(*arguments, **keywords)
     except BaseException as error:
-        ended = _with(event, error=error)
+        ended = replace(event, error=error)
         raise
     else:
-        ended = _with(event, result=result)
+        ended = replace(event, result=result)
         return result
     finally:
         for listener, token in begun:
             listener.ends(token, ended)
-
-
-def _with(event: Event, **changes) -> Event:
-    return Event(**{**vars(event), **changes})
 
 
 def _kind(name: str) -> str:
@@ -214,18 +210,26 @@ def _who_listens(name: str) -> tuple:
 def _event(name, function, owner, arguments, keywords) -> Event | None:
     """Return the call as an event, or None where the library decodes for itself."""
     caller = _caller()
-    if name in ("decode", "batch_decode") and _package(caller) in _LIBRARIES:
+    by_library = caller is not None and _package(caller) in _LIBRARIES
+    if name in ("decode", "batch_decode") and by_library:
         return None  # a streamer of the library, or a pipeline
     named = _named(function, arguments, keywords)
-    return Event(name, owner, named, site_of(caller), inside_generate=_inside("generate"))
+    return Event(
+        name=name,
+        owner=owner,
+        arguments=named,
+        site=site_of(caller),
+        inside_generate=_inside("generate"),
+    )
 
 
-def _caller() -> FrameType:
-    """Return the frame that called a wrapped method: the first that is not of this module."""
-    frame = sys._getframe()
-    while frame.f_globals is globals():
-        frame = frame.f_back
-    return frame
+def _caller() -> FrameType | None:
+    """Return the frame that called a wrapped method, the first that is not of this module.
+
+    None where a thread was started with nothing but that call.
+    """
+    frames = _calls(sys._getframe())
+    return next((frame for frame in frames if frame.f_globals is not globals()), None)
 
 
 def _named(function, arguments, keywords) -> dict[str, Any]:

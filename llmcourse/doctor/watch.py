@@ -43,7 +43,7 @@ def watch(
     again after each call. The calls give the same tokens, leave the same random state and raise the
     same errors; what the doctor itself fails at is noted in `failures`.
     """
-    return Watch(model, tokenizer, evidence, repeatable)
+    return Watch(model=model, tokenizer=tokenizer, evidence=evidence, repeatable=repeatable)
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,11 +214,9 @@ class Watch:
     # What is kept of the calls before and after
 
     def _keep_load(self, event: Event) -> None:
+        listen.wrap_what_overrides(event.result)
         if isinstance(event.result, torch.nn.Module):
-            listen.wrap_what_overrides(event.result)
             self._loads.append(Load(dict(event.arguments), weakref.ref(event.result)))
-        else:
-            listen.wrap_what_overrides(event.result)
 
     def _keep_tokenizer(self, event: Event) -> None:
         self._tokenizer_in_use = event.owner
@@ -232,21 +230,14 @@ class Watch:
         text = event.result if isinstance(event.result, str) else None
         ids = None if text is not None else _first_row(event.result)
         call = TemplateCall(list(messages), options, event.result)
-        self._rendered.append(Rendered(event.owner, call, text, ids))
+        rendered = Rendered(tokenizer=event.owner, call=call, text=text, ids=ids)
+        self._rendered.append(rendered)
 
     def _keep_decoding(self, event: Event) -> None:
-        given = event.arguments.get("token_ids", event.arguments.get("sequences"))
-        rows = torch.as_tensor(given).tolist() if isinstance(given, torch.Tensor) else given
-        rows = [rows] if isinstance(rows, int) else list(rows)
-        several = bool(rows) and not isinstance(rows[0], int)
-        rows = [list(map(int, row)) for row in (rows if several else [rows])]
+        kwargs, site = dict(event.arguments), event.site
+        given = [kwargs.pop(name, None) for name in ("token_ids", "sequences")]
+        rows = _rows(given[0] if given[1] is None else given[1])
         texts = event.result if isinstance(event.result, list) else [event.result]
-        kwargs = {
-            name: value
-            for name, value in event.arguments.items()
-            if name not in ("token_ids", "sequences")
-        }
-        site = event.site
         for ids, text in zip(rows, texts, strict=True):
             one = Decoded(ids=ids, kwargs=kwargs, text=text, line=site.line, file=site.file)
             self._decoded.append((one, len(self.calls)))
@@ -294,6 +285,7 @@ class Watch:
         return []
 
     def _look(self, event: Event, case: Case, seconds: float) -> None:
+        """Keep the diagnosis of a call that has ended; seconds: what the doctor took before it."""
         started = time.perf_counter()
         if event.error is not None:
             case.refusal = case.refusal or event.error
@@ -377,13 +369,19 @@ def _kept(case: Case) -> Case:
     )
 
 
+def _rows(given) -> list[list[int]]:
+    """Return what was decoded, one id, a row or rows, as rows."""
+    ids = given.tolist() if isinstance(given, torch.Tensor) else given
+    ids = [ids] if isinstance(ids, int) else list(ids)
+    several = bool(ids) and not isinstance(ids[0], int)
+    return [list(map(int, row)) for row in (ids if several else [ids])]
+
+
 def _first_row(made) -> list[int] | None:
     """Return the ids that a template call made: a list, a tensor, or a BatchEncoding of them."""
     ids = made.get("input_ids") if isinstance(made, Mapping) else made
-    flat = torch.as_tensor(ids)
-    return (
-        None if flat.dim() > 2 or not flat.numel() else flat.reshape(-1, flat.shape[-1])[0].tolist()
-    )
+    rows = torch.atleast_2d(torch.as_tensor(ids))
+    return rows[0].tolist() if rows.dim() == 2 and rows.numel() else None
 
 
 def _holds(row: list[int], ids: list[int]) -> bool:

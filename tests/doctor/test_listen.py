@@ -1,10 +1,12 @@
 """Listening to models and tokenizers: who called what, from which line, and nothing is changed."""
 
+import _thread
 import copy
 import inspect
 import pickle
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -193,6 +195,29 @@ def test_a_call_in_a_thread_belongs_to_the_line_that_started_it(listener, tokeni
     ((_, event),) = listener.ended
     assert text == tokenizer.decode(event.result[0])
     assert event.site.line in range(line, line + 5)
+
+
+def test_a_thread_that_is_nothing_but_the_call_is_heard_too(listener):
+    done = threading.Event()
+
+    class Bell(transformers.generation.BaseStreamer):
+        put, end = lambda self, ids: None, lambda self: done.set()
+
+    call = {"inputs": IDS, "max_new_tokens": 2, "streamer": Bell()}
+    _thread.start_new_thread(tiny("llama").generate, (), call), (line := here())
+    assert done.wait(timeout=60)
+    ((_, event),) = _when_there(listener.ended)
+    assert event.error is None and event.site.file == __file__
+    assert event.site.line >= line
+
+
+def _when_there(events: list) -> list:
+    """Return the events as soon as there are any, or after a minute."""
+    for _ in range(600):
+        if events:
+            break
+        time.sleep(0.1)
+    return events
 
 
 def test_a_model_can_be_copied_and_pickled_while_somebody_listens():

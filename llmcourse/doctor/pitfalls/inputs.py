@@ -4,9 +4,12 @@ from collections.abc import Iterator
 
 import torch
 
-from llmcourse.doctor.case import Case
+from llmcourse.doctor.case import Case, Forward
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
+
+# Rows that a table of positions may have besides: the first two of OPT's and BART's are not used.
+_MOST_UNUSED = 2
 
 
 @pitfall(
@@ -74,27 +77,27 @@ def no_mask(case: Case) -> Iterator[Finding]:
     if seen is None:
         return
     hidden_by_guess = not case.mask_given and not _pad_ends_text(case) and _guessed(case)
-    given = "a mask of ones" if case.mask_given else "no attention_mask"
-    what = f"{int(seen.sum())} padding tokens in {int(seen.any(1).sum())} of {len(seen)} rows, and "
     if hidden_by_guess:
-        severity, why = (
-            NOTE,
-            (
-                "`generate` guesses a mask from pad_token_id here; a loop of your own, or another "
-                "padding token, would read the padding as text."
-            ),
-        )
+        severity, why = NOTE, _GUESSED
     else:
         severity, why = ERROR, "The padding is read as part of the text, and shifts its positions."
+    given = "a mask of ones" if case.mask_given else "no attention_mask"
+    count, rows = int(seen.sum()), int(seen.any(1).sum())
     yield Finding(
         code="no-mask",
         severity=severity,
         confidence=CERTAIN if not _pad_ends_text(case) else LIKELY,
-        what=what + f"{given}.",
+        what=f"{count} padding tokens in {rows} of {len(seen)} rows, and {given}.",
         why=why,
         fix="model.generate(**inputs, ...)  # ids and mask from one call of the tokenizer",
         repair=lambda: Repair({**case.inputs, "attention_mask": (~seen).long()}, case.call),
     )
+
+
+_GUESSED = (
+    "`generate` guesses a mask from pad_token_id here; a loop of your own, or another padding "
+    "token, would read the padding as text."
+)
 
 
 @pitfall(
@@ -230,40 +233,37 @@ def hidden_text(case: Case) -> torch.Tensor | None:
 def position_ids(case: Case) -> Iterator[Finding]:
     """Positions that count padding: passed to `generate`, or in a loop of one's own."""
     given = case.inputs.get("position_ids", case.call.get("position_ids"))
-    looked_at = (
-        [(case.input_ids, case.attention_mask, given, None, None)] if given is not None else []
-    )
-    looked_at += [
-        (step.input_ids, step.attention_mask, step.position_ids, step.line, step.file)
-        for step in case.forwards
-    ]
-    for ids, mask, positions, line, file in looked_at:
-        shift = ignored_padding(ids, mask, positions)
+    passed = Forward(case.input_ids, case.attention_mask, given)
+    steps = case.forwards if given is None else [passed, *case.forwards]
+    for step in steps:
+        shift = ignored_padding(step.input_ids, step.attention_mask, step.position_ids)
         if not shift:
             continue
         learned = learns_positions(case.model)
-        what = "are missing" if positions is None else "count the padding"
-        right = _positions(mask)
+        does = "are missing" if step.position_ids is None else "count the padding"
+        right = _positions(step.attention_mask)
         yield Finding(
             code="position-ids",
             severity=ERROR if learned else WARNING,
             confidence=CERTAIN,
             what=(
-                f"position_ids {what}: a row begins with {shift} padding tokens, and its text is "
+                f"position_ids {does}: a row begins with {shift} padding tokens, and its text is "
                 f"put at position {shift} instead of 0."
             ),
-            why=(
-                "This model learned a vector for each position, so every logit changes."
-                if learned
-                else "Rotary positions only shift together: logits move in their last digits, and "
-                "in bfloat16 tokens change."
-            ),
+            why=_LEARNED if learned else _ROTARY,
             fix="position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0)",
-            line=line,
-            file=file,
+            line=step.line,
+            file=step.file,
             repair=None if given is None else lambda right=right: _with_positions(case, right),
         )
         return
+
+
+_LEARNED = "This model learned a vector for each position, so every logit changes."
+_ROTARY = (
+    "Rotary positions only shift together: logits move in their last digits, and in bfloat16 "
+    "tokens change."
+)
 
 
 def _with_positions(case: Case, positions: torch.Tensor) -> Repair:
@@ -301,9 +301,8 @@ def learns_positions(model) -> bool:
         return False
     tables = (part for part in model.modules() if isinstance(part, torch.nn.Embedding))
     vocabulary = model.get_input_embeddings()
-    return any(
-        table is not vocabulary and 0 <= table.num_embeddings - most <= 2 for table in tables
-    )
+    sizes = range(most, most + _MOST_UNUSED + 1)
+    return any(table is not vocabulary and table.num_embeddings in sizes for table in tables)
 
 
 @pitfall(

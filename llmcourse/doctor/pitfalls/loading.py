@@ -10,7 +10,8 @@ from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Find
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 
 # How many levels a block of weights has that were kept in 4 bits, and the blocks' usual length.
-_LEVELS, _BLOCK, _BLOCKS = 16, 32, 64
+_LEVELS, _BLOCK = 16, 32
+_ROWS, _BLOCKS = 4, 64  # how much of a matrix is looked at: its first rows, the first blocks there
 
 
 @pitfall(
@@ -190,7 +191,7 @@ def _rounded_blocks(folder: Path) -> bool:
         with safe_open(file, framework="pt") as weights:
             for name in list(weights.keys()):
                 if "layers." in name and name.endswith("proj.weight"):
-                    rows = weights.get_slice(name)[:4].flatten()
+                    rows = weights.get_slice(name)[:_ROWS].flatten()
                     blocks = rows[: len(rows) // _BLOCK * _BLOCK].view(-1, _BLOCK)[:_BLOCKS]
                     counts = [len(block.unique()) for block in blocks]
                     return bool(counts) and max(counts) <= _LEVELS

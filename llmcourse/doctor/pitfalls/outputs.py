@@ -11,6 +11,7 @@ from llmcourse.show import printable
 # "ha ha ha", or a row of zeros.
 ROUNDS, SHORTEST = 3, 12
 MOST_IN_A_PIECE = 4  # tokens; what is decoded with more at once is a text, not a piece
+_SHOWN = 60  # characters of a text that a finding repeats
 LONGEST_MESSAGE = 500  # characters of an error that a finding repeats
 
 
@@ -113,12 +114,13 @@ def greedy_loop(case: Case) -> Iterator[Finding]:
         if not period:
             continue
         again = case.tokenizer.decode(text[-period:], clean_up_tokenization_spaces=False)
+        said = repr(printable(again, _SHOWN))
         yield Finding(
             code="greedy-loop",
             severity=WARNING,
             confidence=LIKELY,
             what=(
-                f"Row {row} ends in a loop: its last {length} tokens are {printable(again, 60)!r}, "
+                f"Row {row} ends in a loop: its last {length} tokens are {said}, "
                 f"{length // period} times."
             ),
             why="Each round makes the next more likely, and the likeliest token never leaves it.",
@@ -211,8 +213,8 @@ def piecewise_decoding(case: Case) -> Iterator[Finding]:
         severity=ERROR,
         confidence=CERTAIN,
         what=(
-            f"{len(pieces)} pieces decoded one by one give {printable(joined, 60)!r} and all "
-            f"together {printable(whole, 60)!r}."
+            f"{len(pieces)} pieces decoded one by one give {printable(joined, _SHOWN)!r} and all "
+            f"together {printable(whole, _SHOWN)!r}."
         ),
         why=(
             "A token's text depends on its neighbours: alone it loses its space, or is half a "

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator
 
-from llmcourse.doctor.case import Case
+from llmcourse.doctor.case import Case, tensors_for
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
-from llmcourse.doctor.template_marks import squeezed
+from llmcourse.doctor.template_marks import Template, squeezed
 from llmcourse.show import printable, visible
 
 # Headers of published chat formats; in a prompt of a model that has another, they are plain text.
@@ -21,6 +21,7 @@ _HEADERS = (
     "<|turn>",
     "### Instruction:",
 )
+_SHOWN = 60  # characters of a text that a finding repeats
 _ORDERS = (
     "answer calculate classify compare compose compute correct create define describe draft "
     "explain extract find fix generate give help implement list make name paraphrase please "
@@ -91,25 +92,18 @@ def bare_prompt(case: Case) -> Iterator[Finding]:
     if not texts:
         return
     if foreign:
-        severity, what = (
-            WARNING,
+        what = (
             f"The prompt holds {foreign[0]!r}, which is no token of this model, and nothing of its "
-            "own chat format.",
+            "own chat format."
         )
     elif requests:
-        severity, what = (
-            WARNING,
-            "The model has a chat template, and the prompt is a bare request: "
-            f"{_short(_without_bos(case, requests[0]))}.",
-        )
+        said = _short(_without_bos(case, requests[0]))
+        what = f"The model has a chat template, and the prompt is a bare request: {said}."
     else:
-        severity, what = (
-            NOTE,
-            f"The model has a chat template, and the prompt is bare: {_short(texts[0])}.",
-        )
+        what = f"The model has a chat template, and the prompt is bare: {_short(texts[0])}."
     yield Finding(
         code="bare-prompt",
-        severity=severity,
+        severity=WARNING if foreign or requests else NOTE,
         confidence=LIKELY,
         what=what,
         why=(
@@ -120,7 +114,7 @@ def bare_prompt(case: Case) -> Iterator[Finding]:
             'tokenizer.apply_chat_template([{"role": "user", "content": text}], '
             'add_generation_prompt=True, return_dict=True, return_tensors="pt")'
         ),
-        repair=_in_template(case, texts) if severity == WARNING and not foreign else None,
+        repair=_in_template(case, texts) if requests and not foreign else None,
     )
 
 
@@ -130,7 +124,7 @@ def _without_bos(case: Case, text: str) -> str:
 
 
 def _short(text: str) -> str:
-    return repr(printable(text, 60))
+    return repr(printable(text, _SHOWN))
 
 
 def _in_template(case: Case, texts: list[str]):
@@ -148,9 +142,7 @@ def _rendered(case: Case, messages: list[dict], **options) -> Repair:
 
 def _from_text(case: Case, text: str) -> Repair:
     made = case.tokenizer(text, add_special_tokens=False, return_tensors="pt")
-    names = ("input_ids", "attention_mask")
-    inputs = {name: made[name].to(case.model.device) for name in names if name in made}
-    return Repair(inputs, case.call)
+    return Repair(tensors_for(case.model, made), case.call)
 
 
 @pitfall(
@@ -259,20 +251,8 @@ def generation_prompt_misplaced(case: Case) -> Iterator[Finding]:
     prompt = squeezed(template.generation_prompt) if template is not None else ""
     if not prompt:
         return
-    header = squeezed(template.user_header)
     for text in case.texts:
-        tight = squeezed(text)
-        what = None
-        before, found, after = tight.rpartition(prompt)
-        if header and prompt + header in tight:
-            what = "A generation prompt is followed by another turn of the user."
-        elif found and not after and template.last_role(before) == "assistant":
-            what = "The chat ends with the model's reply, and a generation prompt opens another."
-        elif found and after and reads_as_request(_tail(text, template.generation_prompt)):
-            what = (
-                "After the generation prompt stands a request: "
-                f"{_short(_tail(text, template.generation_prompt))}."
-            )
+        what = _misplaced(template, text)
         if what is None:
             continue
         yield Finding(
@@ -291,6 +271,21 @@ def generation_prompt_misplaced(case: Case) -> Iterator[Finding]:
             repair=_continued(case),
         )
         return
+
+
+def _misplaced(template: Template, text: str) -> str | None:
+    """Return in words what is wrong with the generation prompts in a text, if anything is."""
+    tight, prompt = squeezed(text), squeezed(template.generation_prompt)
+    header = squeezed(template.user_header)
+    before, found, after = tight.rpartition(prompt)
+    if header and prompt + header in tight:
+        return "A generation prompt is followed by another turn of the user."
+    if found and not after and template.last_role(before) == "assistant":
+        return "The chat ends with the model's reply, and a generation prompt opens another."
+    tail = _tail(text, template.generation_prompt)
+    if found and after and reads_as_request(tail):
+        return f"After the generation prompt stands a request: {_short(tail)}."
+    return None
 
 
 def _tail(text: str, prompt: str) -> str:

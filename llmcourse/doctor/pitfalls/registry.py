@@ -38,8 +38,10 @@ class Needs(StrEnum):
     # Only somebody who watches knows the others.
     LOADS = "loads"  # what `from_pretrained` was asked for, before the call
     TEMPLATE_CALLS = "template_calls"  # the conversation that was rendered into the prompt
-    DECODINGS = "decodings"  # what was decoded of the output, after the call
-    FORWARDS = "forwards"  # forward passes outside `generate`, with a mask: a loop written by hand
+    # What was decoded of the output, after the call; the case has no weights by then, its model is
+    # `config` and `generation_config`.
+    DECODINGS = "decodings"
+    FORWARDS = "forwards"  # passes outside `generate` that got a mask: a loop written by hand
 
 
 def facts_in(case: Case) -> set[Needs]:
