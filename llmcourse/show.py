@@ -118,11 +118,6 @@ def percent(probability: float) -> str:
     return f"{value:.0f}%" if value >= 9.95 or value == 0 else f"{value:.1f}%"
 
 
-def plural(number: int, what: str) -> str:
-    """Return `1 token`, `2 tokens`, `49,152 tokens`."""
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
-
-
 @dataclass(frozen=True)
 class Table:
     """A small table that reads well in a terminal, in a notebook and on a static page."""

@@ -15,10 +15,6 @@ PLAIN = {"div", "span", "small", "br", "table", "caption", "thead", "tbody", "tr
 TINTS = [html.BLUE_TINT, html.GREEN_TINT, html.ORANGE_TINT, html.YELLOW_TINT, html.GREY_TINT]
 STRONG = [html.BLUE, html.SKY, html.GREEN, html.ORANGE, html.VERMILLION, html.GREY]
 
-# Modules that still write a table by hand, in colours of their own. TODO: empty it when the
-# doctor's report has moved to the kit.
-BY_HAND = {"doctor/diagnose.py"}
-
 
 def luminance(color: str) -> float:
     """Return the relative luminance of `#rrggbb`. Source: WCAG 2.2, definition of the term."""
@@ -118,7 +114,7 @@ def test_no_other_module_writes_a_table_by_hand():
         for path in PACKAGE.rglob("*.py")
         if re.search(r"<(table|caption|th|td)\b", path.read_text())
     }
-    assert found - {"html.py"} == BY_HAND
+    assert found == {"html.py"}
 
 
 def test_no_other_module_has_a_colour_of_its_own():
@@ -127,4 +123,4 @@ def test_no_other_module_has_a_colour_of_its_own():
         for path in PACKAGE.rglob("*.py")
         if re.search(r"#[0-9A-Fa-f]{6}\b", path.read_text())
     }
-    assert found - {"html.py"} == BY_HAND
+    assert found == {"html.py"}

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from llmcourse import html
 from llmcourse.doctor.finding import ERROR, NOTE, SEVERITIES, WARNING, Finding
-from llmcourse.show import escape, plural, printable
+from llmcourse.show import plural, printable
 
 _SIGNS = {ERROR: "✗", WARNING: "!", NOTE: "·"}
-_TINTS = {ERROR: "#FBE3CF", WARNING: "#FFF3C4", NOTE: "#E4E4E4"}
+_TINTS = {ERROR: html.ORANGE_TINT, WARNING: html.YELLOW_TINT, NOTE: html.GREY_TINT}
 _WIDTH = 96  # columns of a terminal
 _LONGEST = 600  # characters of a sentence that are shown
 
@@ -56,33 +57,18 @@ def findings_as_html(findings: Iterable[Finding]) -> str:
     there = {finding.severity for finding in findings}
     counts = [words for severity, words in counted(findings).items() if severity in there]
     caption = f"Found: {', '.join(counts)}"
-    cell = "padding:6px 10px;text-align:left;vertical-align:top;white-space:normal;"
-    head = "".join(
-        f'<th scope="col" style="{cell}">{name}</th>' for name in ("finding", "what, why and fix")
-    )
-    title = "caption-side:top;text-align:left;font-weight:bold;padding:4px 0;color:inherit"
-    return (
-        f'<table style="border-collapse:collapse;max-width:100%"><caption style="{title}">'
-        f"{escape(caption)}</caption><thead><tr>{head}</tr></thead>"
-        f"<tbody>{''.join(_as_row(finding, cell) for finding in findings)}</tbody></table>"
-    )
+    return html.table(caption, ("finding", "what, why and fix"), map(_as_row, findings))
 
 
-def _as_row(finding: Finding, cell: str) -> str:
-    rule = 'style="background:none;border-top:1px solid #767676"'
-    wide = f"{cell}overflow-wrap:anywhere"
-    return (
-        f'<tr {rule}><th scope="row" style="{cell}font-weight:normal">{_name(finding)}</th>'
-        f'<td style="{wide}">{_said(finding)}</td></tr>'
-    )
+def _as_row(finding: Finding) -> str:
+    name = html.header(_name(finding), "row", "font-weight:normal;")
+    return html.row([name, html.cell(_said(finding), "overflow-wrap:anywhere")])
 
 
 def _name(finding: Finding) -> str:
     """Return a row's first cell: the code, how grave and how sure it is, and where."""
-    chip = f"background:{_TINTS[finding.severity]};color:#000;border:1px solid #767676;"
-    chip += "padding:0 6px;white-space:nowrap"
-    sign = _SIGNS[finding.severity]
-    kind = f'<span style="{chip}">{sign} {finding.severity}</span>'
+    look = html.tinted(_TINTS[finding.severity]) + "white-space:nowrap;"
+    kind = html.chip(f"{_SIGNS[finding.severity]} {finding.severity}", look)
     place = f"<br><small>{_shown(place_of(finding))}</small>" if place_of(finding) else ""
     return f"<b>{_shown(finding.code)}</b><br>{kind}<br><small>{finding.confidence}</small>{place}"
 
@@ -92,7 +78,7 @@ def _said(finding: Finding) -> str:
     said = f"{_shown(finding.what)}<br><small>{_shown(finding.why)}</small>"
     if finding.evidence is not None:
         said += f"<br><small><b>Seen:</b> {_shown(finding.evidence.sentence)}</small>"
-    code = "font-family:monospace;overflow-wrap:anywhere;background:none;color:inherit"
+    code = f"{html.MONO}overflow-wrap:anywhere;background:none;color:inherit"
     return said + f'<br><b>Fix:</b> <code style="{code}">{_shown(finding.fix)}</code>'
 
 
@@ -120,4 +106,4 @@ def _printable(text: str) -> str:
 
 
 def _shown(text: str) -> str:
-    return escape(_printable(text))
+    return html.escape(_printable(text))

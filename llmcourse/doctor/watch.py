@@ -20,7 +20,8 @@ from llmcourse.doctor.listen import Event, Site
 from llmcourse.doctor.pitfalls import PITFALLS, Needs
 from llmcourse.doctor.report import as_json, findings_as_html, findings_as_text
 from llmcourse.doctor.template_marks import squeezed
-from llmcourse.show import escape, plural, printable
+from llmcourse.html import escape
+from llmcourse.show import plural, printable
 
 SCHEMA = "llmcourse.watch/1"
 _KEPT = 1000  # template, tokenizer and decode calls that a watch remembers
