@@ -4,14 +4,8 @@ import torch
 from transformers import StaticCache
 from transformers.generation import GenerationMixin, GenerationMode
 
-from llmcourse.decoding.cache import (
-    CACHE_NAMES,
-    LIBRARY,
-    cache_in,
-    cached_length,
-    is_recurrent,
-    prompt_length,
-)
+from llmcourse.decoding.cache import CACHE_NAMES, LIBRARY, cache_in, cached_length, is_recurrent
+from llmcourse.decoding.model_inputs import prompt_length
 
 # What the loop itself reads or passes on; anything else would be ignored, so it is refused.
 _UNDERSTOOD = {"attention_mask", "position_ids", "use_cache", "logits_to_keep", *CACHE_NAMES}
