@@ -7,11 +7,13 @@ with `functools.partial` and give the rules to the loop in the order in which th
     llmcourse.steps(model, **inputs, do_sample=True, rules=rules)
 
 Each gives the same float32 numbers as the logits processor of transformers, which `generate` makes
-from the setting of that name; tests/test_rules.py holds the two against each other. `keep` is the
-library's `min_tokens_to_keep`.
+from the setting of that name; tests/test_rules.py compares the two. `keep` is the library's
+`min_tokens_to_keep`. ORDER, at the end, says in which order the library runs them.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -344,7 +346,7 @@ class WithoutPrompt:
         return output.logits[:, -1]
 
 
-# What a reader who made a mistake is told.
+# What a reader who made a mistake gets to read.
 
 
 def _out_of_range(name: str, value: float, interval: str) -> ValueError:
@@ -385,3 +387,58 @@ def _eos_ids(eos: int | Sequence[int], scores: Tensor) -> Tensor:
 def _drop(scores: Tensor, tokens: Tensor) -> Tensor:
     vocab = torch.arange(scores.shape[-1], device=scores.device)
     return scores.masked_fill(torch.isin(vocab, tokens), DROPPED)
+
+
+# The order in which `generate` runs its rules.
+
+
+class _Place(NamedTuple):
+    """One place in the order of rules."""
+
+    setting: str  # of `generate`, which turns the rule on
+    processor: str  # the library's class
+    rule: Callable | None = None  # ours, None where this module has none
+    argument: str | None = None  # of our rule, for the setting's value where it takes no more
+    only_sampling: bool = False  # whether it runs with do_sample=True alone
+
+    def bind(self, value) -> Callable:
+        """Return our rule with the setting's value in it, a function of (ids, scores)."""
+        return partial(self.rule, **{self.argument: value})
+
+
+def _sampling(setting: str, processor: str, rule: Callable, argument: str) -> _Place:
+    return _Place(setting, processor, rule, argument, only_sampling=True)
+
+
+# Source: `GenerationMixin._get_logits_processor` in transformers; tests/test_rules.py asks it.
+ORDER = (
+    _Place("guidance_scale", "UnbatchedClassifierFreeGuidanceLogitsProcessor", guide),
+    _Place("sequence_bias", "SequenceBiasLogitsProcessor", bias_sequences),
+    _Place("encoder_repetition_penalty", "EncoderRepetitionPenaltyLogitsProcessor"),
+    _Place(
+        "repetition_penalty", "RepetitionPenaltyLogitsProcessor", penalize_repetition, "penalty"
+    ),
+    _Place("no_repeat_ngram_size", "NoRepeatNGramLogitsProcessor", forbid_repeated_ngrams, "size"),
+    _Place("encoder_no_repeat_ngram_size", "EncoderNoRepeatNGramLogitsProcessor"),
+    _Place("bad_words_ids", "NoBadWordsLogitsProcessor", forbid_words),
+    _Place("min_length", "MinLengthLogitsProcessor"),
+    _Place("min_new_tokens", "MinNewTokensLengthLogitsProcessor", require_new_tokens),
+    _Place("prefix_allowed_tokens_fn", "PrefixConstrainedLogitsProcessor"),
+    _Place("forced_bos_token_id", "ForcedBOSTokenLogitsProcessor"),
+    _Place("forced_eos_token_id", "ForcedEOSTokenLogitsProcessor", force_eos),
+    _Place("remove_invalid_values", "InfNanRemoveLogitsProcessor"),
+    _Place("exponential_decay_length_penalty", "ExponentialDecayLengthPenalty", decay_length),
+    _Place("suppress_tokens", "SuppressTokensLogitsProcessor", suppress, "tokens"),
+    _Place("begin_suppress_tokens", "SuppressTokensAtBeginLogitsProcessor"),
+    _Place("logits_processor", "LogitsProcessor"),  # the caller's own, in the order given
+    _sampling("temperature", "TemperatureLogitsWarper", divide_by_temperature, "temperature"),
+    _sampling("top_h", "TopHLogitsWarper", keep_top_h, "h"),
+    _sampling("top_k", "TopKLogitsWarper", keep_top_k, "k"),
+    _sampling("top_p", "TopPLogitsWarper", keep_top_p, "p"),
+    _sampling("min_p", "MinPLogitsWarper", keep_min_p, "p"),
+    _sampling("typical_p", "TypicalLogitsWarper", keep_typical, "mass"),
+    _sampling("epsilon_cutoff", "EpsilonLogitsWarper", keep_above_epsilon, "epsilon"),
+    _sampling("eta_cutoff", "EtaLogitsWarper", keep_above_eta, "epsilon"),
+    _Place("watermarking_config", "WatermarkLogitsProcessor"),
+    _Place("renormalize_logits", "LogitNormalization"),
+)

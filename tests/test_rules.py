@@ -799,3 +799,59 @@ def test_a_model_of_another_vocabulary_runs_with_the_same_rules():
     model = build("llama", vocab_size=3, bos_token_id=BOS, eos_token_id=2)
     [step] = llmcourse.steps(model, input_ids=torch.tensor([[1, 0]]), rules=rules, max_new_tokens=1)
     assert step.scores.shape == (1, 3)
+
+
+# The order.
+
+
+EVERY_RULE = dict(
+    guidance_scale=1.5,
+    sequence_bias={(7,): -1.0},
+    encoder_repetition_penalty=1.2,
+    repetition_penalty=1.2,
+    no_repeat_ngram_size=3,
+    encoder_no_repeat_ngram_size=3,
+    bad_words_ids=[[8]],
+    min_length=9,
+    min_new_tokens=2,
+    prefix_allowed_tokens_fn=lambda row, ids: list(range(VOCAB)),
+    forced_bos_token_id=BOS,
+    forced_eos_token_id=5,
+    remove_invalid_values=True,
+    exponential_decay_length_penalty=(1, 1.1),
+    suppress_tokens=[9],
+    begin_suppress_tokens=[10],
+    logits_processor=[library.LogitsProcessor()],
+    temperature=0.7,
+    top_h=0.5,
+    top_k=9,
+    top_p=0.9,
+    min_p=0.1,
+    typical_p=0.9,
+    epsilon_cutoff=0.001,
+    eta_cutoff=0.001,
+    watermarking_config=library.WatermarkingConfig(),
+    renormalize_logits=True,
+)
+
+
+@pytest.mark.parametrize("do_sample", [True, False])
+def test_the_order_of_rules_is_that_of_generate(do_sample):
+    call = dict(EVERY_RULE, input_ids=torch.tensor([[BOS, 6, 7]]), max_new_tokens=20)
+    made = llmcourse.ingredients(tiny("llama"), **call, do_sample=do_sample)
+    there = [type(rule).__name__ for rule in made.logits_processor]
+    expected = [place for place in rules.ORDER if do_sample or not place.only_sampling]
+    assert there == [place.processor for place in expected]
+    assert {place.setting for place in rules.ORDER} == set(EVERY_RULE)
+
+
+def test_every_rule_of_ours_has_its_place_in_the_order():
+    placed = [place.rule for place in rules.ORDER if place.rule]
+    assert set(placed) == {pair.ours for pair in PAIRS.values()} | {guide}
+    assert len(placed) == len(set(placed)) == 17
+
+
+def test_a_place_binds_the_value_of_its_setting():
+    (place,) = [place for place in rules.ORDER if place.setting == "top_k"]
+    scores = torch.arange(5.0)[None]
+    assert torch.equal(place.bind(2)(None, scores), keep_top_k(None, scores, k=2))

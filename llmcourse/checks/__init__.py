@@ -1,1 +1,1 @@
-"""What an exercise's answer is held against: one module for each lesson."""
+"""What an exercise's answer is compared with: one module for each lesson."""

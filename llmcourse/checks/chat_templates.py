@@ -1,6 +1,6 @@
 """Checks for the exercises of lesson 5, chat templates.
 
-Each takes a learner's answer, holds it against a slow and obvious specification on several inputs,
+Each takes a learner's answer, compares it with a slow and obvious specification on several inputs,
 and raises AssertionError with the one misconception that it found, or prints a line.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 
 def check_chatml(answer: Callable[[list[dict], bool], str]) -> None:
-    """Hold a ChatML writer, `answer(messages, add_generation_prompt)`, against the format.
+    """Compare a ChatML writer, `answer(messages, add_generation_prompt)`, with the format.
 
     Raises AssertionError with the misconception that it found.
     """
@@ -86,7 +86,7 @@ _WRONG_CHATML = {
 
 
 def check_keep_recent(answer: Callable[[list[dict], Callable, int], list[dict]]) -> None:
-    """Hold `answer(messages, length, budget)` against trying every number of exchanges to drop.
+    """Compare `answer(messages, length, budget)` with trying every number of exchanges to drop.
 
     Raises AssertionError with the misconception that it found.
     """
@@ -182,7 +182,7 @@ def _compare_kept(kept, messages: list[dict], length: Callable, budget: int) -> 
 
 
 def check_sign_test(answer: Callable[[Sequence[bool], Sequence[bool]], tuple]) -> None:
-    """Hold `answer(before, after)` against counting all coins that could have fallen.
+    """Compare `answer(before, after)` with counting all coins that could have fallen.
 
     Raises AssertionError with the misconception that it found.
     """

@@ -1,6 +1,6 @@
 """Checks for the exercises of lesson 3, choosing tokens.
 
-Each takes a learner's answer, holds it against a slow and obvious specification on several inputs,
+Each takes a learner's answer, compares it with a slow and obvious specification on several inputs,
 and raises AssertionError with the one misconception that it found, or prints a line.
 """
 
@@ -15,7 +15,7 @@ _IN_PLACE = "you changed the scores that you were given; return new ones"
 
 
 def check_top_p(answer: Callable[[Tensor, float], Tensor]) -> None:
-    """Hold a nucleus rule, `answer(scores, p)`, against a loop over one row at a time.
+    """Compare a nucleus rule, `answer(scores, p)`, with a loop over one row at a time.
 
     scores: (batch, vocab) float32, raw logits; the answer returns as many, with -inf where a token
     is dropped. Raises AssertionError with the misconception that it found.
@@ -135,7 +135,7 @@ def _same_shape(after, scores: Tensor) -> None:
 
 
 def check_presence_penalty(answer: Callable[[Tensor, Tensor, int, float], Tensor]) -> None:
-    """Hold a penalty, `answer(ids, scores, prompt_length, penalty)`, against a loop over tokens.
+    """Compare a penalty, `answer(ids, scores, prompt_length, penalty)`, with a loop over tokens.
 
     Each token that is in the new text, once or often, loses `penalty` nats of log-probability; the
     prompt does not count. ids: (batch, length) int64. scores: (batch, vocab) float32. Raises
@@ -246,7 +246,7 @@ def _same_everywhere(answers: list[Tensor], others: list[Tensor]) -> bool:
 
 
 def check_config(config: GenerationConfig) -> None:
-    """Hold a GenerationConfig against what exercise 3 asks for.
+    """Compare a GenerationConfig with what exercise 3 asks for.
 
     Wanted: three different texts of at most 30 new tokens, drawn from the whole vocabulary with
     temperature 0.7. Raises AssertionError with the misconception that it found.

@@ -1,6 +1,6 @@
 """Checks for the exercises of lesson 4, pitfalls.
 
-Each takes a learner's answer, holds it against a slow and obvious specification on several inputs,
+Each takes a learner's answer, compares it with a slow and obvious specification on several inputs,
 and raises AssertionError with the one misconception that it found, or prints a line.
 """
 
@@ -44,7 +44,7 @@ _ALSO_RIGHT = {2: ("pad-is-eos",)}  # why the missing mask cannot be guessed
 
 
 def check_five(answers: Mapping[int, str]) -> None:
-    """Hold the learner's code for each broken call against the fault that was put into it.
+    """Compare the learner's code for each broken call with the fault that was put into it.
 
     Raises AssertionError with a hint for the first call that is answered wrongly.
     """
@@ -56,7 +56,7 @@ def check_five(answers: Mapping[int, str]) -> None:
 
 
 def check_ready(answer: Callable, tokenizer) -> None:
-    """Hold `answer(tokenizer, texts)` against padding by hand, whatever side the tokenizer has.
+    """Compare `answer(tokenizer, texts)` with padding by hand, whatever side the tokenizer has.
 
     Raises AssertionError with the misconception that it found.
     """
@@ -89,7 +89,7 @@ def _compare_batch(made, tokenizer) -> None:
 
 
 def check_in_a_loop(answer: Callable[[list[int]], bool]) -> None:
-    """Hold `answer(ids)`, whether a list ends in the same tokens three times, against trying all.
+    """Compare `answer(ids)`, whether a list ends in the same tokens three times, with trying all.
 
     Raises AssertionError with the misconception that it found.
     """

@@ -1,6 +1,6 @@
 """Checks for the exercises of lesson 6, streaming and pipelines.
 
-Each takes a learner's answer, holds it against a slow and obvious specification on several inputs,
+Each takes a learner's answer, compares it with a slow and obvious specification on several inputs,
 and raises AssertionError with the one misconception that it found, or prints a line.
 """
 
@@ -20,7 +20,7 @@ _ARRIVALS = (
 
 
 def check_characters(answer: Callable[[Iterable[bytes]], Iterator[str]]) -> None:
-    """Hold a generator of text, `answer(chunks)`, against decoding everything that has arrived.
+    """Compare a generator of text, `answer(chunks)`, with decoding everything that has arrived.
 
     chunks: the bytes of one token after the other; the answer yields each character as soon as it
     is whole. Raises AssertionError with the misconception that it found.
@@ -75,7 +75,7 @@ _TEXTS = (
 
 
 def check_loop_criterion(answer: Callable[[Tensor, object], Tensor]) -> None:
-    """Hold a stopping criterion, `answer(ids, scores)`, against a comparison row by row.
+    """Compare a stopping criterion, `answer(ids, scores)`, with a comparison row by row.
 
     ids: (batch, length) int64; the answer returns (batch,) bool, true where the last five tokens
     of a row are the five before them. Raises AssertionError with the misconception that it found.
@@ -129,7 +129,7 @@ _CHOICES = ("red", "blue", "reddish")
 
 
 def check_choice_rule(answer: Callable) -> None:
-    """Hold `answer(texts, choices, eos, prompt_length)` against trying every token.
+    """Compare `answer(texts, choices, eos, prompt_length)` with trying every token.
 
     texts: the text of each token. The answer returns a rule: a function of ids (batch, length)
     int64 and scores (batch, vocab) float32 that sets to -inf what leads away from every choice.

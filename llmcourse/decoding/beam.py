@@ -14,17 +14,10 @@ from typing import NamedTuple
 import torch
 from torch.nn.functional import pad
 
-from llmcourse.decoding.cache import (
-    LIBRARY,
-    cache_in,
-    cached_length,
-    grown,
-    inputs_for,
-    is_recurrent,
-    prefill,
-)
-from llmcourse.decoding.loop import Step, draw_several, keeps_scores
-from llmcourse.decoding.stops import explain, vote
+from llmcourse.decoding.cache import LIBRARY, cache_in, cached_length, is_recurrent
+from llmcourse.decoding.loop import Step, Token, draw_several, keeps_scores
+from llmcourse.decoding.model_inputs import grown, inputs_for, prefill
+from llmcourse.decoding.stops import eos_ids, explain, vote
 
 # A score that no text has. What is not there, or may not be chosen, gets it added.
 NOTHING = -1.0e9
@@ -33,15 +26,12 @@ _SORTS_WHAT_IT_DRAWS = LIBRARY >= (5, 24)
 
 
 class Hypotheses(NamedTuple):
-    """Texts that compete with each other, the same number for each prompt of the batch.
+    """Texts that compete with each other, the same number for each prompt of the batch."""
 
-    ids: (batch, texts, length) int64, the prompt included. scores: (batch, texts) float32, the sum
-    of log-probabilities. rows: (batch, texts, new tokens) int32, for each new token the row of the
-    model's batch that it was predicted from, -1 where there is none.
-    """
-
-    ids: torch.Tensor
-    scores: torch.Tensor
+    ids: torch.Tensor  # (batch, texts, length) int64, the prompt included
+    scores: torch.Tensor  # (batch, texts) float32, the sum of log-probabilities
+    # (batch, texts, new tokens) int32, for each new token the row of the model's batch that it was
+    # predicted from, -1 where there is none
     rows: torch.Tensor
 
     def pick(self, which: torch.Tensor) -> "Hypotheses":
@@ -49,7 +39,7 @@ class Hypotheses(NamedTuple):
         ids, rows = (part.take_along_dim(which[..., None], 1) for part in (self.ids, self.rows))
         return Hypotheses(ids, self.scores.gather(1, which), rows)
 
-    def and_also(self, others: "Hypotheses") -> "Hypotheses":
+    def with_others(self, others: "Hypotheses") -> "Hypotheses":
         """Return these hypotheses and others of the same length."""
         return Hypotheses(*(torch.cat(pair, dim=1) for pair in zip(self, others, strict=True)))
 
@@ -59,22 +49,18 @@ class Hypotheses(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The best texts so far that have ended: a fixed number of places for each prompt.
+    """The best texts so far that have ended: a fixed number of places for each prompt."""
 
-    texts: their scores are final, with length penalty; -1e9 in a place that is free. taken:
-    (batch, places) bool. reasons: for each prompt why each of them ended, None for a free place.
-    """
-
-    texts: Hypotheses
-    taken: torch.Tensor
-    reasons: tuple[tuple[str | None, ...], ...]
+    texts: Hypotheses  # their scores are final, with length penalty; -1e9 in a place that is free
+    taken: torch.Tensor  # (batch, places) bool
+    reasons: tuple[tuple[str | None, ...], ...]  # why each ended, by prompt; None for a free place
 
     def joined_by(self, others: Hypotheses, are_new, reasons: tuple, filler: int) -> "Ended":
         """Return the best of these texts and `others`, which are a token longer.
 
         are_new: (batch, others) bool, which of the others have ended. reasons: why, as above.
         """
-        both = longer(self.texts, filler).and_also(others)
+        both = longer(self.texts, filler).with_others(others)
         best = both.scores.topk(self.taken.shape[1]).indices
         taken = torch.cat([self.taken, are_new], dim=1).gather(1, best)
         if not any(map(any, self.reasons + reasons)):  # none has ended, now or before
@@ -89,44 +75,49 @@ class Ended(NamedTuple):
 
 
 class Hypothesis(NamedTuple):
-    """One text, as `BeamStep.hypotheses` shows it.
+    """One text, as `BeamStep.hypotheses` shows it."""
 
-    ids: the new tokens. score: summed log-probability, or what became of it by the length penalty
-    where the text has ended. fate: live, finished or dropped. came_from: the number of the live
-    hypothesis that it grew from. stop_reason: a word if it has ended.
-    """
-
-    ids: list[int]
-    score: float
-    fate: str
-    came_from: int
-    stop_reason: str | None
+    ids: list[int]  # the new tokens
+    score: float  # summed log-probability; of a text that has ended, with the length penalty
+    fate: str  # live, finished or dropped
+    came_from: int  # the number of the live hypothesis that it grew from
+    stop_reason: str | None  # a word if it has ended
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BeamStep(Step):
     """What happened in one turn of beam search.
 
-    fed, logits, scores, probs: as in `Step`, with a row for each hypothesis that was live before,
-    (batch * num_beams, ...); the scores are log-probabilities after the rules. chosen: the tokens
-    by which the new live hypotheses grew, (batch * num_beams,). finished, stop_reasons: for each
-    prompt, whether its search is over and why its best text ended.
-
-    candidates: all that was looked at, in order; live: those who go on; ended: the best texts so
-    far that have ended. kept: (batch, num_beams) int64, which candidates became live. final_scores:
-    (batch, candidates), with length penalty; -1e9 or less where a candidate may not end. reasons:
-    for each prompt, why each candidate ends, None if it does not.
+    As in `Step`, with a row for each hypothesis that was live before, (batch * num_beams, ...):
+    fed, logits, scores (log-probabilities after the rules), probs; chosen: the tokens by which the
+    new live hypotheses grew. finished, stop_reasons: of each prompt, whether its search is over,
+    and why its best text ended.
     """
 
-    candidates: Hypotheses
-    live: Hypotheses
-    ended: Ended
-    kept: torch.Tensor
+    candidates: Hypotheses  # all that was looked at, in order
+    live: Hypotheses  # those who go on
+    ended: Ended  # the best texts so far that have ended
+    kept: torch.Tensor  # (batch, num_beams) int64, which candidates became live
+    # (batch, candidates) float32, with length penalty; -1e9 or less where one may not end
     final_scores: torch.Tensor
-    reasons: tuple[tuple[str | None, ...], ...]
+    reasons: tuple[tuple[str | None, ...], ...]  # why each candidate ends, by prompt; None if not
+
+    def new_tokens(self) -> tuple[Token, ...]:
+        """Raise ValueError: a search replaces its texts; at its end `best` has the winner."""
+        raise ValueError(
+            "steps come from a beam search, in which no row is one text; leave out num_beams, or "
+            "take the winner from the last step: step.best()."
+        )
+
+    def best(self, prompt: int = 0) -> tuple[list[int], list[int]]:
+        """Return the new ids of the best text that has ended, and the row that predicted each."""
+        rows = self.ended.texts.rows[prompt, 0]
+        ids = self.ended.texts.ids[prompt, 0, -len(rows) :]
+        there = rows >= 0
+        return ids[there].tolist(), rows[there].tolist()
 
     def hypotheses(self, prompt: int = 0) -> list[Hypothesis]:
-        """Return every candidate of one prompt, the likeliest first, with what became of it."""
+        """Return every candidate of one prompt, the likeliest first, with its fate."""
         beams, new_tokens = self.live.ids.shape[1], self.live.rows.shape[2]
         kept = set(self.kept[prompt].tolist())
         worst = self.ended.texts.scores[prompt].min().item()
@@ -146,12 +137,14 @@ class BeamStep(Step):
 
     def __repr__(self) -> str:
         fates = [each.fate for row in range(len(self.live.ids)) for each in self.hypotheses(row)]
-        told = ", ".join(f"{fates.count(fate)} {fate}" for fate in ("live", "finished", "dropped"))
+        counts = ", ".join(
+            f"{fates.count(fate)} {fate}" for fate in ("live", "finished", "dropped")
+        )
         best = self.live.scores.max().item()
         more = f", best live score {best:.3f}" if best > NOTHING / 2 else ""
         stopped = [word for word in self.stop_reasons if word]
         return (
-            f"BeamStep {self.index}: fed {tuple(self.fed.shape)}, {told}{more}, "
+            f"BeamStep {self.index}: fed {tuple(self.fed.shape)}, {counts}{more}, "
             f"cache {self.cache_length}" + (f", stopped: {', '.join(stopped)}" if stopped else "")
         )
 
@@ -271,9 +264,8 @@ def only_prompts(ids: torch.Tensor, beams: int) -> Hypotheses:
 
 def how_many_candidates(generation_config) -> int:
     """Return how many candidates each prompt keeps: enough, even if every EOS id is among them."""
-    eos = generation_config.eos_token_id
-    ids = 0 if eos is None else torch.as_tensor(eos).numel()
-    return max(2, 1 + ids) * generation_config.num_beams
+    ends = len(eos_ids(generation_config))
+    return max(2, 1 + ends) * generation_config.num_beams
 
 
 def grow(live: Hypotheses, scores: torch.Tensor, keep: int, do_sample: bool) -> Hypotheses:
@@ -330,10 +322,9 @@ def filling_id(generation_config) -> int:
 
     As in `generate`, a padding id of 0 does not count, and -1 stands where there is no EOS id.
     """
-    eos = generation_config.eos_token_id
-    if eos is None:
+    if generation_config.eos_token_id is None:
         return -1
-    return generation_config.pad_token_id or int(torch.as_tensor(eos).flatten()[0])
+    return generation_config.pad_token_id or eos_ids(generation_config)[0]
 
 
 def can_win(live: Hypotheses, ended: Ended, length: int, most: int, config) -> torch.Tensor:

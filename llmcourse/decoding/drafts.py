@@ -16,6 +16,7 @@ from llmcourse.decoding import loop
 from llmcourse.decoding.cache import CACHE_NAMES, cache_in, cached_length
 from llmcourse.decoding.ingredients import ingredients
 from llmcourse.decoding.refusals import check_drafter, check_rollback
+from llmcourse.decoding.stops import eos_ids
 
 
 class TextLookup:
@@ -27,7 +28,7 @@ class TextLookup:
         self.tokens = generation_config.prompt_lookup_num_tokens
         self.longest = generation_config.max_matching_ngram_size or 2
         self.max_length = generation_config.max_length
-        self.eos = eos_ids(generation_config, prompt.device)
+        self.eos = prompt.new_tensor(eos_ids(generation_config))
 
     def propose(self, ids: torch.Tensor, mask, positions) -> tuple[torch.Tensor, None]:
         """Return the first continuation in the text that the rules allow, without its EOS."""
@@ -159,12 +160,6 @@ class DraftModel:
             false_hits, hits, thresholds = roc_curve(self.hits, self.sureness)
             cost = false_hits + 3 * (1 - hits)  # a draft cut short costs more than a wrong token
             self.settings.assistant_confidence_threshold = thresholds[cost.argmin()]
-
-
-def eos_ids(generation_config, device) -> torch.Tensor:
-    """Return the ids that end a text, (any number,) int64."""
-    eos = generation_config.eos_token_id
-    return torch.as_tensor([] if eos is None else eos, dtype=torch.int64, device=device).flatten()
 
 
 def _on(device, **tensors) -> dict:

@@ -19,39 +19,31 @@ from llmcourse.show import Table, percent, token_text
 
 @dataclass(frozen=True)
 class RuleEffect:
-    """What one rule did to one row of the scores.
-
-    dropped: tokens that were possible before it (a finite score) and not after it. left: tokens
-    that are possible after it. p_before, p_after: probability of the token that was chosen in the
-    end. entropy_before, entropy_after: of the distribution, in bits.
-    """
+    """What one rule did to one row of the scores."""
 
     name: str
-    dropped: int
-    left: int
-    p_before: float
+    dropped: int  # tokens that were possible before it (a finite score) and not after it
+    left: int  # tokens that are possible after it
+    p_before: float  # probability of the token that was chosen in the end
     p_after: float
-    entropy_before: float
+    entropy_before: float  # of the distribution, in bits
     entropy_after: float
 
 
 @dataclass(frozen=True)
 class RuleReport:
-    """What the rules did in one step to one row, in the order in which they ran.
+    """What the rules did in one step to one row, in the order in which they ran."""
 
-    step: 0 for the first new token. chosen: the id that was chosen, token: the same to read.
-    """
-
-    step: int
+    step: int  # 0 for the first new token
     row: int
-    chosen: int
-    token: str
-    effects: tuple[RuleEffect, ...]
+    chosen: int  # the id that was chosen
+    token: str  # the same to read
+    effects: tuple[RuleEffect, ...]  # one for each rule
 
     def table(self) -> Table:
         """A line for each rule."""
-        told = "what each rule did" if self.effects else "no rule ran"
-        caption = f"Step {self.step}, row {self.row}: {told}; chosen: {self.token}"
+        what = "what each rule did" if self.effects else "no rule ran"
+        caption = f"Step {self.step}, row {self.row}: {what}; chosen: {self.token}"
         headers = ("rule", "dropped", "left", f"p({self.token})", "entropy in bits")
         return Table(caption, headers, [_line(effect) for effect in self.effects])
 
@@ -85,8 +77,7 @@ def explain_rules(
         raise ValueError("streamer= would show a run that stops half way; leave it out.")
     call = {"inputs": inputs, "tokenizer": tokenizer, **generate_kwargs}
     made = ingredients(model, rules=rules, **call)
-    mode = made.generation_config.get_generation_mode(generate_kwargs.get("assistant_model"))
-    _check(mode, at, row, len(made.input_ids))
+    _check(made.mode, at, row, len(made.input_ids))
     recorders = [Recorder(rule, row) for rule in made.logits_processor]
     step = _step_of_row(steps(model, rules=recorders, **call), at, row)
     chosen = int(step.chosen[row])

@@ -5,30 +5,15 @@ generator of steps: `loop` (greedy decoding and sampling), `beam` and `speculati
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import torch
 from transformers.generation import GenerationMode
 
 from llmcourse.decoding import beam, loop, results, speculative
-from llmcourse.decoding.ingredients import ingredients
+from llmcourse.decoding.ingredients import Ingredients, ingredients
 from llmcourse.decoding.refusals import check_drafting, check_prepared
 
-
-class Way(NamedTuple):
-    """A way of decoding: `decode` makes the steps, `collect` makes their result."""
-
-    decode: Callable
-    collect: Callable
-
-
-def way_of(mode: GenerationMode) -> Way:
-    """Return how `mode` is decoded."""
-    if mode in (GenerationMode.BEAM_SEARCH, GenerationMode.BEAM_SAMPLE):
-        return Way(beam.search, results.collect_beams)
-    if mode == GenerationMode.ASSISTED_GENERATION:
-        return Way(speculative.decode, results.collect_drafts)
-    return Way(loop.decode, results.collect_tokens)
+_BEAMS = (GenerationMode.BEAM_SEARCH, GenerationMode.BEAM_SAMPLE)
 
 
 def steps(
@@ -52,8 +37,7 @@ def steps(
     """
     call = {"tokenizer": tokenizer, "rules": rules, "assistant_model": assistant_model}
     made = ingredients(model, inputs, **call, **generate_kwargs)
-    _, walk = _start(model, **made.for_the_loop(), streamer=streamer)
-    return walk if streamer is None else _prompt_first(walk, made.input_ids, streamer)
+    return _prompt_first(open_walk(model, made, streamer), made, streamer)
 
 
 def generate(
@@ -73,10 +57,7 @@ def generate(
     """
     call = {"tokenizer": tokenizer, "rules": rules, "assistant_model": assistant_model}
     made = ingredients(model, inputs, **call, **generate_kwargs)
-    way, walk = _start(model, **made.for_the_loop(), streamer=streamer)
-    if streamer is not None:
-        walk = _prompt_first(walk, made.input_ids, streamer)
-    return way.collect(walk, made.input_ids, made.generation_config, made.model_kwargs)
+    return _collect(_prompt_first(open_walk(model, made, streamer), made, streamer), made)
 
 
 def glass_box(
@@ -100,33 +81,41 @@ def glass_box(
     yourself: `custom_generate=functools.partial(glass_box, streamer=streamer)`, with the same
     `streamer=` for `generate`, which gives it the prompt. Or call `llmcourse.generate`.
     """
-    prepared = (model, input_ids, logits_processor, stopping_criteria, generation_config)
-    passed_on = {"streamer": streamer, "assistant_model": assistant_model}
-    way, walk = _start(*prepared, **passed_on, **model_kwargs)
-    return way.collect(walk, input_ids, generation_config, model_kwargs)
+    made = Ingredients(
+        input_ids=input_ids,
+        logits_processor=logits_processor,
+        stopping_criteria=stopping_criteria,
+        generation_config=generation_config,
+        model_kwargs=model_kwargs,
+        assistant_model=assistant_model,
+    )
+    return _collect(open_walk(model, made, streamer), made)
 
 
-def _start(
-    model,
-    input_ids,
-    logits_processor,
-    stopping_criteria,
-    generation_config,
-    *,
-    streamer=None,
-    assistant_model=None,
-    **model_kwargs,
-) -> tuple[Way, Iterator]:
-    """Check a prepared call; return the way that it is decoded, and its steps, none made yet."""
-    mode = generation_config.get_generation_mode(assistant_model)
-    check_prepared(model, input_ids, generation_config, model_kwargs, mode, streamer)
-    check_drafting(model, input_ids, generation_config, model_kwargs, mode, assistant_model)
-    way = way_of(mode)
-    if assistant_model is not None:
-        model_kwargs["assistant_model"] = assistant_model
-    prepared = (model, input_ids, logits_processor, stopping_criteria, generation_config)
-    walk = way.decode(*prepared, **model_kwargs)
-    return way, walk if streamer is None else _streamed(walk, streamer)
+def open_walk(model, made: Ingredients, streamer=None) -> Iterator:
+    """Check a prepared call and return its steps, none made yet.
+
+    Raises ValueError, by name, for a setting that the loop cannot honour.
+    """
+    mode, config = made.mode, made.generation_config
+    check_prepared(model, made.input_ids, config, made.model_kwargs, mode, streamer)
+    check_drafting(model, made.input_ids, config, made.model_kwargs, mode, made.assistant_model)
+    walk = way_of(mode)(model, **made.for_the_loop())
+    return walk if streamer is None else _streamed(walk, streamer)
+
+
+def way_of(mode: GenerationMode) -> Callable[..., Iterator]:
+    """Return the generator of steps that decodes in this mode."""
+    if mode in _BEAMS:
+        return beam.search
+    if mode == GenerationMode.ASSISTED_GENERATION:
+        return speculative.decode
+    return loop.decode
+
+
+def _collect(walk: Iterator, made: Ingredients):
+    collect = results.collect_beams if made.mode in _BEAMS else results.collect_tokens
+    return collect(walk, made)
 
 
 def _streamed(walk: Iterator, streamer) -> Iterator:
@@ -136,6 +125,8 @@ def _streamed(walk: Iterator, streamer) -> Iterator:
     streamer.end()
 
 
-def _prompt_first(walk: Iterator, prompt: torch.Tensor, streamer) -> Iterator:
-    streamer.put(prompt.cpu())
+def _prompt_first(walk: Iterator, made: Ingredients, streamer) -> Iterator:
+    """Give the streamer the prompt before the first step, as `generate` does."""
+    if streamer is not None:
+        streamer.put(made.input_ids.cpu())
     yield from walk

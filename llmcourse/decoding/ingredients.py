@@ -1,10 +1,12 @@
 """What `generate` prepares before its loop starts, seen through its `custom_generate` door."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from transformers import LogitsProcessorList, StopStringCriteria
+from transformers.generation import GenerationMode
 
 from llmcourse.decoding.refusals import check_call
 from llmcourse.show import Table
@@ -21,22 +23,20 @@ PREPARED = "prepared"
 
 @dataclass(frozen=True, eq=False)
 class Ingredients:
-    """The call to `generate`, completed by the model's own settings and the hidden defaults.
+    """The call to `generate`, completed by the model's own settings and the hidden defaults."""
 
-    input_ids: (batch, length) int64, rows repeated for `num_return_sequences` and `num_beams`.
-    logits_processor, stopping_criteria: lists, in the order in which they run. generation_config:
-    every setting resolved. model_kwargs: attention_mask (None if it was all ones), position_ids,
-    the cache ... assistant_model: the draft model, if the call has one. origins: for each setting
-    in force, where its value comes from.
-    """
-
-    input_ids: torch.Tensor
-    logits_processor: list
+    input_ids: torch.Tensor  # (batch, length) int64, rows repeated for return sequences and beams
+    logits_processor: list  # the rules, in the order in which they run
     stopping_criteria: list
-    generation_config: Any
-    model_kwargs: dict[str, Any]
-    assistant_model: Any = None
-    origins: dict[str, str] = field(default_factory=dict)
+    generation_config: Any  # every setting resolved
+    model_kwargs: dict[str, Any]  # attention_mask (None if all ones), position_ids, the cache ...
+    assistant_model: Any = None  # the draft model, if the call has one
+    origins: dict[str, str] = field(default_factory=dict)  # where each setting in force is from
+
+    @property
+    def mode(self) -> GenerationMode:
+        """The way of decoding that the settings ask for."""
+        return self.generation_config.get_generation_mode(self.assistant_model)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -97,6 +97,21 @@ def _matters(name: str, value) -> bool:
     return value not in (0, 1) and name not in bookkeeping and "assistant" not in name
 
 
+def inputs_of(model, tokenizer, prompt) -> dict[str, torch.Tensor]:
+    """Return a prompt as `generate` takes it, on the model's device: ids, and what goes with them.
+
+    prompt: a text, a list of texts, ids of shape (batch, length), or what a tokenizer returns.
+    """
+    if isinstance(prompt, torch.Tensor):
+        return {"input_ids": prompt.to(model.device)}
+    if isinstance(prompt, str | list | tuple):
+        texts = [prompt] if isinstance(prompt, str) else list(prompt)
+        prompt = tokenizer(texts, return_tensors="pt", padding=len(texts) > 1)
+        prompt = {name: ids.long() for name, ids in prompt.items()}  # an empty text gives floats
+    known = ("input_ids", "attention_mask", "position_ids")
+    return {name: prompt[name].to(model.device) for name in known if name in prompt}
+
+
 def ingredients(
     model, inputs=None, *, tokenizer=None, rules=None, **generate_kwargs
 ) -> Ingredients:
@@ -131,17 +146,23 @@ def _hand_back(
     )
 
 
+def asked(name: str, model, call: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield (origin, value) for each who asks for a setting, the strongest first.
+
+    call: the arguments of `generate`, among them perhaps a `generation_config`.
+    """
+    passed = call.get("generation_config")
+    for origin, source in (CALL, call), (CONFIG, passed), (MODEL, model.generation_config):
+        value = source.get(name) if isinstance(source, dict) else getattr(source, name, None)
+        if value is not None:
+            yield origin, value
+
+
 def _origins(model, call: dict, made: Ingredients) -> dict[str, str]:
     """Return for each setting in force, and each input, where its value comes from."""
-    passed = call.get("generation_config")
-    sources = (
-        (CALL, call),
-        (CONFIG, {} if passed is None else vars(passed)),
-        (MODEL, vars(model.generation_config)),
-    )
 
     def origin(name: str) -> str:
-        return next((source for source, has in sources if has.get(name) is not None), HIDDEN)
+        return next((origin for origin, _ in asked(name, model, call)), HIDDEN)
 
     found = {name: origin(name) for name in made.settings}
     if made.generation_config.max_new_tokens is not None:

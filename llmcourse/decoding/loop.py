@@ -8,44 +8,46 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
+from typing import NamedTuple
 
 import torch
 
-from llmcourse.decoding.cache import (
-    cache_in,
-    cached_length,
-    grown,
-    inputs_for,
-    is_recurrent,
-    prefill,
-)
+from llmcourse.decoding.cache import cache_in, cached_length, is_recurrent
+from llmcourse.decoding.model_inputs import grown, inputs_for, prefill
 from llmcourse.decoding.refusals import no_distribution
-from llmcourse.decoding.stops import explain, vote
+from llmcourse.decoding.stops import eos_ids, explain, vote
+
+
+class Token(NamedTuple):
+    """One new token of each row of a batch, and what it was chosen from."""
+
+    chosen: torch.Tensor  # (batch,) int64, the new ids
+    logits: torch.Tensor  # (batch, vocab) float32, as the model gave them
+    scores: torch.Tensor  # (batch, vocab) float32, the same after the rules
+    probs: torch.Tensor  # (batch, vocab) float32, softmax of the scores
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What happened in one turn of the loop, for every row of the batch.
+    """What happened in one turn of the loop, for every row of the batch."""
 
-    index: 0 for the first new token. fed: (batch, tokens) int64, the ids that the model read.
-    logits: (batch, vocab) float32, as the model gave them. scores: the same after the rules.
-    probs: (batch, vocab) float32, softmax of the scores. chosen: (batch,) int64, the new ids.
-    cache_length: tokens in the key-value cache after this step, 0 without one.
-    finished: (batch,) bool. stop_reasons: a word for each finished row, with a `sentence`; None for
-    the others.
-    seconds: from the start of the forward pass to the decision to stop or go on.
-    """
+    index: int  # 0 for the first new token
+    fed: torch.Tensor  # (batch, tokens) int64, the ids that the model read
+    logits: torch.Tensor  # (batch, vocab) float32, as the model gave them
+    scores: torch.Tensor  # (batch, vocab) float32, the same after the rules
+    probs: torch.Tensor  # (batch, vocab) float32, softmax of the scores
+    chosen: torch.Tensor  # (batch,) int64, the new ids
+    cache_length: int  # tokens in the key-value cache after this step, 0 without one
+    finished: torch.Tensor  # (batch,) bool, which rows are done
+    stop_reasons: tuple[str | None, ...]  # a word for each finished row, with a `sentence`
+    seconds: float  # from the start of the forward pass to the decision to stop or go on
 
-    index: int
-    fed: torch.Tensor
-    logits: torch.Tensor
-    scores: torch.Tensor
-    probs: torch.Tensor
-    chosen: torch.Tensor
-    cache_length: int
-    finished: torch.Tensor
-    stop_reasons: tuple[str | None, ...]
-    seconds: float
+    def new_tokens(self) -> tuple[Token, ...]:
+        """Return the tokens by which each row grew, in order: one here, several in a `Round`.
+
+        Raises ValueError in a `BeamStep`, whose rows are not one text each.
+        """
+        return (Token(self.chosen, self.logits, self.scores, self.probs),)
 
     def __repr__(self) -> str:
         shown = self.chosen[:8].tolist()
@@ -145,8 +147,7 @@ def padding_id(generation_config, stopping_criteria) -> int | None:
         return None
     if generation_config.pad_token_id is not None:
         return generation_config.pad_token_id
-    eos = generation_config.eos_token_id
-    return eos[0] if isinstance(eos, list | tuple) else eos
+    return next(iter(eos_ids(generation_config)), None)
 
 
 def keeps_scores(generation_config) -> bool:

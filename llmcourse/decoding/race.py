@@ -6,30 +6,25 @@ from dataclasses import dataclass
 import torch
 
 from llmcourse.decoding.generate import generate
+from llmcourse.decoding.ingredients import inputs_of
 from llmcourse.decoding.refusals import check_call
 from llmcourse.show import Table, percent, token_text
 
 
 @dataclass(frozen=True, eq=False)
 class Race:
-    """What the two made of one call.
+    """What the loop and the library made of one call; rows are the texts that it returns."""
 
-    loop, library: (rows, new tokens) int64, padding included; a row for each text that `generate`
-    returns. loop_probs, library_probs: the probability of each of those tokens after the rules,
-    (rows, new tokens) float32, nan after the end of a text that beam search found. same_logits,
-    same_scores: whether all raw logits and processed scores are equal, bit for bit, those of whole
-    texts included (beam search). stop_reasons: a word for each row, with a `sentence`.
-    loop_seconds, library_seconds: one run each, so a hint and no measurement.
-    """
-
-    loop: torch.Tensor
-    library: torch.Tensor
+    loop: torch.Tensor  # (rows, new tokens) int64, padding included
+    library: torch.Tensor  # the same of `generate`
+    # (rows, new tokens) float32, the probability of each token after the rules; nan after the end
+    # of a text that beam search found
     loop_probs: torch.Tensor
     library_probs: torch.Tensor
-    same_logits: bool
-    same_scores: bool
-    stop_reasons: tuple[str | None, ...]
-    loop_seconds: float
+    same_logits: bool  # whether all raw logits are equal, bit for bit
+    same_scores: bool  # the same of processed scores, and of whole texts (beam search)
+    stop_reasons: tuple[str | None, ...]  # a word for each row, with a `sentence`
+    loop_seconds: float  # of one run, so a hint and no measurement
     library_seconds: float
     tokenizer: object
 
@@ -101,7 +96,7 @@ def race(model, tokenizer, prompt_or_inputs, **generate_kwargs) -> Race:
     returns. Both start from the same state of torch's generators, so sampling can be compared.
     With `num_beams` or an assistant too. Raises what `llmcourse.steps` raises.
     """
-    inputs = _as_inputs(model, tokenizer, prompt_or_inputs)
+    inputs = inputs_of(model, tokenizer, prompt_or_inputs)
     check_call(model, inputs | generate_kwargs)  # before `generate` fails in torch's depths
     seeds = _random_state()
 
@@ -130,17 +125,6 @@ def race(model, tokenizer, prompt_or_inputs, **generate_kwargs) -> Race:
         library_seconds=library_seconds,
         tokenizer=tokenizer,
     )
-
-
-def _as_inputs(model, tokenizer, prompt) -> dict:
-    if isinstance(prompt, torch.Tensor):
-        return {"input_ids": prompt.to(model.device)}
-    if isinstance(prompt, str | list | tuple):
-        texts = [prompt] if isinstance(prompt, str) else list(prompt)
-        prompt = tokenizer(texts, return_tensors="pt", padding=len(texts) > 1)
-        prompt = {name: ids.long() for name, ids in prompt.items()}  # an empty text gives floats
-    known = ("input_ids", "attention_mask", "position_ids")
-    return {name: prompt[name].to(model.device) for name in known if name in prompt}
 
 
 def _random_state() -> tuple:

@@ -4,14 +4,8 @@ import torch
 from transformers import StaticCache
 from transformers.generation import GenerationMixin, GenerationMode
 
-from llmcourse.decoding.cache import (
-    CACHE_NAMES,
-    LIBRARY,
-    cache_in,
-    cached_length,
-    is_recurrent,
-    prompt_length,
-)
+from llmcourse.decoding.cache import CACHE_NAMES, LIBRARY, cache_in, cached_length, is_recurrent
+from llmcourse.decoding.model_inputs import prompt_length
 
 # What the loop itself reads or passes on; anything else would be ignored, so it is refused.
 _UNDERSTOOD = {"attention_mask", "position_ids", "use_cache", "logits_to_keep", *CACHE_NAMES}
@@ -30,7 +24,7 @@ _NOT_BUILT = (
 )
 
 # These classes change `prepare_inputs_for_generation`, but not what they are fed from step to step;
-# tests/decoding/test_parity.py holds them against `generate`.
+# tests/decoding/test_parity.py compares them with `generate`.
 _FED_AS_USUAL = {
     "bamba",
     "falcon_h1",

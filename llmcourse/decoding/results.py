@@ -2,102 +2,82 @@
 
 from collections.abc import Iterator
 from dataclasses import fields
-from typing import NamedTuple
 
 import torch
 from transformers.generation import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput
 
 from llmcourse.decoding.cache import CACHE_NAMES, cache_in
+from llmcourse.decoding.ingredients import Ingredients
 
 _FIELDS = {field.name for field in fields(GenerateDecoderOnlyOutput)}
 _CACHE_FIELD = next(name for name in CACHE_NAMES if name in _FIELDS)
 
 
-def collect_tokens(
-    walk: Iterator, input_ids: torch.Tensor, generation_config, model_kwargs: dict
-) -> torch.Tensor | GenerateDecoderOnlyOutput:
-    """Run `walk` to its end and return what `generate` returns for greedy decoding and sampling.
+def collect_tokens(walk: Iterator, made: Ingredients) -> torch.Tensor | GenerateDecoderOnlyOutput:
+    """Run `walk`, of steps or of rounds, to its end, and return what `generate` returns.
 
-    input_ids: (batch, length) int64. Returns (batch, length + new tokens) int64, or with
-    `return_dict_in_generate=True` the library's own output, with one attribute more:
-    `stop_reasons`, a word for each row.
+    Returns (batch, length + new tokens) int64, or with `return_dict_in_generate=True` the library's
+    own output, with one attribute more: `stop_reasons`, a word for each row. Its scores and logits
+    have one element for each token, not each round.
     """
-    wants = generation_config if generation_config.return_dict_in_generate else None
-    new, scores, logits = [], [], []
+    new, kept = [], Kept(made.generation_config)
     for step in walk:
-        new.append(step.chosen)
-        if wants and wants.output_scores:
-            scores.append(step.scores)
-        if wants and wants.output_logits:
-            logits.append(step.logits)
-    sequences = torch.cat([input_ids, torch.stack(new, dim=1)], dim=1)
-    if not wants:
+        for token in step.new_tokens():
+            new.append(token.chosen)
+            kept.add(token)
+    sequences = torch.cat([made.input_ids, torch.stack(new, dim=1)], dim=1)
+    if not made.generation_config.return_dict_in_generate:
         return sequences
     output = GenerateDecoderOnlyOutput(
         sequences=sequences,
-        scores=tuple(scores) if wants.output_scores else None,
-        logits=tuple(logits) if wants.output_logits else None,
-        **{_CACHE_FIELD: cache_in(model_kwargs)},
+        scores=kept.scores,
+        logits=kept.logits,
+        **{_CACHE_FIELD: cache_in(made.model_kwargs)},
     )
     output.stop_reasons = step.stop_reasons
     return output
 
 
 def collect_beams(
-    walk: Iterator, input_ids: torch.Tensor, generation_config, model_kwargs: dict
+    walk: Iterator, made: Ingredients
 ) -> torch.Tensor | GenerateBeamDecoderOnlyOutput:
     """Run a beam search to its end and return the best texts, as `generate` does.
 
-    input_ids: (batch * num_beams, length) int64. Returns (batch * num_return_sequences, length)
-    int64, or the library's own output, with `stop_reasons`, a word for each sequence.
+    Returns (batch * num_return_sequences, length) int64, or the library's own output, with
+    `stop_reasons`, a word for each sequence.
     """
-    wants = generation_config if generation_config.return_dict_in_generate else None
-    scores, logits = [], []
+    config, kept = made.generation_config, Kept(made.generation_config)
     for step in walk:
-        if wants and wants.output_scores:
-            scores.append(step.scores)
-        if wants and wants.output_logits:
-            logits.append(step.logits)
-    asked_for, prompt = generation_config.num_return_sequences, input_ids.shape[1]
+        kept.add(step)
+    asked_for, prompt = config.num_return_sequences, made.input_ids.shape[1]
     ids, best, rows = (part[:, :asked_for].flatten(0, 1) for part in step.ended.texts)
     longest = int((rows >= 0).sum(dim=1).max())
     sequences = ids[:, : prompt + longest]
-    if not wants:
+    if not config.return_dict_in_generate:
         return sequences
     output = GenerateBeamDecoderOnlyOutput(
         sequences=sequences,
-        sequences_scores=best if wants.output_scores else None,
-        scores=tuple(scores) if wants.output_scores else None,
-        logits=tuple(logits) if wants.output_logits else None,
+        sequences_scores=best if config.output_scores else None,
+        scores=kept.scores,
+        logits=kept.logits,
         beam_indices=rows[:, :longest],
-        **{_CACHE_FIELD: cache_in(model_kwargs)},
+        **{_CACHE_FIELD: cache_in(made.model_kwargs)},
     )
     output.stop_reasons = tuple(word for words in step.ended.reasons for word in words[:asked_for])
     return output
 
 
-class Token(NamedTuple):
-    """One new token of a draft that was verified, in the shapes of a `Step` for one row."""
+class Kept:
+    """The scores and logits that the call asks to have back, each None if it does not."""
 
-    chosen: torch.Tensor  # (1,)
-    scores: torch.Tensor  # (1, vocab)
-    logits: torch.Tensor  # (1, vocab)
-    stop_reasons: tuple[str | None, ...]
+    def __init__(self, generation_config):
+        wanted = generation_config.return_dict_in_generate
+        self.scores = () if wanted and generation_config.output_scores else None
+        self.logits = () if wanted and generation_config.output_logits else None
 
-
-def collect_drafts(
-    walk: Iterator, input_ids: torch.Tensor, generation_config, model_kwargs: dict
-) -> torch.Tensor | GenerateDecoderOnlyOutput:
-    """Run `walk` to its end and return what `generate` returns for assisted decoding.
-
-    The same as `collect_tokens`: scores and logits have one element for each token, not each round.
-    """
-    return collect_tokens(token_by_token(walk), input_ids, generation_config, model_kwargs)
-
-
-def token_by_token(rounds: Iterator) -> Iterator[Token]:
-    """Yield the new tokens of each round one by one."""
-    for one in rounds:
-        kinds = (one.chosen[0].split(1), one.scores.split(1), one.logits.split(1))
-        for chosen, scores, logits in zip(*kinds, strict=True):
-            yield Token(chosen, scores, logits, one.stop_reasons)
+    def add(self, step) -> None:
+        """Keep what is wanted of a token or a step: scores, logits, (rows, vocab) float32."""
+        if self.scores is not None:
+            self.scores += (step.scores,)
+        if self.logits is not None:
+            self.logits += (step.logits,)

@@ -14,11 +14,12 @@ from itertools import count
 
 import torch
 
-from llmcourse.decoding.cache import LIBRARY, cache_in, cached_length, grown, inputs_for
-from llmcourse.decoding.drafts import DraftModel, TextLookup, eos_ids
-from llmcourse.decoding.loop import draw, keeps_scores
+from llmcourse.decoding.cache import LIBRARY, cache_in, cached_length
+from llmcourse.decoding.drafts import DraftModel, TextLookup
+from llmcourse.decoding.loop import Token, draw, keeps_scores
+from llmcourse.decoding.model_inputs import grown, inputs_for
 from llmcourse.decoding.refusals import check_rollback
-from llmcourse.decoding.stops import explain, vote
+from llmcourse.decoding.stops import eos_ids, explain, vote
 
 # Before 5.18 `generate` adds no token of its own to a draft that a stopping criterion would end.
 _DRAFTS_CAN_END = LIBRARY < (5, 18)
@@ -26,32 +27,28 @@ _DRAFTS_CAN_END = LIBRARY < (5, 18)
 
 @dataclass(frozen=True, eq=False)
 class Round:
-    """What happened in one round: a draft, one forward pass of the big model, a verdict.
+    """What happened in one round: a draft, one forward pass of the big model, a verdict."""
 
-    index: 0 for the first forward pass. fed: (1, tokens) int64, the ids that the model read; the
-    draft is their end. proposed: (n,) int64, the draft. accepted: how many of its tokens were kept.
-    chosen: (1, m) int64, the new ids: those that were accepted and, unless the text ended before
-    it, one of the model's own. logits, scores, probs: (m, vocab) float32, the big model's for each
-    new id: raw, after the rules, and their softmax. draft_probs: (n, vocab) float32, what the draft
-    was drawn from; None where nothing was drawn from it. cache_length: tokens in the big model's
-    cache after the rollback. finished: (1,) bool. stop_reasons: a word when finished, else None.
-    seconds: of the whole round. draft_seconds: the part of it that went into the draft.
-    """
-
-    index: int
-    fed: torch.Tensor
-    proposed: torch.Tensor
-    accepted: int
+    index: int  # 0 for the first forward pass
+    fed: torch.Tensor  # (1, tokens) int64, the ids that the model read; the draft is their end
+    proposed: torch.Tensor  # (n,) int64, the draft
+    accepted: int  # how many of the draft's tokens were kept
+    # (1, m) int64, the new ids: those accepted and, unless the text ended before, one of its own
     chosen: torch.Tensor
-    logits: torch.Tensor
-    scores: torch.Tensor
-    probs: torch.Tensor
-    draft_probs: torch.Tensor | None
-    cache_length: int
-    finished: torch.Tensor
-    stop_reasons: tuple[str | None, ...]
-    seconds: float
-    draft_seconds: float
+    logits: torch.Tensor  # (m, vocab) float32, the big model's for each new id
+    scores: torch.Tensor  # (m, vocab) float32, the same after the rules
+    probs: torch.Tensor  # (m, vocab) float32, softmax of the scores
+    draft_probs: torch.Tensor | None  # (n, vocab) float32, what the draft was drawn from, if it was
+    cache_length: int  # tokens in the big model's cache after the rollback
+    finished: torch.Tensor  # (1,) bool
+    stop_reasons: tuple[str | None, ...]  # a word when finished, else None
+    seconds: float  # of the whole round
+    draft_seconds: float  # the part of it that went into the draft
+
+    def new_tokens(self) -> tuple[Token, ...]:
+        """Return the new tokens one by one, as a `Step` for each would give them."""
+        each = (self.chosen[0], self.logits, self.scores, self.probs)
+        return tuple(map(Token._make, zip(*(part.split(1) for part in each), strict=True)))
 
     @property
     def rejected(self) -> torch.Tensor:
@@ -144,10 +141,22 @@ def decode(
         done, votes = vote(stopping_criteria, ids, history)
         reasons = explain((None,), done, stopping_criteria, votes, ids, input_ids.shape[1])
 
-        verdict = (proposed, agreement(proposed, chosen), chosen[None])
-        numbers = (logits[:m], scores[:m], probs[:m], draft_probs)
-        end = (cached_length(cache), done, reasons, time.perf_counter() - started, draft_seconds)
-        yield Round(index, fed, *verdict, *numbers, *end)
+        yield Round(
+            index=index,
+            fed=fed,
+            proposed=proposed,
+            accepted=agreement(proposed, chosen),
+            chosen=chosen[None],
+            logits=logits[:m],
+            scores=scores[:m],
+            probs=probs[:m],
+            draft_probs=draft_probs,
+            cache_length=cached_length(cache),
+            finished=done,
+            stop_reasons=reasons,
+            seconds=time.perf_counter() - started,
+            draft_seconds=draft_seconds,
+        )
         if done.all():
             return
 
@@ -197,5 +206,5 @@ def until_the_end(chosen: torch.Tensor, length: int, generation_config) -> torch
     length: of the text before them.
     """
     chosen = chosen[: generation_config.max_length - length]
-    ends = torch.isin(chosen, eos_ids(generation_config, chosen.device)).nonzero()
+    ends = torch.isin(chosen, chosen.new_tensor(eos_ids(generation_config))).nonzero()
     return chosen[: ends[0].item() + 1] if len(ends) else chosen

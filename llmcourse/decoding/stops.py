@@ -34,6 +34,12 @@ def reason(criterion) -> tuple[int, str]:
     return 2, getattr(criterion, "__name__", type(criterion).__name__)
 
 
+def eos_ids(generation_config) -> list[int]:
+    """Return the ids that end a text; [] where none does. The setting has one, several or None."""
+    eos = generation_config.eos_token_id
+    return [] if eos is None else torch.as_tensor(eos, dtype=torch.int64).flatten().tolist()
+
+
 def vote(criteria: Sequence, ids: torch.Tensor, scores) -> tuple[torch.Tensor, list]:
     """Ask every criterion whether each row is done; any yes ends the row.
 

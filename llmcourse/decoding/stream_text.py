@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
+from llmcourse.decoding.beam import BeamStep
+
 _BROKEN = "\ufffd"  # what decoding shows for bytes that are no character, or not yet
 
 
@@ -27,35 +29,42 @@ def stream_text(tokenizer, steps: Iterable, *, skip_special_tokens: bool = True)
         options = {"skip_special_tokens": skip_special_tokens}
         return tokenizer.decode(ids, clean_up_tokenization_spaces=False, **options)
 
-    held, told = [], ""  # the last tokens, and what of their text was already yielded
+    held, shown = [], ""  # the last tokens, and what of their text was already yielded
     for token in _tokens(steps):
         held.append(token)
         text, alone = decode(held), decode([token])
         unsure = not alone or text.endswith(_BROKEN) or _is_byte(tokenizer, token)
-        if unsure or not text.startswith(told):
+        if unsure or not text.startswith(shown):
             continue
-        if len(text) > len(told):
-            yield text[len(told) :]
-        told = text
+        if len(text) > len(shown):
+            yield text[len(shown) :]
+        shown = text
         if alone.strip() and _BROKEN not in alone:  # the tokens before it no longer matter
-            held, told = [token], alone
-    rest = decode(held).removeprefix(told) if held else ""
+            held, shown = [token], alone
+    rest = decode(held).removeprefix(shown) if held else ""
     if rest:
         yield rest
 
 
 def _tokens(steps: Iterable) -> Iterator[int]:
+    """Yield ids one by one. steps: ids, tensors of ids, or steps of the loop."""
     for step in steps:
         if isinstance(step, int):
             yield step
-            continue
-        chosen = step if isinstance(step, torch.Tensor) else step.chosen
-        if len(getattr(step, "finished", (0,))) > 1 or hasattr(step, "candidates"):
-            raise ValueError(
-                f"Only one text can be streamed, and this is {type(step).__name__} of "
-                f"{len(step.finished)} prompts; pass one prompt, without num_beams."
-            )
-        yield from chosen.flatten().tolist()
+        elif isinstance(step, torch.Tensor):
+            yield from step.flatten().tolist()
+        else:
+            _check_one_text(step)
+            for token in step.new_tokens():
+                yield int(token.chosen)
+
+
+def _check_one_text(step) -> None:
+    if len(step.finished) > 1 or isinstance(step, BeamStep):
+        raise ValueError(
+            f"Only one text can be streamed, and this is {type(step).__name__} of "
+            f"{len(step.finished)} prompts; pass one prompt, without num_beams."
+        )
 
 
 def _is_byte(tokenizer, token: int) -> bool:

@@ -7,19 +7,20 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.generation import GenerationMode
 
 from llmcourse import rules
-from llmcourse.decoding.cache import cache_in, grown, inputs_for, is_recurrent
-from llmcourse.decoding.ingredients import ingredients
+from llmcourse.decoding.cache import cache_in, is_recurrent
+from llmcourse.decoding.ingredients import ingredients, inputs_of
+from llmcourse.decoding.model_inputs import grown, inputs_for
 from llmcourse.decoding.refusals import check_prepared, no_distribution
 from llmcourse.decoding.stops import Reason, explain, vote
 from llmcourse.show import Table, in_words, percent, readable, token_text
 
+_LONGEST = 120  # characters of a branch's text
 _REMEMBERED = 64  # texts whose next-token logits are kept: going back to one costs nothing
 
 # What a walk cannot honour, and why; None, 0 and False leave these off.
@@ -35,25 +36,30 @@ _REFUSED = {
     "assistant_model": "a walk makes one token at a time; leave it out",
 }
 
-# The processors that act in sampling alone, in the order in which `generate` runs them.
-_SAMPLING = ["Temperature", "TopH", "TopK", "TopP", "MinP", "Typical", "Epsilon", "Eta"]
-_RANK = {f"{name}LogitsWarper": rank for rank, name in enumerate(_SAMPLING, start=1)}
-_LAST = {"LogitNormalization": len(_SAMPLING) + 1}
+# By setting, and by class for those that run after the caller's own: all others keep the order in
+# which `generate` gives them.
+_PLACES = {place.setting: number for number, place in enumerate(rules.ORDER)}
+_LATE = {
+    place.processor: number
+    for number, place in enumerate(rules.ORDER)
+    if number > _PLACES["logits_processor"]
+}
+# The settings of a walk that are rules, and the value that switches each of them off.
+_OFF = {"temperature": 1, "top_k": 0, "top_p": 1, "min_p": 0}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How the next token is chosen: the likeliest, or drawn (`sample`) with these settings.
+    """How the next token is chosen: the likeliest, or drawn with these settings.
 
-    temperature 1.0, top_k 0, top_p 1.0 and min_p 0.0 are off. Raises ValueError, as the rules in
-    `llmcourse.rules` do, for numbers that they cannot work with.
+    Raises ValueError, as the rules in `llmcourse.rules` do, for numbers that they cannot work with.
     """
 
-    sample: bool = False
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
+    sample: bool = False  # whether to draw; the other settings act only then
+    temperature: float = 1.0  # 1.0 is off
+    top_k: int = 0  # 0 is off
+    top_p: float = 1.0  # 1.0 is off
+    min_p: float = 0.0  # 0.0 is off
     seed: int = 0
 
     def __post_init__(self):
@@ -62,38 +68,31 @@ class Settings:
         if not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed={self.seed!r} is no seed; pass a whole number of 0 or more.")
 
+    def on(self) -> dict[str, float]:
+        """Return the settings that do something, by name, in the library's order of rules."""
+        named = {name: getattr(self, name) for name in sorted(_OFF, key=_PLACES.get)}
+        return {name: value for name, value in named.items() if value != _OFF[name]}
+
     def rules(self) -> list[tuple[int, Callable]]:
-        """Return the rules that do something, each behind its rank in the library's order."""
-        on = []
-        if self.temperature != 1:
-            on.append((1, partial(rules.divide_by_temperature, temperature=self.temperature)))
-        if self.top_k != 0:
-            on.append((3, partial(rules.keep_top_k, k=self.top_k)))
-        if self.top_p != 1:
-            on.append((4, partial(rules.keep_top_p, p=self.top_p)))
-        if self.min_p != 0:
-            on.append((5, partial(rules.keep_min_p, p=self.min_p)))
-        return on
+        """Return the rules that do something, each behind its place in the library's order."""
+        return [
+            (_PLACES[name], rules.ORDER[_PLACES[name]].bind(value))
+            for name, value in self.on().items()
+        ]
 
     def __str__(self) -> str:
         if not self.sample:
             return "the likeliest token is taken"
-        on = [f"temperature {self.temperature:g}"] * (self.temperature != 1)
-        on += [f"top-k {self.top_k}"] * (self.top_k != 0)
-        on += [f"top-p {self.top_p:g}"] * (self.top_p != 1)
-        on += [f"min-p {self.min_p:g}"] * (self.min_p != 0)
+        on = [f"{name.replace('_', '-')} {_short(value)}" for name, value in self.on().items()]
         return f"drawn with {', '.join([*on, f'seed {self.seed}'])}"
 
 
 @dataclass(frozen=True, eq=False)
 class Distribution:
-    """The next token's distribution, before and after the rules.
+    """The next token's distribution, before and after the rules."""
 
-    logits: (vocab,) float32, as the model gave them. scores: the same after the rules.
-    """
-
-    logits: torch.Tensor
-    scores: torch.Tensor
+    logits: torch.Tensor  # (vocab,) float32, as the model gave them
+    scores: torch.Tensor  # (vocab,) float32, the same after the rules
 
     @property
     def raw(self) -> torch.Tensor:
@@ -119,18 +118,15 @@ class Distribution:
 
 @dataclass(frozen=True, eq=False)
 class Pick:
-    """One token of a walk. how: `likeliest`, `drawn` or `forced`.
-
-    p, raw: its probability after and before the rules. stop: why the text ends with it, or None.
-    """
+    """One token of a walk."""
 
     token: int
-    text: str
-    how: str
-    p: float
-    raw: float
-    stop: Reason | None
-    seed: int
+    text: str  # the same to read
+    how: str  # likeliest, drawn or forced
+    p: float  # its probability after the rules
+    raw: float  # the same before them
+    stop: Reason | None  # why the text ends with it, if it does
+    seed: int  # of the walk when it was picked
     generator: torch.Tensor  # the state after this token, for the next draw
 
 
@@ -151,16 +147,13 @@ class Walk:
         self.model, self.tokenizer = model, tokenizer
         seed = generate_kwargs.pop("seed", 0)
         _check(generate_kwargs)
-        self._call = {**_as_inputs(model, tokenizer, prompt), **generate_kwargs}
+        self._call = {**inputs_of(model, tokenizer, _one_prompt(prompt)), **generate_kwargs}
         asked = ingredients(model, tokenizer=tokenizer, **self._call)
         made = self._prepared()
         _check_one_text(made, model)
         self.prompt = made.input_ids[0].tolist()
         self._criteria = made.stopping_criteria
-        self._ranked = [
-            (_LAST.get(name := type(rule).__name__, _RANK.get(name, 0)), rule)
-            for rule in made.logits_processor
-        ]
+        self._placed = [(_LATE.get(type(rule).__name__, 0), rule) for rule in made.logits_processor]
         config = made.generation_config
         self.settings = Settings(
             bool(asked.generation_config.do_sample),
@@ -332,12 +325,12 @@ class Walk:
         line = self._lines[number]
         shared = max((_shared(line, other) for other in self._lines[:number]), default=0)
         texts = [pick.text for pick in line]
-        shown = "".join(texts[:shared]) + "|" * bool(shared) + "".join(texts[shared:])
-        if len(shown) > 120:
+        shown = "".join(texts[:shared]) + ("|" if shared else "") + "".join(texts[shared:])
+        if len(shown) > _LONGEST:
             start = max(0, len("".join(texts[:shared])) - 30)
-            shown = (
-                "…" * bool(start) + shown[start : start + 120] + "…" * (len(shown) > start + 120)
-            )
+            end = start + _LONGEST
+            before, after = "…" if start else "", "…" if len(shown) > end else ""
+            shown = before + shown[start:end] + after
         likely = 1.0
         for pick in line:
             likely *= pick.raw
@@ -358,10 +351,16 @@ class Walk:
         return ingredients(self.model, tokenizer=self.tokenizer, **call)
 
     def _rules(self) -> list[Callable]:
-        ours = self.settings.rules() if self.settings.sample else []
-        replaced = (0, *_RANK.values()) if not self.settings.sample else (1, 3, 4, 5)
-        theirs = [(r, rule) for r, rule in self._ranked if r == 0 or r not in replaced]
-        return [rule for _, rule in sorted(theirs + ours, key=lambda ranked: ranked[0])]
+        """Return the rules in force, in the library's order: the call's, and our settings'."""
+        sample = self.settings.sample
+        theirs = [
+            (place, rule)
+            for place, rule in self._placed
+            if not rules.ORDER[place].only_sampling
+            or (sample and rules.ORDER[place].setting not in _OFF)
+        ]
+        ours = self.settings.rules() if sample else []
+        return [rule for _, rule in sorted(theirs + ours, key=lambda placed: placed[0])]
 
     def _generator(self) -> torch.Tensor:
         """Return the state of the generator for the next draw: a new seed starts it anew."""
@@ -375,14 +374,14 @@ class Walk:
         done, votes = vote(self._criteria, ids, None)
         (stop,) = explain((None,), done, self._criteria, votes, ids, len(self.prompt))
         pick = Pick(
-            token,
-            token_text(self.tokenizer, token),
-            how,
-            shape.probs[token].item(),
-            shape.raw[token].item(),
-            stop,
-            self.settings.seed,
-            generator,
+            token=token,
+            text=token_text(self.tokenizer, token),
+            how=how,
+            p=shape.probs[token].item(),
+            raw=shape.raw[token].item(),
+            stop=stop,
+            seed=self.settings.seed,
+            generator=generator,
         )
         here = [one.token for one in self.picks] + [token]
         for number in (self._line, *range(len(self._lines))):
@@ -491,6 +490,10 @@ class Walk:
             return f"The next token's distribution cannot be shown. {in_words(error)}"
 
 
+def _short(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"
+
+
 def _forgets(layer) -> bool:
     """Tell whether the newest tokens can be taken out of a cache's layer, and nothing be lost."""
     if type(layer) is DynamicSlidingWindowLayer:
@@ -508,18 +511,13 @@ def _shared(one: list, other: list) -> int:
     return same
 
 
-def _as_inputs(model, tokenizer, prompt) -> dict:
-    if isinstance(prompt, torch.Tensor):
-        return {"input_ids": prompt.to(model.device)}
-    if isinstance(prompt, str):
-        prompt = tokenizer(prompt, return_tensors="pt")
-        prompt = {name: ids.long() for name, ids in prompt.items()}  # an empty text gives floats
+def _one_prompt(prompt):
+    """Return `prompt`; raises ValueError for several texts."""
     if isinstance(prompt, list | tuple):
         raise ValueError(
             f"A walk has one prompt, and this is a list of {len(prompt)}; pass a text."
         )
-    known = ("input_ids", "attention_mask", "position_ids")
-    return {name: prompt[name].to(model.device) for name in known if name in prompt}
+    return prompt
 
 
 def _check(call: dict) -> None:
@@ -529,20 +527,19 @@ def _check(call: dict) -> None:
             raise ValueError(f"{name}={shown} is not for a walk: {why}.")
     own = [type(rule).__name__ for rule in call.get("logits_processor") or ()]
     for name in own:
-        if name in _RANK:
+        if name in _LATE and rules.ORDER[_LATE[name]].only_sampling:
             raise ValueError(f"logits_processor= holds a {name}; pass its setting by name instead.")
 
 
 def _check_one_text(made, model) -> None:
-    mode = made.generation_config.get_generation_mode(None)
-    if mode != GenerationMode.SAMPLE:
+    if made.mode != GenerationMode.SAMPLE:
         raise ValueError(
-            f"A walk makes one token at a time, and this call asks for {mode.value}; leave out "
-            "num_beams and prompt_lookup_num_tokens."
+            f"A walk makes one token at a time, and this call asks for {made.mode.value}; leave "
+            "out num_beams and prompt_lookup_num_tokens."
         )
     if len(made.input_ids) > 1:
         raise ValueError(
             f"A walk follows one text, and this call has {len(made.input_ids)} rows; pass one "
             "prompt, with num_return_sequences=1."
         )
-    check_prepared(model, made.input_ids, made.generation_config, made.model_kwargs, mode)
+    check_prepared(model, made.input_ids, made.generation_config, made.model_kwargs, made.mode)

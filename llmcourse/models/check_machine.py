@@ -46,7 +46,7 @@ def check() -> Iterator[Finding]:
 
 
 def package(name: str) -> Finding:
-    """Hold an installed version against the range that `llmcourse` asks for."""
+    """Compare an installed version with the range that `llmcourse` asks for."""
     wanted, extra = wanted_range(name)
     option = f'"llmcourse[{extra}]"' if extra else f'"{name}{wanted}"'
     try:

@@ -75,7 +75,7 @@ def course_model() -> Path:
             return folder
         cache.mkdir(parents=True, exist_ok=True)
         with one_process_at_a_time(cache):
-            remove_strangers(folder)
+            remove_unexpected_files(folder)
             trouble = what_is_wrong(folder)  # asked again: we may have waited for another process
             if trouble:
                 make(folder, trouble)
@@ -109,7 +109,7 @@ def what_is_wrong(folder: Path) -> str | None:
     """Return the first thing that keeps `folder` from being the course's model, or None."""
     if not folder.is_dir():
         return "it is not a folder" if os.path.lexists(folder) else "it is not there"
-    for name in strangers(folder):
+    for name in unexpected_files(folder):
         return f"{name} does not belong to it"
     for name, expected in FINGERPRINTS.items():
         try:
@@ -120,7 +120,7 @@ def what_is_wrong(folder: Path) -> str | None:
     return None
 
 
-def strangers(folder: Path) -> list[str]:
+def unexpected_files(folder: Path) -> list[str]:
     """Names in the model folder that are not ours: `from_pretrained` would read some of them.
 
     Hidden files, which file browsers leave everywhere, are harmless.
@@ -235,10 +235,10 @@ def set_aside(folder: Path) -> None:
     remove(aside)
 
 
-def remove_strangers(folder: Path) -> None:
+def remove_unexpected_files(folder: Path) -> None:
     """Delete what somebody put into the model folder; the cache is not a place to keep things."""
     if folder.is_dir() and not folder.is_symlink():
-        for name in strangers(folder):
+        for name in unexpected_files(folder):
             say(f"Removing {folder / name}: it does not belong to the model.")
             remove(folder / name)
 

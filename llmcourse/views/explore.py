@@ -1,7 +1,5 @@
 """One next token under the learner's own temperature, top-k, top-p and min-p, live."""
 
-from functools import partial
-
 import ipywidgets as widgets
 import torch
 
@@ -10,15 +8,10 @@ from llmcourse.decoding.walk import Walk
 from llmcourse.views._live import Picture, labelled, number
 from llmcourse.views.next_token import NextToken, next_token
 
-_RULES = {
-    "temperature": lambda value: partial(rules.divide_by_temperature, temperature=value),
-    "top_k": lambda value: partial(rules.keep_top_k, k=value),
-    "top_p": lambda value: partial(rules.keep_top_p, p=value),
-    "min_p": lambda value: partial(rules.keep_min_p, p=value),
-}
-_OFF = {"temperature": 1, "top_k": 0, "top_p": 1, "min_p": 0}
+_OFF = {"temperature": 1, "top_k": 0, "top_p": 1, "min_p": 0}  # the settings that can be turned
+_PLACES = {place.setting: place for place in rules.ORDER if place.setting in _OFF}
 _ORDERS = {  # by what the list says; the first is the one of `generate`
-    "temperature, top-k, top-p": ("temperature", "top_k", "top_p", "min_p"),
+    "temperature, top-k, top-p": tuple(_PLACES),
     "top-p first": ("top_p", "temperature", "top_k", "min_p"),
 }
 
@@ -40,7 +33,7 @@ class Explore(Picture):
         self.top_p = number("Top-p (1: off)", 165, 0.0, 1.0, 0.05, value=1.0)
         self.min_p = number("Min-p (0: off)", 165, 0.0, 1.0, 0.05)
         self.order = labelled(widgets.Dropdown, "Order", 250, options=list(_ORDERS))
-        numbers = [getattr(self, name) for name in _RULES]
+        numbers = [getattr(self, name) for name in _OFF]
         self.lay_out([*numbers, self.order])
         for control in [*numbers, self.order]:
             control.observe(lambda _: self.redraw(), "value")
@@ -50,10 +43,10 @@ class Explore(Picture):
         """Return the next token as the controls say, and which rules made it so, in words."""
         values = {name: getattr(self, name).value for name in _ORDERS[self.order.value]}
         on = {name: value for name, value in values.items() if value != _OFF[name]}
-        made = [_RULES[name](value) for name, value in on.items()]
-        told = ", then ".join(f"{name.replace('_', '-')} {value:g}" for name, value in on.items())
+        made = [_PLACES[name].bind(value) for name, value in on.items()]
+        said = ", then ".join(f"{name.replace('_', '-')} {value:g}" for name, value in on.items())
         view = next_token(self.tokenizer, self.ids, self.logits, made)
-        return view, f"The model's own distribution, then {told}." if on else "No rule is on."
+        return view, f"The model's own distribution, then {said}." if on else "No rule is on."
 
 
 def explore(model, tokenizer, prompt) -> Explore:

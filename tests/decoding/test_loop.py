@@ -342,3 +342,41 @@ print(all(hasattr(llmcourse, name) for name in llmcourse.__all__))
     assert run_python(code).split() == ["True"] * 4
     with pytest.raises(AttributeError, match="no attribute 'beam_me_up'"):
         llmcourse.beam_me_up  # noqa: B018
+
+
+# How a step, a round and a step of beam search give their tokens.
+
+
+def test_a_step_gives_one_token_of_each_row_and_what_it_was_chosen_from():
+    for step in llmcourse.steps(tiny("llama"), **CALL):
+        (token,) = step.new_tokens()
+        assert token.chosen is step.chosen
+        assert torch.equal(token.probs, token.scores.softmax(-1))
+        assert torch.equal(token.logits, step.logits)
+
+
+def test_rounds_give_the_tokens_that_steps_give():
+    ids = torch.tensor([[7, 8, 9, 7, 8, 9, 7, 8]])
+    call = dict(input_ids=ids, max_new_tokens=12, do_sample=False, eos_token_id=None)
+    plain = [
+        token for step in llmcourse.steps(tiny("llama"), **call) for token in step.new_tokens()
+    ]
+    rounds = list(llmcourse.steps(tiny("llama"), **call, prompt_lookup_num_tokens=3))
+    drafted = [token for one in rounds for token in one.new_tokens()]
+    assert [t.chosen.tolist() for t in drafted] == [t.chosen.tolist() for t in plain]
+    for ours, theirs in zip(drafted, plain, strict=True):
+        assert ours.logits.shape == theirs.logits.shape
+        torch.testing.assert_close(ours.logits, theirs.logits)
+
+
+def test_a_step_of_beam_search_has_no_tokens_of_a_row_but_the_winner_at_the_end():
+    call = dict(input_ids=torch.tensor([[7, 8], [9, 7]]), max_new_tokens=5, num_beams=3)
+    walk = list(llmcourse.steps(tiny("llama"), **call, eos_token_id=5))
+    with pytest.raises(ValueError, match="no row is one text"):
+        walk[0].new_tokens()
+    texts = llmcourse.generate(tiny("llama"), **call, eos_token_id=5)[:, 2:].tolist()
+    for prompt, text in enumerate(texts):
+        ids, rows = walk[-1].best(prompt)
+        assert text[: len(ids)] == ids
+        assert len(rows) == len(ids)
+        assert all(3 * prompt <= row < 3 * prompt + 3 for row in rows)
