@@ -68,6 +68,7 @@ notebooks: model  ## run the lessons, store their outputs and the repository's a
 
 docs: setup  ## write the pages that are made from code
 	@$(VENV_PYTHON) -m tools.architecture
+	@$(VENV_PYTHON) -m tools.pitfalls_page
 
 threads: model  ## check that outputs do not depend on threads or vector instructions
 	@$(VENV_PYTHON) -m tools.threads $(NBVAL) $(NOTEBOOKS)

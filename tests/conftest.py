@@ -19,6 +19,8 @@ def pytest_configure(config):
 
 # What runs a model in a notebook, or the course's model, or fetches it, asks for one of these.
 NEED_MODEL = {"another_model", "course_model", "wheelhouse"}
+# Of a test that goes through many model families, `make quick` runs these: they differ most.
+FEW_FAMILIES = {"llama", "gpt2", "gemma3_text", "mamba", "falcon_h1"}
 
 
 def pytest_collection_modifyitems(items):
@@ -26,6 +28,15 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if NEED_MODEL & set(getattr(item, "fixturenames", ())):
             item.add_marker("needs_model")
+        if families_of(item) - FEW_FAMILIES:
+            item.add_marker("slow")
+
+
+def families_of(item) -> set[str]:
+    """Return the model families that a test is parametrized with, by name or in a cell."""
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    named = {value for name, value in given.items() if name == "family"}
+    return named | {value.family for value in given.values() if hasattr(value, "family")}
 
 
 @pytest.fixture(scope="session")

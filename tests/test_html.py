@@ -8,7 +8,7 @@ import pytest
 
 import llmcourse
 from llmcourse import html
-from tests.test_show import NASTY, tags
+from tests.support.pages import NASTY, tags
 
 PACKAGE = Path(llmcourse.__file__).parent
 PLAIN = {"div", "span", "small", "br", "table", "caption", "thead", "tbody", "tr", "th", "td"}

@@ -1,6 +1,6 @@
 """Make docs/pitfalls.md from the checks of the doctor and the words beside them.
 
-    python tools/pitfalls_page.py
+    python -m tools.pitfalls_page     # or `make docs`
 
 The words stand in llmcourse/doctor/pitfalls/, next to the check that they explain.
 """
@@ -14,7 +14,7 @@ from llmcourse.doctor.pitfalls import PITFALLS, Needs, Pitfall, Subject
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "pitfalls.md"
 
 TOP = """\
-<!-- Made by `python tools/pitfalls_page.py` from llmcourse/doctor/pitfalls/: change it there. -->
+<!-- Made by `make docs` from llmcourse/doctor/pitfalls/: change it there. -->
 
 # Pitfalls
 

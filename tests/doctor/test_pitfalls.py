@@ -133,7 +133,7 @@ def test_a_new_pitfall_is_on_the_page(monkeypatch):
 def test_the_page_is_what_is_made_of_the_registry():
     made = pitfalls_page.page()
     stored = pitfalls_page.PAGE.read_text(encoding="utf-8")
-    assert stored == made, "run `python tools/pitfalls_page.py`"
+    assert stored == made, "run `make docs`"
 
 
 @pytest.mark.parametrize("name", FAULTY)
