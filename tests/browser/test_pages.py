@@ -112,7 +112,7 @@ def test_a_hostile_vocabulary_stays_text_in_the_stepper(page, lab):
     expect(next_token).to_be_visible(timeout=30_000)
     for many in range(1, 4):
         next_token.click()
-        expect(output.locator(".widget-html-content")).to_contain_text(f"{many} new tokens")
+        expect(output.locator(".widget-html-content")).to_contain_text(f"{many} new token")
     settle(page)
     output.get_by_label("Or type").fill("<script>alert(1)</script>")
     output.get_by_label("Or type").press("Tab")

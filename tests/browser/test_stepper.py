@@ -35,7 +35,7 @@ def press(stepper, name: str) -> None:
 
 def test_next_back_and_run_to_the_end(stepper):
     press(stepper, "Next token")
-    expect(live(stepper)).to_contain_text("1 new tokens (1 likeliest)")
+    expect(live(stepper)).to_contain_text("1 new token (1 likeliest)")
     press(stepper, "Next token")
     expect(live(stepper)).to_contain_text("Added ·and (the likeliest;")
     press(stepper, "Back")
@@ -99,7 +99,7 @@ def focused(page) -> str:
 def test_the_keyboard_alone_is_enough(stepper, page):
     stepper.get_by_role("button", name="Next token").focus()
     page.keyboard.press("Space")
-    expect(live(stepper)).to_contain_text("1 new tokens")
+    expect(live(stepper)).to_contain_text("1 new token")
     seen = [focused(page)]
     for _ in range(16):
         page.keyboard.press("Tab")
@@ -139,7 +139,7 @@ def test_the_keyboard_alone_is_enough(stepper, page):
 
 def test_axe_finds_nothing_serious(stepper, page):
     press(stepper, "Next token")
-    expect(live(stepper)).to_contain_text("1 new tokens")
+    expect(live(stepper)).to_contain_text("1 new token")
     assert serious(page, stepper.element_handle()) == []
 
 
