@@ -1,14 +1,16 @@
-"""How text from a model is made visible and safe: tokens, control characters, tables.
+"""How text is shown: tokens, control characters, numbers of things, a table of text.
 
 Everything here may come from an untrusted vocabulary, prompt or model. `visible` makes what a page
 would hide or obey (spaces, newlines, control and direction characters) readable; `Table` escapes.
+What a page is made of is in `llmcourse.html`.
 """
 
-import html
-import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from llmcourse.html import bare_row, bare_table, cell, escape, header
+from llmcourse.html import escape_attribute as escape_attribute
 
 _MARKS = {" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍"}
 _LONGEST = 40  # characters of a token that a view shows; a vocabulary may hold tokens of thousands
@@ -20,12 +22,12 @@ def visible(text: str, longest: int | None = _LONGEST) -> str:
     Control, format and direction characters become `\\u202e` and the like; what is longer than
     `longest` characters is cut with an ellipsis.
     """
-    return "".join(_MARKS.get(letter) or _readable(letter) for letter in _cut(text, longest))
+    return "".join(_MARKS.get(letter) or _readable(letter) for letter in cut(text, longest))
 
 
 def printable(text: str, longest: int | None = 400) -> str:
     """Return a sentence on one line with nothing hidden in it; unlike `visible` it keeps spaces."""
-    return " ".join(visible(part, None) for part in _cut(str(text), longest).split(" "))
+    return " ".join(visible(part, None) for part in cut(str(text), longest).split(" "))
 
 
 def readable(text: str, longest: int = 400) -> str:
@@ -38,8 +40,15 @@ def in_words(error: BaseException) -> str:
     return readable(f"{type(error).__name__}: {error}", 400)
 
 
-def _cut(text: str, longest: int | None) -> str:
+def cut(text: str, longest: int | None) -> str:
+    """Return `text`, with an ellipsis in place of what is beyond `longest` characters."""
     return text if longest is None or len(text) <= longest else text[: longest - 1] + "…"
+
+
+def plural(number: int, what: str) -> str:
+    """Return `1 token`, `2 tokens`, `49,152 tokens`, `3 passes`."""
+    ending = "" if number == 1 else "es" if what.endswith("s") else "s"
+    return f"{number:,} {what}{ending}"
 
 
 def _readable(character: str) -> str:
@@ -111,67 +120,37 @@ def percent(probability: float) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """A small table that reads well in a terminal, in a notebook and on a static page.
-
-    rows: cells as text; they are escaped, and cut after `longest` characters. marked: numbers of
-    the rows to set in bold.
-    """
+    """A small table that reads well in a terminal, in a notebook and on a static page."""
 
     caption: str
-    headers: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    marked: frozenset[int] = frozenset()
-    longest: int | None = 400
+    headers: Sequence[str]  # of the columns
+    rows: Sequence[Sequence[str]]  # text; the first of several cells names its row
+    marked: frozenset[int] = frozenset()  # numbers of the rows to set in bold
+    longest: int | None = 400  # characters of a cell that are shown; None for all
 
     def __repr__(self) -> str:
         headers, *rows = [
-            [printable(cell, self.longest) for cell in row] for row in (self.headers, *self.rows)
+            [printable(text, self.longest) for text in line] for line in (self.headers, *self.rows)
         ]
         columns = list(zip(headers, *rows, strict=True))
         widths = [max(map(columns_wide, column)) for column in columns]
         lines = [
-            "  ".join(pad(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in [headers, ["─" * width for width in widths], *rows]
+            "  ".join(pad(text, width) for text, width in zip(line, widths, strict=True)).rstrip()
+            for line in [headers, ["─" * width for width in widths], *rows]
         ]
         return "\n".join([printable(self.caption), *lines])
 
     def _repr_html_(self) -> str:
-        cell = "padding:2px 5px;text-align:left;"
-        head = "".join(
-            f'<th scope="col" style="{cell}">{escape(printable(h))}</th>' for h in self.headers
-        )
-        body = "".join(self._row(number, row, cell) for number, row in enumerate(self.rows))
-        title = "caption-side:top;text-align:left;font-weight:bold;padding:4px 0"
-        return (
-            f'<table style="border-collapse:collapse"><caption style="{title}">'
-            f"{escape(printable(self.caption))}</caption><thead><tr>{head}</tr></thead>"
-            f"<tbody>{body}</tbody></table>"
-        )
+        rows = [self._row(number, line) for number, line in enumerate(self.rows)]
+        return bare_table(printable(self.caption), list(map(printable, self.headers)), rows)
 
-    def _row(self, number: int, row: Sequence[str], style: str) -> str:
-        if number in self.marked:
-            style += "font-weight:bold;"
-        cells = "".join(
-            f'<td style="{style}">{escape(printable(cell, self.longest))}</td>' for cell in row
-        )
-        return f"<tr>{cells}</tr>"
-
-
-def escape(text: str) -> str:
-    """Return `text` as inert HTML for between tags: no tag, entity or formula of it comes alive.
-
-    JupyterLab's MathJax reads the finished page, where `&#36;` is a dollar again; a tag between a
-    delimiter and its formula stops it.
-    """
-    return _FORMULA.sub(r"<span>\g<0></span>", escape_attribute(text))
-
-
-_FORMULA = re.compile(r"&#36;|\\(?=[(\[]|begin|ref|eqref)")
-
-
-def escape_attribute(text: str) -> str:
-    """Return `text` as inert HTML for the value of an attribute in quotes."""
-    return html.escape(str(text)).replace("$", "&#36;")
+    def _row(self, number: int, line: Sequence[str]) -> str:
+        look = "font-weight:bold" if number in self.marked else ""
+        texts = [escape(printable(text, self.longest)) for text in line]
+        cells = [cell(text, look) for text in texts]
+        if len(texts) > 1:
+            cells[0] = header(texts[0], "row", look or "font-weight:normal")
+        return bare_row(cells)
 
 
 def columns_wide(text: str) -> int:

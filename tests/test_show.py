@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmcourse.html import escape, escape_attribute
 from llmcourse.show import (
     Table,
     byte_alphabet,
-    escape,
-    escape_attribute,
+    cut,
     percent,
+    plural,
     printable,
     token_bytes,
     token_text,
@@ -131,6 +132,26 @@ def test_a_table_reads_well_in_a_terminal():
 )
 def test_a_probability_is_written_as_people_read_it(probability, shown):
     assert percent(probability) == shown
+
+
+@pytest.mark.parametrize(
+    ("number", "what", "shown"),
+    [
+        (0, "row", "0 rows"),
+        (1, "pass", "1 pass"),
+        (2, "pass", "2 passes"),
+        (1234, "token", "1,234 tokens"),
+    ],
+)
+def test_a_number_of_things_is_written_with_its_ending(number, what, shown):
+    assert plural(number, what) == shown
+
+
+@given(st.text(), st.integers(1, 50))
+def test_a_text_is_cut_to_its_length_with_an_ellipsis(text, longest):
+    assert len(cut(text, longest)) <= longest
+    assert cut(text, longest) == text or cut(text, longest) == text[: longest - 1] + "…"
+    assert cut(text, None) == text
 
 
 def test_the_byte_alphabet_has_every_byte_once():

@@ -1,5 +1,6 @@
 """What `generate` prepares before its loop starts, seen through its `custom_generate` door."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -145,17 +146,23 @@ def _hand_back(
     )
 
 
+def asked(name: str, model, call: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield (origin, value) for each who asks for a setting, the strongest first.
+
+    call: the arguments of `generate`, among them perhaps a `generation_config`.
+    """
+    passed = call.get("generation_config")
+    for origin, source in (CALL, call), (CONFIG, passed), (MODEL, model.generation_config):
+        value = source.get(name) if isinstance(source, dict) else getattr(source, name, None)
+        if value is not None:
+            yield origin, value
+
+
 def _origins(model, call: dict, made: Ingredients) -> dict[str, str]:
     """Return for each setting in force, and each input, where its value comes from."""
-    passed = call.get("generation_config")
-    sources = (
-        (CALL, call),
-        (CONFIG, {} if passed is None else vars(passed)),
-        (MODEL, vars(model.generation_config)),
-    )
 
     def origin(name: str) -> str:
-        return next((source for source, has in sources if has.get(name) is not None), HIDDEN)
+        return next((origin for origin, _ in asked(name, model, call)), HIDDEN)
 
     found = {name: origin(name) for name in made.settings}
     if made.generation_config.max_new_tokens is not None:

@@ -1,17 +1,16 @@
 """One call to `generate` as the checks see it: completed, and with the facts they ask for."""
 
-import logging
-import threading
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import torch
 
-from llmcourse.decoding.ingredients import CALL, CONFIG, HIDDEN, MODEL, ingredients
+from llmcourse.decoding.cache import CACHE_NAMES
+from llmcourse.decoding.ingredients import CALL, CONFIG, HIDDEN, asked, ingredients
+from llmcourse.doctor.quiet import quietly
 from llmcourse.doctor.template_marks import Template
 
 # Rows of a batch that are read as text: enough to see how they were made, at little cost.
@@ -20,65 +19,58 @@ MOST_ROWS = 8
 
 @dataclass(frozen=True)
 class TemplateCall:
-    """A recorded `apply_chat_template`: messages, arguments, and what came back."""
+    """A recorded `apply_chat_template`."""
 
-    messages: list
-    kwargs: dict[str, Any]
-    result: Any
+    messages: list  # the conversation that was passed
+    kwargs: dict[str, Any]  # the other arguments
+    result: Any  # what came back: a text, ids, or a BatchEncoding
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """A recorded `decode` of one row: its ids (a list), the arguments, and the text."""
+    """A recorded `decode` of one row."""
 
-    ids: list[int]
-    kwargs: dict[str, Any]
-    text: str
+    ids: list[int]  # the row
+    kwargs: dict[str, Any]  # the other arguments
+    text: str  # what came back
+    line: int | None = None  # where the call stands, from 1
+    file: str | None = None
 
 
 @dataclass(frozen=True)
 class Forward:
-    """A recorded forward pass outside `generate`.
+    """A recorded forward pass outside `generate`; None: not passed."""
 
-    attention_mask, position_ids: what was passed, or None. input_ids: (batch, length), or None.
-    """
-
-    input_ids: torch.Tensor | None = None
-    attention_mask: torch.Tensor | None = None
-    position_ids: torch.Tensor | None = None
-    line: int | None = None
+    input_ids: torch.Tensor | None = None  # (batch, length) int64
+    attention_mask: torch.Tensor | None = None  # (batch, length); with a cache it is longer
+    position_ids: torch.Tensor | None = None  # (batch, length) int64
+    line: int | None = None  # where the call stands, from 1
     file: str | None = None
 
 
 @dataclass
 class Case:
-    """One call, completed. The last five fields are facts that only somebody who watches can know.
-
-    prompt: the text or texts, if such were given. messages: the chat, if one was given. inputs:
-    the tensors for `generate`, as they were passed or made from the text. call: the other arguments
-    of `generate`, as the caller wrote them. config, origins: every setting resolved, and where it
-    comes from; None and {} if `generate` refuses the call with `refusal`, or cannot be asked.
-    repeatable: whether the caller expects the same text again. output: (rows, length) int64, what
-    `generate` returned, if it ran. rendered: what templates returned. template_calls, loads (the
-    arguments of `from_pretrained`), decoded, forwards: as recorded.
-    """
+    """One call, completed."""
 
     model: Any
-    tokenizer: Any
-    prompt: str | list[str] | None = None
-    messages: list[dict] | None = None
+    tokenizer: Any  # None where nobody knows it
+    prompt: str | list[str] | None = None  # the text or texts, if such were given
+    messages: list[dict] | None = None  # the chat, if one was given
+    # The tensors for `generate`, by name, as they were passed or made from the text.
     inputs: dict[str, Any] = field(default_factory=dict)
+    # The other arguments of `generate`, as the caller wrote them.
     call: dict[str, Any] = field(default_factory=dict)
+    # Every setting resolved; None if `generate` refuses the call, or cannot be asked.
     config: Any = None
-    origins: dict[str, str] = field(default_factory=dict)
-    refusal: Exception | None = None
-    repeatable: bool = False
-    output: torch.Tensor | None = None
-    rendered: list[str] = field(default_factory=list)
-    template_calls: list[TemplateCall] = field(default_factory=list)
-    loads: list[dict[str, Any]] = field(default_factory=list)
-    decoded: list[Decoded] = field(default_factory=list)
-    forwards: list[Forward] = field(default_factory=list)
+    refusal: Exception | None = None  # why the call fails, if it does
+    repeatable: bool = False  # whether the caller expects the same text again
+    output: torch.Tensor | None = None  # (rows, length) int64, what `generate` returned, if it ran
+    rendered: list[str] = field(default_factory=list)  # `messages` as the template writes them
+    # Facts that only somebody who watches can know.
+    template_calls: list[TemplateCall] = field(default_factory=list)  # that led to the prompt
+    loads: list[dict[str, Any]] = field(default_factory=list)  # arguments of `from_pretrained`
+    decoded: list[Decoded] = field(default_factory=list)  # from the output, afterwards
+    forwards: list[Forward] = field(default_factory=list)  # in a loop written by hand
 
     @property
     def input_ids(self) -> torch.Tensor | None:
@@ -130,23 +122,15 @@ class Case:
 
     def asked(self, name: str) -> Any:
         """Return a setting as it was asked for, not completed; None if nobody did."""
-        return next((value for _, value in self._asked(name)), None)
+        return next((value for _, value in asked(name, self.model, self.call)), None)
 
     def origin(self, name: str) -> str:
         """Return who asked for a setting: the call, its config, the model's, or nobody."""
-        return next((origin for origin, _ in self._asked(name)), HIDDEN)
+        return next((origin for origin, _ in asked(name, self.model, self.call)), HIDDEN)
 
     def asked_here(self, name: str) -> bool:
         """Whether the call or the config passed with it asks for a setting."""
         return self.origin(name) in (CALL, CONFIG)
-
-    def _asked(self, name: str) -> Iterator[tuple[str, Any]]:
-        passed = self.call.get("generation_config")
-        sources = (CALL, self.call), (CONFIG, passed), (MODEL, self.model.generation_config)
-        for origin, source in sources:
-            value = source.get(name) if isinstance(source, dict) else getattr(source, name, None)
-            if value is not None:
-                yield origin, value
 
     @cached_property
     def eos_ids(self) -> tuple[int, ...]:
@@ -232,7 +216,7 @@ def _read(case: Case, prompt) -> None:
         except ValueError as error:  # no padding token
             case.refusal = error
             return
-        case.inputs = _on(case.model, made)
+        case.inputs = tensors_for(case.model, made)
     else:
         raise TypeError(
             f"prompt_or_inputs is a {type(prompt).__name__}; pass a text, a list of texts, a list "
@@ -241,15 +225,14 @@ def _read(case: Case, prompt) -> None:
 
 
 def _render(case: Case) -> None:
-    options = {"add_generation_prompt": True}
-    text = case.tokenizer.apply_chat_template(case.messages, tokenize=False, **options)
-    case.rendered = [text]
-    case.inputs = _on(
-        case.model, case.tokenizer(text, return_tensors="pt", add_special_tokens=False)
-    )
+    """Fill in the case's inputs from its messages, as the template writes them."""
+    options = {"add_generation_prompt": True, "tokenize": False}
+    text = case.tokenizer.apply_chat_template(case.messages, **options)
+    made = case.tokenizer(text, return_tensors="pt", add_special_tokens=False)
+    case.rendered, case.inputs = [text], tensors_for(case.model, made)
 
 
-def _on(model, made) -> dict[str, torch.Tensor]:
+def tensors_for(model, made) -> dict[str, torch.Tensor]:
     """Return what `generate` takes of what a tokenizer made; an empty text gives floats."""
     known = ("input_ids", "attention_mask")
     return {name: made[name].long().to(model.device) for name in known if name in made}
@@ -284,7 +267,7 @@ _NOT_ASKED = (
 
 
 def resolve(case: Case) -> None:
-    """Fill in the case's config and origins, or its refusal; ask `generate` itself, quietly."""
+    """Fill in the case's config, or its refusal; ask `generate` itself, quietly."""
     call = {name: value for name, value in case.call.items() if name not in _NOT_ASKED}
     if not case.decoder_only or call.get("cache_implementation") == "paged":
         return
@@ -292,44 +275,15 @@ def resolve(case: Case) -> None:
         return  # a way of decoding that lives outside the library
     try:
         with quietly():
-            made = ingredients(case.model, tokenizer=case.tokenizer, **case.inputs, **call)
+            inputs, call = with_own_cache(case.inputs), with_own_cache(call)
+            made = ingredients(case.model, tokenizer=case.tokenizer, **inputs, **call)
     except Exception as error:  # whatever `generate` raises
         case.refusal = error
         return
-    case.config, case.origins = made.generation_config, made.origins
+    case.config = made.generation_config
 
 
-_in_quiet = threading.local()
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Keep the library's advice out of a call that the caller did not make.
-
-    What it says once per process it can still say later: `warning_once` is not asked in between.
-    Other threads are heard as before.
-    """
-    handlers = logging.getLogger("transformers").handlers
-    once = logging.Logger.warning_once
-
-    def mute(record) -> bool:
-        return not getattr(_in_quiet, "on", False)
-
-    def not_now(self, *arguments, **keywords) -> None:
-        if not getattr(_in_quiet, "on", False):
-            once(self, *arguments, **keywords)
-
-    before = getattr(_in_quiet, "on", False)
-    _in_quiet.on = True
-    for handler in handlers:
-        handler.addFilter(mute)
-    logging.Logger.warning_once = not_now
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.Logger.warning_once = once
-        for handler in handlers:
-            handler.removeFilter(mute)
-        _in_quiet.on = before
+def with_own_cache(call: dict[str, Any]) -> dict[str, Any]:
+    """Return the call with a copy of the cache in it, since `generate` writes into what it gets."""
+    caches = {name: call[name] for name in CACHE_NAMES if call.get(name) is not None}
+    return {**call, **copy.deepcopy(caches)}

@@ -1,6 +1,6 @@
 """What the doctor says: a finding, and what its fix was measured to change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,53 +11,41 @@ CERTAIN, LIKELY = "certain", "likely"
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a fix changes on this very input.
+    """What a fix changes on this very input."""
 
-    before, after: the new text without and with the fix, greedy or from the same seed; "" where
-    only a distance was measured. distance: total variation between the two distributions of the
-    next token, 0 (the same) to 1 (nothing in common), the largest over the rows; None if there are
-    no two to compare. sentence: the same in words.
-    """
-
-    before: str
-    after: str
+    before: str  # the new text without the fix, greedy or from a seed; "" where there is none
+    after: str  # the new text with the fix, from the same seed; "" where there is none
+    # Total variation between the next token's distributions without and with the fix, 0 (the same)
+    # to 1 (nothing in common), the largest over the rows; None if there are no two to compare.
     distance: float | None
-    sentence: str
+    sentence: str  # the same in words
 
 
 @dataclass(frozen=True, eq=False)
 class Repair:
-    """A call with its fix applied, so that the difference can be measured.
+    """A call with its fix applied, so that the difference can be measured."""
 
-    inputs: tensors for `generate`. call: its other arguments. in_eval_mode: whether the model has
-    to be put into eval mode for it.
-    """
-
-    inputs: dict[str, Any]
-    call: dict[str, Any]
-    in_eval_mode: bool = False
+    inputs: dict[str, Any]  # tensors for `generate`
+    call: dict[str, Any]  # its other arguments
+    in_eval_mode: bool = False  # whether the model has to be put into eval mode for it
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong with a call, or worth knowing about it.
+    """One thing that is wrong with a call, or worth knowing about it."""
 
-    code: a stable name. severity: "error" (the output is wrong), "warning" (probably not what was
-    meant) or "note" (a sound call may have it). confidence: "certain" or "likely". what: one
-    sentence, with this call's values. why: what it does to the output. fix: a line of Python. file,
-    line: where the call stands, if that is known. repair: makes the Repair; None where a fix cannot
-    be tried from here.
-    """
-
-    code: str
+    code: str  # a name that never changes, that of a pitfall
+    # "error" (the output is wrong), "warning" (probably not what was meant) or "note" (a sound call
+    # may have it)
     severity: str
-    confidence: str
-    what: str
-    why: str
-    fix: str
-    evidence: Evidence | None = None
-    line: int | None = None
-    file: str | None = None
+    confidence: str  # "certain": the call itself shows it; "likely": it is inferred
+    what: str  # one sentence, with this call's values
+    why: str  # what it does to the output
+    fix: str  # a line of Python
+    evidence: Evidence | None = None  # what the fix changes, if that was measured
+    line: int | None = None  # where the call stands, from 1; None if that is not known
+    file: str | None = None  # the file of that line, as Python names it
+    # Makes the call with its fix; None where a fix cannot be tried from here.
     repair: Callable[[], Repair] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -71,3 +59,8 @@ class Finding:
         plain = {name: getattr(self, name) for name in names}
         plain["evidence"] = None if self.evidence is None else vars(self.evidence).copy()
         return plain
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return errors first, then warnings, then notes; else as they came."""
+    return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))

@@ -2,18 +2,19 @@
 
 `listen` wraps methods of transformers' classes (and of a class that overrides them) until the last
 listener leaves; then they are what they were. A wrapped method does what it did, and then tells the
-listeners. What the library asks of itself inside such a call is not told: a template tokenizes,
-`generate` runs the model.
+listeners. They hear nothing of what the library asks of itself inside such a call (a template
+tokenizes, `generate` runs the model), nor of what the doctor asks: it works inside `unheard`.
 """
 
 import functools
 import inspect
+import os
 import sys
 import sysconfig
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -26,49 +27,34 @@ from transformers.models.auto.auto_factory import _BaseAutoModelClass
 import llmcourse
 
 _LIBRARIES = ("llmcourse", "transformers", "torch")
-_DOCTOR = tuple(
-    f"llmcourse.doctor.{part}" for part in ("case", "diagnose", "evidence", "pitfalls", "watch")
-)
 _TOKENIZER_METHODS = ("__call__", "encode", "apply_chat_template", "decode", "batch_decode")
 
 
 @dataclass(frozen=True)
 class Site:
-    """A line of the user's code: its file as Python names it, counted from 1."""
+    """A line of the user's code."""
 
-    file: str | None = None
-    line: int | None = None
+    file: str | None = None  # as Python names it
+    line: int | None = None  # from 1
 
 
 @dataclass(frozen=True, eq=False)
 class Event:
-    """One call that user code made: `name` of what, with `arguments` as they were written.
+    """One call that user code made."""
 
-    owner: the model, tokenizer or class. result: what it returned, None while it runs or where it
-    raised `error`. inside_generate: by a streamer, a criterion or the like. site: whose call it is.
-    """
-
-    name: str
-    owner: Any
-    arguments: dict[str, Any]
-    site: Site
-    result: Any = None
-    error: BaseException | None = None
-    inside_generate: bool = False
+    name: str  # of the method: "generate", "decode", ...
+    owner: Any  # the model, tokenizer or class
+    arguments: dict[str, Any]  # as they were written, by name
+    site: Site  # where the call stands
+    result: Any = None  # what it returned; None while it runs, or where it raised an error
+    error: BaseException | None = None  # what it raised
+    inside_generate: bool = False  # made by a streamer, a criterion or the like
 
 
 _lock = threading.RLock()
 _listeners: list = []
-_wrapped: list["_Wrapped"] = []
-_local = threading.local()
-
-
-@dataclass(frozen=True, eq=False)
-class _Wrapped:
-    owner: Any
-    name: str
-    original: Any
-    wrapper: Any
+_to_put_back: list[Callable[[], None]] = []  # each undoes one change to a class, object or model
+_local = threading.local()  # unheard: a bool; inside: the kinds of calls that this thread is in
 
 
 def listen(listener, *objects) -> None:
@@ -91,8 +77,8 @@ def leave(listener) -> None:
         _listeners.remove(listener)
         if _listeners:
             return
-        while _wrapped:
-            _unwrap(_wrapped.pop())
+        while _to_put_back:
+            _to_put_back.pop()()
 
 
 @contextmanager
@@ -112,7 +98,7 @@ def wrap_what_overrides(thing) -> None:
         _wrap_the_own(thing, ("generate",))
         if _before_forward not in thing._forward_pre_hooks.values():
             handle = thing.register_forward_pre_hook(_before_forward, with_kwargs=True)
-            _wrapped.append(_Wrapped(handle, "", None, None))
+            _to_put_back.append(handle.remove)
     elif thing is not None:
         _wrap_the_own(thing, _TOKENIZER_METHODS)
 
@@ -142,15 +128,13 @@ def _wrap(owner, name: str) -> None:
     wrapper = _telling(function, name, bound_to=None if isinstance(owner, type) else owner)
     wrapper._tells = True
     wrapper = classmethod(wrapper) if isinstance(original, classmethod) else wrapper
-    _wrapped.append(_Wrapped(owner, name, original, wrapper))
     setattr(owner, name, wrapper)
 
+    def put_back() -> None:
+        if vars(owner).get(name) is wrapper:  # else others wrapped it since: leave it
+            setattr(owner, name, original)
 
-def _unwrap(done: _Wrapped) -> None:
-    if isinstance(done.owner, torch.utils.hooks.RemovableHandle):
-        done.owner.remove()
-    elif vars(done.owner).get(done.name) is done.wrapper:  # else others wrapped it since: leave it
-        setattr(done.owner, done.name, done.original)
+    _to_put_back.append(put_back)
 
 
 def _telling(function: Callable, name: str, bound_to) -> Callable:
@@ -168,7 +152,7 @@ def _telling(function: Callable, name: str, bound_to) -> Callable:
         with _within(_kind(name)):
             result = function(*arguments, **keywords)
         for listener in listeners:
-            listener.heard(_with(event, result=result))
+            listener.heard(replace(event, result=result))
         return result
 
     if bound_to is not None:
@@ -188,18 +172,14 @@ def _generate(listeners, event: Event, function, arguments, keywords):
         with _within("generate"):
             result = function(*arguments, **keywords)
     except BaseException as error:
-        ended = _with(event, error=error)
+        ended = replace(event, error=error)
         raise
     else:
-        ended = _with(event, result=result)
+        ended = replace(event, result=result)
         return result
     finally:
         for listener, token in begun:
             listener.ends(token, ended)
-
-
-def _with(event: Event, **changes) -> Event:
-    return Event(**{**vars(event), **changes})
 
 
 def _kind(name: str) -> str:
@@ -228,15 +208,28 @@ def _who_listens(name: str) -> tuple:
 
 
 def _event(name, function, owner, arguments, keywords) -> Event | None:
-    """Return the call as an event, or None where the doctor itself or the library made it."""
-    caller = sys._getframe(3)
-    if name in ("decode", "batch_decode") and _package(caller) in _LIBRARIES:
+    """Return the call as an event, or None where the library decodes for itself."""
+    caller = _caller()
+    by_library = caller is not None and _package(caller) in _LIBRARIES
+    if name in ("decode", "batch_decode") and by_library:
         return None  # a streamer of the library, or a pipeline
-    site = site_of(caller)
-    if site is None:
-        return None
     named = _named(function, arguments, keywords)
-    return Event(name, owner, named, site, inside_generate=_inside("generate"))
+    return Event(
+        name=name,
+        owner=owner,
+        arguments=named,
+        site=site_of(caller),
+        inside_generate=_inside("generate"),
+    )
+
+
+def _caller() -> FrameType | None:
+    """Return the frame that called a wrapped method, the first that is not of this module.
+
+    None where a thread was started with nothing but that call.
+    """
+    frames = _calls(sys._getframe())
+    return next((frame for frame in frames if frame.f_globals is not globals()), None)
 
 
 def _named(function, arguments, keywords) -> dict[str, Any]:
@@ -256,65 +249,72 @@ def _package(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
-def site_of(frame: FrameType) -> Site | None:
-    """Return the user's line that led to `frame`; None if the doctor's own call did.
+def site_of(frame: FrameType | None) -> Site:
+    """Return the user's line that led to `frame`.
 
     The first frame outside llmcourse, transformers and torch, and if there is one also outside the
     standard library and other installed packages. A thread that starts in the library has none:
     then what another thread, the main one first, is at, which is the line that started it.
     """
-    installed = None
+    outside = [call for call in _calls(frame) if _package(call) not in _LIBRARIES]
+    found = next((call for call in outside if not _is_installed(call)), None)
+    if found is None and threading.current_thread() is not threading.main_thread():
+        found = _own_frame_of_another_thread()
+    found = found or next(iter(outside), None)
+    return Site() if found is None else Site(found.f_code.co_filename, found.f_lineno)
+
+
+def _calls(frame: FrameType | None) -> Iterator[FrameType]:
+    """Yield a frame, its caller, the caller's caller ..."""
     while frame is not None:
-        module = str(frame.f_globals.get("__name__", ""))
-        if module.startswith(_DOCTOR):
-            return None
-        if module.partition(".")[0] not in _LIBRARIES:
-            if not is_installed(frame.f_code.co_filename):
-                return Site(frame.f_code.co_filename, frame.f_lineno)
-            installed = installed or Site(frame.f_code.co_filename, frame.f_lineno)
+        yield frame
         frame = frame.f_back
-    if threading.current_thread() is not threading.main_thread():
-        return _site_of_another_thread() or installed or Site()
-    return installed or Site()
 
 
-def _site_of_another_thread() -> Site | None:
+def _own_frame_of_another_thread() -> FrameType | None:
     frames = sys._current_frames()
     frames.pop(threading.get_ident(), None)
     first = threading.main_thread().ident
     for _, frame in sorted(frames.items(), key=lambda item: item[0] != first):
-        while frame is not None:
-            if not is_installed(frame.f_code.co_filename):
-                return Site(frame.f_code.co_filename, frame.f_lineno)
-            frame = frame.f_back
+        for call in _calls(frame):
+            if not _is_installed(call):
+                return call
     return None
 
 
-_INSTALLED = tuple(
-    {
-        str(Path(place))
-        for place in (
-            *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")),
-            Path(transformers.__file__).parent.parent,
-            Path(torch.__file__).parent.parent,
-            Path(llmcourse.__file__).parent,
-        )
-        if place
+def _folders_of_packages() -> tuple[str, ...]:
+    """Return where installed packages lie, and this one, each with a separator at its end."""
+    places = {
+        *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")),
+        *(Path(library.__file__).parent.parent for library in (transformers, torch)),
+        Path(llmcourse.__file__).parent,
     }
-)
+    return tuple(f"{place}{os.sep}" for place in places if place)
+
+
+_INSTALLED = _folders_of_packages()
 
 
 @functools.cache
 def is_installed(file: str) -> bool:
+    """Tell whether a file of Python code belongs to a package or to Python, not to the user."""
     return file.startswith((*_INSTALLED, "<frozen ")) or "site-packages" in Path(file).parts
 
 
+def _is_installed(frame: FrameType) -> bool:
+    return is_installed(frame.f_code.co_filename)
+
+
 def _before_forward(model, arguments: tuple, keywords: dict) -> None:
-    """Tell of a forward call that user code makes itself; `generate`'s own are no news."""
+    """Tell of a forward call that user code makes itself; `generate`'s own are no news.
+
+    Without a mask there is nothing to be wrong about, and it costs the user's loop nothing.
+    """
     if not _listeners or getattr(_local, "unheard", False) or _inside("generate"):
         return
     named = _named(model.forward, arguments, keywords) if arguments else keywords
-    if named.get("attention_mask") is None or (site := site_of(sys._getframe(1))) is None:
+    if named.get("attention_mask") is None:
         return
+    event = Event("forward", owner=model, arguments=named, site=site_of(_caller()))
     for listener in tuple(_listeners):
-        listener.heard(Event("forward", model, named, site))
+        listener.heard(event)

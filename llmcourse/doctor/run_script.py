@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from llmcourse.doctor.finding import ERROR, WARNING
 from llmcourse.doctor.listen import is_installed
+from llmcourse.doctor.report import counted, findings_as_lines
 from llmcourse.doctor.watch import Watch, watch
-from llmcourse.show import printable
+from llmcourse.show import plural, printable
 
 SCHEMA = "llmcourse.doctor/1"
 KINDS = (".py", ".ipynb")
@@ -23,25 +25,22 @@ KINDS = (".py", ".ipynb")
 
 @dataclass(frozen=True, eq=False)
 class Visit:
-    """A file that was run. failure: in words, why the file itself failed, or None."""
+    """A file that was run."""
 
-    file: str
-    watched: Watch
-    failure: str | None
+    file: str  # as it was named on the command line
+    watched: Watch  # what the doctor saw meanwhile
+    failure: str | None  # in words, why the file itself failed, or None
 
     def status(self, warnings_as_errors: bool = False) -> int:
         """Return the exit status: 2 if the file failed, 1 if there are errors, else 0."""
         if self.failure is not None:
             return 2
-        severities = {"error", "warning"} if warnings_as_errors else {"error"}
-        return int(any(found.severity in severities for found in self.watched.findings))
+        grave = (ERROR, WARNING) if warnings_as_errors else (ERROR,)
+        return int(any(found.severity in grave for found in self.watched.findings))
 
     def lines(self) -> Iterator[str]:
         """Yield a line for each finding, as linters do, and a summary."""
-        for found in self.watched.findings:
-            where = f"{found.file or self.file}:{found.line or 1}"
-            message = f"{found.severity} {found.code}: {found.what} {found.why} | fix: {found.fix}"
-            yield printable(f"{shortened(where)}: {message}", None)
+        yield from findings_as_lines(self.watched.findings, self.file)
         for sentence in self.watched.failures:
             yield printable(f"{self.file}: the doctor could not look: {sentence}", None)
         yield printable(summary(self), None)
@@ -197,30 +196,15 @@ def stdout_on_stderr() -> Iterator[None]:
             os.close(kept)
 
 
-def shortened(where: str) -> str:
-    """Return a path as seen from the working folder, where it lies inside."""
-    inside = f"{Path.cwd()}{os.sep}"
-    return where.removeprefix(inside)
-
-
 def summary(visited: Visit) -> str:
     """Return one line: how many calls were looked at, and how much was found."""
     calls = len(visited.watched.diagnoses)
     findings = visited.watched.findings
+    looked_at = f"{plural(calls, 'call')} to generate"
     if visited.failure is not None:
-        start = (
-            f"{visited.file} failed ({visited.failure}) after {_count(calls, 'call')} to generate"
-        )
+        start = f"{visited.file} failed ({visited.failure}) after {looked_at}"
     elif not calls and not findings:
         return f"{visited.file}: no call to generate was made, so there was nothing to look at."
     else:
-        start = f"{visited.file}: looked at {_count(calls, 'call')} to generate"
-    counts = [
-        _count(sum(found.severity == severity for found in findings), severity)
-        for severity in ("error", "warning", "note")
-    ]
-    return f"{start}: {', '.join(counts)}."
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+        start = f"{visited.file}: looked at {looked_at}"
+    return f"{start}: {', '.join(counted(findings).values())}."

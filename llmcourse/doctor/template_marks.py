@@ -8,19 +8,14 @@ _USER, _REPLY, _AGAIN = "Qquestionq", "Aanswera", "Ffollowupf"
 
 @dataclass(frozen=True)
 class Template:
-    """The strings that a template writes, without the words of the chat.
+    """The strings that a template writes, without the words of the chat."""
 
-    opening: before the first user message. user_header: before a later one. user_end: after one.
-    reply_header: before a reply. reply_end: after it. generation_prompt: what
-    `add_generation_prompt=True` adds; "" if the template needs none.
-    """
-
-    opening: str
-    user_header: str
-    user_end: str
-    reply_header: str
-    reply_end: str
-    generation_prompt: str
+    opening: str  # before the first user message
+    user_header: str  # before a later one
+    user_end: str  # after a user message
+    reply_header: str  # before a reply
+    reply_end: str  # after a reply
+    generation_prompt: str  # what `add_generation_prompt=True` adds; "" if none is needed
 
     @classmethod
     def of(cls, tokenizer) -> "Template | None":

@@ -1,6 +1,5 @@
 """`watch`: the doctor at every call to `generate` in a block, which changes nothing about it."""
 
-import json
 import threading
 import time
 import weakref
@@ -13,24 +12,20 @@ from typing import Any
 import torch
 
 from llmcourse.doctor import listen
-from llmcourse.doctor.case import Case, Decoded, Forward, TemplateCall, complete
-from llmcourse.doctor.diagnose import (
-    Diagnosis,
-    check,
-    copied_state,
-    findings_as_html,
-    findings_as_text,
-    in_order,
-)
+from llmcourse.doctor.case import Case, Decoded, Forward, TemplateCall, complete, with_own_cache
+from llmcourse.doctor.diagnose import Diagnosis, check, new_text
 from llmcourse.doctor.evidence import measure
-from llmcourse.doctor.finding import Finding
+from llmcourse.doctor.finding import Finding, in_order
 from llmcourse.doctor.listen import Event, Site
-from llmcourse.doctor.pitfalls.inputs import position_ids
-from llmcourse.doctor.pitfalls.outputs import piecewise_decoding, prompt_in_output
-from llmcourse.show import escape, printable
+from llmcourse.doctor.pitfalls import PITFALLS, Needs
+from llmcourse.doctor.report import as_json, findings_as_html, findings_as_text
+from llmcourse.doctor.template_marks import squeezed
+from llmcourse.html import escape
+from llmcourse.show import plural, printable
 
 SCHEMA = "llmcourse.watch/1"
 _KEPT = 1000  # template, tokenizer and decode calls that a watch remembers
+_LONGEST = 600  # characters of a failure that are shown
 _PATIENCE = 10  # seconds that a reader waits for other threads to end the calls they are in
 _TENSORS = ("inputs", "input_ids", "attention_mask", "position_ids", "token_type_ids")
 
@@ -49,71 +44,57 @@ def watch(
     again after each call. The calls give the same tokens, leave the same random state and raise the
     same errors; what the doctor itself fails at is noted in `failures`.
     """
-    return Watch(model, tokenizer, evidence, repeatable)
+    return Watch(model=model, tokenizer=tokenizer, evidence=evidence, repeatable=repeatable)
 
 
 @dataclass(frozen=True, eq=False)
 class Rendered:
-    """A conversation put through a chat template: the call, and the text or the ids it made."""
+    """A conversation put through a chat template."""
 
-    tokenizer: Any
-    call: TemplateCall
-    text: str | None
-    ids: list[int] | None
-
-
-@dataclass(frozen=True, eq=False)
-class Decode:
-    """One row that user code decoded, and how many calls had ended by then."""
-
-    tokenizer: Any
-    ids: list[int]
-    kwargs: dict[str, Any]
-    text: str
-    file: str | None
-    line: int | None
-    calls_before: int
+    tokenizer: Any  # whose template it was
+    call: TemplateCall  # what was asked for
+    text: str | None  # what came back, if it was a text
+    ids: list[int] | None  # what came back, if it was ids
 
 
 @dataclass(frozen=True, eq=False)
 class Load:
-    """What `from_pretrained` was asked for; result: a weak reference to what it returned."""
+    """A model that was loaded."""
 
-    arguments: dict[str, Any]
-    result: weakref.ref
+    arguments: dict[str, Any]  # what `from_pretrained` was asked for
+    result: weakref.ref  # the model, which is not kept alive
 
 
 @dataclass(frozen=True, eq=False)
 class WatchedCall:
-    """A call to `generate` that has ended. case: its ids alone, to hold decodings against."""
+    """A call to `generate` that has ended."""
 
-    site: Site
-    diagnosis: Diagnosis
-    case: Case
+    site: Site  # where it stands
+    diagnosis: Diagnosis  # what was found, without how its output was decoded
+    case: Case  # for what is decoded later; without the weights and caches
 
 
 @dataclass(eq=False, repr=False)
 class Watch:
-    """What the doctor saw in a block: made by `watch`.
+    """What the doctor saw in a block: made by `watch`."""
 
-    calls: those to `generate` that have ended. failures: sentences about what the doctor could not
-    look at.
-    """
-
-    model: Any = None
-    tokenizer: Any = None
-    evidence: bool = False
-    repeatable: bool = False
-    calls: list[WatchedCall] = field(default_factory=list)
+    model: Any = None  # whose calls; None for those of every model
+    tokenizer: Any = None  # the one that goes with it; None for the one that made the ids
+    evidence: bool = False  # whether to measure what each fix changes
+    repeatable: bool = False  # whether the caller expects the same texts again
+    calls: list[WatchedCall] = field(default_factory=list)  # in the order in which they ended
+    # Sentences about what the doctor could not look at.
     failures: list[str] = field(default_factory=list)
-    _entered: int = 0
+    _entered: int = 0  # how many `with` blocks it is in
     _running: dict[int, int] = field(default_factory=dict)  # how many calls, by thread
     _changed: threading.Condition = field(default_factory=threading.Condition)
-    _rendered: deque = field(default_factory=lambda: deque(maxlen=_KEPT))
-    _tokenizer_in_use: Any = None
-    _decoded: deque = field(default_factory=lambda: deque(maxlen=_KEPT))
     _loads: list[Load] = field(default_factory=list)
-    _loops: dict[Site, Finding | None] = field(default_factory=dict)  # loops written by hand
+    _rendered: deque[Rendered] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    _tokenizer_in_use: Any = None  # the last one that user code called
+    # What user code decoded, and how many calls had ended by then.
+    _decoded: deque[tuple[Decoded, int]] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    # What was found in a loop written by hand, by the line of its forward pass and by code.
+    _loops: dict[Site, dict[str, Finding]] = field(default_factory=dict)
 
     def __enter__(self) -> "Watch":
         with self._changed:
@@ -133,13 +114,15 @@ class Watch:
         """One for each call to `generate`, in the order in which they ended."""
         self._wait_for_other_threads()
         calls, decoded = list(self.calls), self._decoded_by_call()
-        return tuple(_with_decoded(call, decoded.get(n, [])) for n, call in enumerate(calls))
+        return tuple(
+            self._with_decoded(call, decoded.get(number, [])) for number, call in enumerate(calls)
+        )
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Everything found, errors first; what is found again at the same line is left out."""
         every = [found for diagnosis in self.diagnoses for found in diagnosis.findings]
-        every += filter(None, list(self._loops.values()))
+        every += [found for loop in list(self._loops.values()) for found in loop.values()]
         once: dict[tuple, Finding] = {}
         for found in every:
             once.setdefault((found.code, found.file, found.line), found)
@@ -162,13 +145,7 @@ class Watch:
             }
             for call, diagnosis in zip(self.calls, diagnoses, strict=False)
         ]
-        plain = {
-            "schema": SCHEMA,
-            "calls": calls,
-            "findings": [found.as_dict() for found in self.findings],
-            "failures": list(self.failures),
-        }
-        return json.dumps(plain, indent=2, ensure_ascii=False)
+        return as_json(SCHEMA, calls=calls, findings=self.findings, failures=list(self.failures))
 
     def __repr__(self) -> str:
         said = [self._looked_at_calls(), findings_as_text(self.findings), *self._shown_failures()]
@@ -180,13 +157,13 @@ class Watch:
         return f"{calls}{findings_as_html(self.findings)}{failures}"
 
     def _looked_at_calls(self) -> str:
-        count = len(self.diagnoses)
-        return f"Looked at {count} call{'s' * (count != 1)} to generate."
+        return f"Looked at {plural(len(self.diagnoses), 'call')} to generate."
 
     def _shown_failures(self) -> list[str]:
-        return [printable(f"The doctor could not look at {each}", 600) for each in self.failures]
+        sentences = [f"The doctor could not look at {each}" for each in self.failures]
+        return [printable(sentence, _LONGEST) for sentence in sentences]
 
-    # What `recording` tells: none of these ever raises an exception
+    # What `listen` says: none of these ever raises an exception
 
     def begins(self, event: Event) -> tuple[float, Case | None] | None:
         """Complete a call that is about to run, before it can change a cache or a config."""
@@ -232,18 +209,15 @@ class Watch:
             with listen.unheard():
                 return look(event)
         except Exception as error:
-            where = f"{event.name} at {event.site.file}:{event.site.line}"
-            self.failures.append(f"{where}: {type(error).__name__}: {error}")
+            self.failures.append(_failure(event.name, event.site, error))
             return None
 
     # What is kept of the calls before and after
 
     def _keep_load(self, event: Event) -> None:
+        listen.wrap_what_overrides(event.result)
         if isinstance(event.result, torch.nn.Module):
-            listen.wrap_what_overrides(event.result)
             self._loads.append(Load(dict(event.arguments), weakref.ref(event.result)))
-        else:
-            listen.wrap_what_overrides(event.result)
 
     def _keep_tokenizer(self, event: Event) -> None:
         self._tokenizer_in_use = event.owner
@@ -257,33 +231,29 @@ class Watch:
         text = event.result if isinstance(event.result, str) else None
         ids = None if text is not None else _first_row(event.result)
         call = TemplateCall(list(messages), options, event.result)
-        self._rendered.append(Rendered(event.owner, call, text, ids))
+        rendered = Rendered(tokenizer=event.owner, call=call, text=text, ids=ids)
+        self._rendered.append(rendered)
 
     def _keep_decoding(self, event: Event) -> None:
-        given = event.arguments.get("token_ids", event.arguments.get("sequences"))
-        rows = torch.as_tensor(given).tolist() if isinstance(given, torch.Tensor) else given
-        rows = [rows] if isinstance(rows, int) else list(rows)
-        several = bool(rows) and not isinstance(rows[0], int)
-        rows = [list(map(int, row)) for row in (rows if several else [rows])]
+        kwargs, site = dict(event.arguments), event.site
+        given = [kwargs.pop(name, None) for name in ("token_ids", "sequences")]
+        rows = _rows(given[0] if given[1] is None else given[1])
         texts = event.result if isinstance(event.result, list) else [event.result]
-        kwargs = {
-            name: value
-            for name, value in event.arguments.items()
-            if name not in ("token_ids", "sequences")
-        }
-        where = (event.site.file, event.site.line, len(self.calls))
         for ids, text in zip(rows, texts, strict=True):
-            self._decoded.append(Decode(event.owner, ids, kwargs, text, *where))
+            one = Decoded(ids=ids, kwargs=kwargs, text=text, line=site.line, file=site.file)
+            self._decoded.append((one, len(self.calls)))
 
     def _look_at_loop(self, event: Event) -> None:
-        """Look at the first forward pass of each line that has something to say."""
-        if self._loops.get(event.site) is not None:
+        """Keep what is found in a forward pass, once for each line and code."""
+        found = self._loops.setdefault(event.site, {})
+        if found.keys() >= _in_loops():
             return
         names = ("input_ids", "attention_mask", "position_ids")
-        facts = [event.arguments.get(name) for name in names]
-        step = Forward(*facts, line=event.site.line, file=event.site.file)
+        facts = {name: event.arguments.get(name) for name in names}
+        step = Forward(**facts, line=event.site.line, file=event.site.file)
         case = Case(event.owner, self.tokenizer, forwards=[step])
-        self._loops[event.site] = next(position_ids(case), None)
+        for one in check(case, only=(Needs.FORWARDS,)):
+            found.setdefault(one.code, _placed(one, event.site))
 
     # A call to generate
 
@@ -295,8 +265,9 @@ class Watch:
         if "inputs" in inputs:
             inputs["input_ids"] = inputs.pop("inputs")
         tokenizer = self._tokenizer_in_use if self.tokenizer is None else self.tokenizer
-        case = complete(event.owner, tokenizer, inputs, copied_state(call), self.repeatable)
-        case.call = call
+        case = complete(event.owner, tokenizer, inputs, call, self.repeatable)
+        if self.evidence:  # the call is about to write into its own cache
+            case.call = with_own_cache(call)
         case.loads = [one.arguments for one in self._loads if one.result() is event.owner]
         case.template_calls = [one.call for one in self._led_to(case)]
         return case
@@ -310,34 +281,29 @@ class Watch:
             text = one.text
             if text is None and one.ids is not None:
                 text = case.tokenizer.decode(one.ids, clean_up_tokenization_spaces=False)
-            if text and any(_squeezed(text) in _squeezed(other) for other in texts):
+            if text and any(squeezed(text) in squeezed(other) for other in texts):
                 return [one]
         return []
 
     def _look(self, event: Event, case: Case, seconds: float) -> None:
+        """Keep the diagnosis of a call that has ended; seconds: what the doctor took before it."""
         started = time.perf_counter()
         if event.error is not None:
             case.refusal = case.refusal or event.error
         elif event.result is not None:
             ids = getattr(event.result, "sequences", event.result)
             case.output = ids if isinstance(ids, torch.Tensor) else None
-        found = check(case, after=case.output is not None)
+        found = [_placed(one, event.site) for one in check(case)]
         seconds += time.perf_counter() - started
-        site = {"file": event.site.file, "line": event.site.line}
-        placed = []
-        for one in found:
-            seen = measure(case, one) if self.evidence else one.evidence
-            where = site if one.line is None else {}
-            placed.append(replace(one, evidence=seen, repair=None, **where))
-        text = None
-        if case.output is not None and case.tokenizer is not None:
-            new = case.output[0, case.prompt_length :]
-            text = case.tokenizer.decode(new, skip_special_tokens=True)
-        inputs = {"input_ids": case.input_ids} if case.input_ids is not None else {}
-        model = SimpleNamespace(config=case.model.config)  # the weights are not kept alive
-        slim = Case(model, case.tokenizer, case.prompt, inputs=inputs, output=case.output)
-        diagnosis = Diagnosis(tuple(placed), seconds, case.output, text)
-        self.calls.append(WatchedCall(event.site, diagnosis, slim))
+        if self.evidence:
+            found = [replace(one, evidence=measure(case, one)) for one in found]
+        diagnosis = Diagnosis(
+            findings=tuple(replace(one, repair=None) for one in found),
+            seconds=seconds,
+            output=case.output,
+            text=new_text(case),
+        )
+        self.calls.append(WatchedCall(event.site, diagnosis, _kept(case)))
 
     def _wait_for_other_threads(self) -> None:
         """Wait until no other thread is in a call, so that what it made has been looked at."""
@@ -345,47 +311,78 @@ class Watch:
         with self._changed:
             self._changed.wait_for(lambda: not set(self._running) - {this}, timeout=_PATIENCE)
 
-    def _decoded_by_call(self) -> dict[int, list[Decode]]:
+    def _decoded_by_call(self) -> dict[int, list[Decoded]]:
         """Return the decodings by the number of the last call before them that made their ids."""
-        found: dict[int, list[Decode]] = {}
+        found: dict[int, list[Decoded]] = {}
         rows = [
             [] if call.case.output is None else call.case.output.tolist() for call in self.calls
         ]
-        for one in list(self._decoded):
-            for number in reversed(range(min(one.calls_before, len(rows)))):
+        for one, calls_before in list(self._decoded):
+            for number in reversed(range(min(calls_before, len(rows)))):
                 if any(_holds(row, one.ids) for row in rows[number]):
                     found.setdefault(number, []).append(one)
                     break
         return found
 
+    def _with_decoded(self, call: WatchedCall, decoded: list[Decoded]) -> Diagnosis:
+        """Return the diagnosis of a call, and of how its output was decoded afterwards."""
+        if not decoded:
+            return call.diagnosis
+        where = Site(decoded[0].file, decoded[0].line)
+        try:
+            with listen.unheard():
+                found = check(replace(call.case, decoded=decoded), only=(Needs.DECODINGS,))
+        except Exception as error:
+            sentence = _failure("what was decoded", where, error)
+            if sentence not in self.failures:  # it is looked at each time that somebody asks
+                self.failures.append(sentence)
+            return call.diagnosis
+        found = [_placed(one, where) for one in found if one.code not in call.diagnosis.codes]
+        return replace(call.diagnosis, findings=in_order([*call.diagnosis.findings, *found]))
 
-def _with_decoded(call: WatchedCall, decoded: list[Decode]) -> Diagnosis:
-    """Return the diagnosis of a call, and of how its output was decoded afterwards."""
-    if not decoded:
-        return call.diagnosis
-    made = [Decoded(one.ids, one.kwargs, one.text) for one in decoded]
-    case = replace(call.case, decoded=made)
-    with listen.unheard():
-        whole, pieces = [*prompt_in_output(case)], [*piecewise_decoding(case)]
-    length = case.prompt_length
-    first_whole = next((one for one in decoded if len(one.ids) > length), decoded[0])
-    first_piece = next((one for one in decoded if 0 < len(one.ids) <= 4), decoded[0])
-    found = [replace(one, file=first_whole.file, line=first_whole.line) for one in whole]
-    found += [replace(one, file=first_piece.file, line=first_piece.line) for one in pieces]
-    return replace(call.diagnosis, findings=in_order([*call.diagnosis.findings, *found]))
+
+def _failure(what: str, site: Site, error: Exception) -> str:
+    return f"{what} at {site.file}:{site.line}: {type(error).__name__}: {error}"
+
+
+def _in_loops() -> set[str]:
+    """Return the codes of what can be found in a loop written by hand."""
+    return {known.code for known in PITFALLS.values() if Needs.FORWARDS in known.needs}
+
+
+def _placed(finding: Finding, site: Site) -> Finding:
+    """Return the finding with the line that it belongs to, where it does not say one itself."""
+    if finding.line is not None:
+        return finding
+    return replace(finding, file=site.file, line=site.line)
+
+
+def _kept(case: Case) -> Case:
+    """Return what later checks may ask of a call that has ended; no weights, no caches."""
+    own = getattr(case.model, "generation_config", None)
+    tensors = ("input_ids", "attention_mask")
+    return replace(
+        case,
+        model=SimpleNamespace(config=case.model.config, generation_config=own),
+        refusal=None,  # its traceback holds what the call worked with
+        inputs={name: case.inputs[name] for name in tensors if name in case.inputs},
+        call={name: value for name, value in case.call.items() if hasattr(case.config, name)},
+    )
+
+
+def _rows(given) -> list[list[int]]:
+    """Return what was decoded, one id, a row or rows, as rows."""
+    ids = given.tolist() if isinstance(given, torch.Tensor) else given
+    ids = [ids] if isinstance(ids, int) else list(ids)
+    several = bool(ids) and not isinstance(ids[0], int)
+    return [list(map(int, row)) for row in (ids if several else [ids])]
 
 
 def _first_row(made) -> list[int] | None:
     """Return the ids that a template call made: a list, a tensor, or a BatchEncoding of them."""
     ids = made.get("input_ids") if isinstance(made, Mapping) else made
-    flat = torch.as_tensor(ids)
-    return (
-        None if flat.dim() > 2 or not flat.numel() else flat.reshape(-1, flat.shape[-1])[0].tolist()
-    )
-
-
-def _squeezed(text: str) -> str:
-    return "".join(text.split())
+    rows = torch.atleast_2d(torch.as_tensor(ids))
+    return rows[0].tolist() if rows.dim() == 2 and rows.numel() else None
 
 
 def _holds(row: list[int], ids: list[int]) -> bool:

@@ -12,14 +12,14 @@ from llmcourse.views.chat import Chat, chat
 from llmcourse.views.conversation import Conversation, conversation
 from llmcourse.views.drafts import Drafts, drafts
 from llmcourse.views.explore import Explore, explore
-from llmcourse.views.likely import likely, surprise
-from llmcourse.views.next_token import NextToken, next_token
+from llmcourse.views.next_token import NextToken, likely, next_token
 from llmcourse.views.padding import Padding, padding
 from llmcourse.views.race import Lanes, race
 from llmcourse.views.reading import reading
 from llmcourse.views.replay import Replay, replay
 from llmcourse.views.stepper import Stepper, stepper
 from llmcourse.views.strategies import Strategies, strategies
+from llmcourse.views.surprise import surprise
 from llmcourse.views.text_trace import TextTrace, text_trace
 from llmcourse.views.tokens import Tokens, tokens
 from llmcourse.views.trace import trace

@@ -8,18 +8,15 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 
-from llmcourse.show import escape_attribute
-
-# Okabe and Ito's colours: told apart by people with any form of colour blindness, and in print.
-BLUE, ORANGE, VERMILLION, GREEN, GREY = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#767676"
+from llmcourse.html import escape_attribute
 
 
 @dataclass(frozen=True, eq=False)
 class Chart:
     """A picture and the sentence that says what it shows, which is also its text form."""
 
-    alt: str
-    png: bytes = field(repr=False)
+    alt: str  # what the picture shows, in words
+    png: bytes = field(repr=False)  # the picture
 
     def __repr__(self) -> str:
         return self.alt

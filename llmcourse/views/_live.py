@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import ipywidgets as widgets
 from IPython.display import display
 
+from llmcourse.html import noted
 from llmcourse.show import in_words
-from llmcourse.views._frame import noted
 
 WIDE = {"description_width": "initial"}
 

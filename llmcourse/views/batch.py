@@ -1,40 +1,38 @@
 """A padded batch as a grid: tokens, attention mask and positions, row by row."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from llmcourse.show import Table, escape, token_text
-from llmcourse.views._frame import ROW
+from llmcourse import html
+from llmcourse.show import Table, plural, token_text
 
-_SEEN, _PADDING = "#DCEBF7", "#DDDDDD"
+NARROW = f"padding:2px 5px;{html.MONO}"  # a grid is wide
+SEEN = html.tinted(html.BLUE_TINT)
+PADDED = html.tinted(html.GREY_TINT, "1px dashed")
 _ROWS, _CELLS = 32, 300  # of a batch that are drawn
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """cells: for each row that is drawn, (token text, mask, position) for each place in `columns`.
+    """A batch, of which some rows and places are drawn."""
 
-    with_mask, with_positions: whether a cell also tells those. columns: the places that are drawn;
-    None stands for those left out in the middle. rows, length: the shape of the batch. padded:
-    whether any of it is padding.
-    """
-
-    cells: list[list[tuple[str, int, int]]]
-    with_mask: bool
-    with_positions: bool
-    columns: Sequence[int | None]
-    rows: int
-    length: int
-    padded: bool
+    cells: list[list[tuple[str, int, int]]]  # (token text, mask, position), for each row drawn
+    with_mask: bool  # whether the mask is shown
+    with_positions: bool  # whether the positions are shown
+    columns: Sequence[int | None]  # the places drawn; None for those left out in the middle
+    rows: int  # of the batch, drawn or not
+    length: int  # of a row, padding included
+    padded: bool  # whether any of it is padding
 
     @property
     def caption(self) -> str:
         """What the grid shows, in words."""
-        told = ["token"] + ["mask"] * self.with_mask + ["position"] * self.with_positions
+        given = {"token": True, "mask": self.with_mask, "position": self.with_positions}
+        names = ", ".join(name for name, there in given.items() if there)
         more = "; padding is grey, in brackets" if self.padded else ""
-        return f"A batch of {self.rows:,}: {', '.join(told)}{more}"
+        return f"A batch of {self.rows:,}: {names}{more}"
 
     @property
     def heads(self) -> list[str]:
@@ -46,48 +44,50 @@ class Batch:
     def more(self) -> str:
         """How many rows are left out, in words; "" if none is."""
         left_out = self.rows - len(self.cells)
-        return f"… {left_out:,} rows more …" if left_out else ""
+        return f"… {plural(left_out, 'row')} more …" if left_out else ""
 
-    def _texts(self, cell: tuple[str, int, int]) -> list[str]:
-        text, mask, position = cell
-        lines = [text if mask else f"({text})"]
-        lines += [f"mask {mask}"] * self.with_mask
-        return lines + [f"position {position}"] * self.with_positions
+    def across(self, row: int, drawn: Callable, left_out) -> list:
+        """Return `drawn(place, text, mask, position)` of each place of a row that is drawn.
+
+        left_out: what stands for the places that are not.
+        """
+        cells = iter(self.cells[row])
+        return [left_out if at is None else drawn(at, *next(cells)) for at in self.columns]
 
     def table(self) -> Table:
         """Return a table with a line for each row of the batch and a column for each place."""
-        rows = []
-        for number, row in enumerate(self.cells):
-            texts = (self._texts(cell)[0] for cell in row)
-            line = ["…" if place is None else next(texts) for place in self.columns]
-            rows.append([str(number), *line])
+        rows = [
+            [str(row), *self.across(row, lambda _, *cell: _token(*cell), "…")]
+            for row in range(len(self.cells))
+        ]
         return Table(self.caption, ["row", *self.heads], rows)
 
     def __repr__(self) -> str:
         return "\n".join(filter(None, [repr(self.table()), self.more]))
 
     def _repr_html_(self) -> str:
-        th = '<th scope="{}" style="padding:2px 8px;text-align:left">{}</th>'
-        head = "".join(th.format("col", place) for place in self.heads)
-        body = ""
-        for number, row in enumerate(self.cells):
-            drawn = map(self._cell, row)
-            line = ("<td>…</td>" if place is None else next(drawn) for place in self.columns)
-            body += f"{ROW}{th.format('row', number)}{''.join(line)}</tr>"
-        return (
-            '<div style="overflow-x:auto">'
-            '<table style="border-collapse:collapse;font-family:monospace;margin:0">'
-            '<caption style="caption-side:top;text-align:left;font-weight:bold">'
-            f"{self.caption}</caption>"
-            f"<thead><tr>{th.format('col', 'row')}{head}</tr></thead><tbody>{body}</tbody></table>"
-            f"</div><div>{self.more}</div>"
-        )
+        rows = [
+            [html.header(str(row), "row", NARROW), *self.across(row, self._cell, html.cell("…"))]
+            for row in range(len(self.cells))
+        ]
+        return grid(self.caption, ["row", *self.heads], rows, self.more)
 
-    def _cell(self, cell: tuple[str, int, int]) -> str:
-        shown, *more = map(escape, self._texts(cell))
-        small = "".join(f"<br><small>{line}</small>" for line in more)
-        look = f"background:{_SEEN if cell[1] else _PADDING};border:1px solid #767676;color:#000;"
-        return f'<td style="{look}padding:2px 5px;text-align:left">{shown}{small}</td>'
+    def _cell(self, place: int, text: str, mask: int, position: int) -> str:
+        small = f"<br><small>mask {mask}</small>" if self.with_mask else ""
+        small += f"<br><small>position {position}</small>" if self.with_positions else ""
+        token = html.escape(_token(text, mask, position))
+        return html.cell(f"{token}{small}", NARROW + (SEEN if mask else PADDED))
+
+
+def grid(caption: str, headers: Sequence[str], rows: Sequence[Sequence[str]], more: str) -> str:
+    """Return rows of a batch as a page. rows: lists of cells. more: rows left out, in words."""
+    return html.table(caption, headers, map(html.row, rows), gap=1, look=NARROW) + html.lines(
+        [more]
+    )
+
+
+def _token(text: str, mask: int, position: int) -> str:
+    return text if mask else f"({text})"
 
 
 def batch(

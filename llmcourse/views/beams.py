@@ -3,39 +3,36 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from llmcourse import html
 from llmcourse.decoding.beam import NOTHING, BeamStep
-from llmcourse.show import escape, printable, token_text, visible
-from llmcourse.views._frame import BLUE_TINT, FRAME, GREEN_TINT, ROW, framed, header, look
+from llmcourse.show import plural, printable, token_text, visible
 
 _SIGNS = {"live": "●", "finished": "■", "dropped": "×"}
 _MOST_LEAVES = 32  # lines of the tree that are drawn
 _MOST_STEPS = 24
 _LISTED = 3  # dropped hypotheses of one parent that are named
-_TAIL = 24  # characters of a text that is not told from its beginning
+_TAIL = 24  # characters of a text of which only the end is shown
+_BOX = f"padding:1px 6px;white-space:nowrap;{html.MONO}"
 _LOOKS = {
-    "live": look(BLUE_TINT),
-    "finished": look(GREEN_TINT, "3px double #767676"),
-    "dropped": "border:1px dotted #767676;",
+    "live": html.tinted(html.BLUE_TINT),
+    "finished": html.tinted(html.GREEN_TINT, "3px double"),
+    "dropped": html.outlined("1px dotted"),
 }
+_WINS = html.outlined("3px solid", html.VERMILLION) + "font-weight:bold;"
 
 
 @dataclass(eq=False)
 class Node:
-    """A hypothesis in the tree: the text up to here, of which `token` is the newest.
-
-    score: summed log-probability, with the length penalty if it has finished. rank: 1 is the
-    likeliest candidate of the step. reason: why it ended, if it did. wins: whether the winner grew
-    through it. children: those that lived on or finished; dropped: the others.
-    """
+    """A hypothesis in the tree: the text up to here, of which `token` is the newest."""
 
     token: str
-    score: float
-    fate: str
-    rank: int
-    reason: str | None = None
-    wins: bool = False
-    children: list["Node"] = field(default_factory=list)
-    dropped: list["Node"] = field(default_factory=list)
+    score: float  # summed log-probability, with the length penalty if it has finished
+    fate: str  # "live", "finished" or "dropped"
+    rank: int  # 1 is the likeliest candidate of the step
+    reason: str | None = None  # why it ended, if it did
+    wins: bool = False  # whether the winner grew through it
+    children: list["Node"] = field(default_factory=list)  # those that lived on or finished
+    dropped: list["Node"] = field(default_factory=list)  # the others that grew from it
 
     def __str__(self) -> str:
         star = "★ " if self.wins else ""
@@ -52,19 +49,14 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Beams:
-    """A tree of hypotheses, those of the winner first.
+    """A tree of hypotheses, those of the winner first."""
 
-    root: what the first texts grew from, itself not drawn. first, last: numbers of the first and
-    the last step that is drawn; made: how many there were. beams: how many texts lived side by
-    side. outcome: who won and why the search ended, in sentences.
-    """
-
-    root: Node
-    first: int
-    last: int
-    made: int
-    beams: int
-    outcome: tuple[str, ...]
+    root: Node  # what the first texts grew from, itself not drawn
+    first: int  # number of the first step that is drawn
+    last: int  # number of the last one
+    made: int  # how many steps there were
+    beams: int  # how many texts lived side by side
+    outcome: tuple[str, ...]  # who won and why the search ended, in sentences
 
     @property
     def caption(self) -> str:
@@ -104,9 +96,8 @@ class Beams:
         names = [*before, *(f"step {number}" for number in range(self.first, self.last + 1))]
         rows, kept = [[]], self._kept()
         _lay_out(self.root, rows, len(names), kept)
-        body = "".join(f"{ROW}{''.join(row)}</tr>" for row in rows if row)
-        head = f"<tr>{''.join(map(header, names))}</tr>"
-        return framed(self.caption, head, body, self.notes)
+        body = [html.row(row) for row in rows if row]
+        return html.table(self.caption, names, body, notes=self.notes, gap=2)
 
 
 def _leaves(node: Node, depth: int = 0) -> Iterator[tuple]:
@@ -132,9 +123,9 @@ def _span(node: Node, kept: set[int]) -> int:
 
 
 def _named(dropped: list[Node]) -> str:
-    told = ", ".join(f"{each.token} {each.numbers}" for each in dropped[:_LISTED])
+    named = ", ".join(f"{each.token} {each.numbers}" for each in dropped[:_LISTED])
     more = len(dropped) - _LISTED
-    return told + (f" and {more} more" if more > 0 else "")
+    return named + (f" and {more} more" if more > 0 else "")
 
 
 def _lines(node: Node, depth: int, kept: set[int]) -> Iterator[str]:
@@ -158,37 +149,31 @@ def _lay_out(node: Node, rows: list[list[str]], width: int, kept: set[int]) -> N
             rows[-1].append(_cell(child, span))
             _lay_out(child, rows, width - 1, kept)
     if id(node.dropped) in kept:
-        told = "<br>".join(_small(each) for each in node.dropped[:_LISTED])
-        more = len(node.dropped) - _LISTED
-        told += f"<br><small>and {more} more</small>" if more > 0 else ""
-        rows[-1].append(f'<td style="{_BOX}{_LOOKS["dropped"]}">{told}</td>')
+        rows[-1].append(_dropped_cell(node.dropped))
         _end_row(rows, width - 1)
     elif id(node) in kept:
         _end_row(rows, width)
 
 
-_BOX = (
-    "padding:1px 6px;text-align:left;vertical-align:top;white-space:nowrap;font-family:monospace;"
-)
-
-
 def _end_row(rows: list[list[str]], empty: int) -> None:
     if empty:
-        rows[-1].append(f'<td colspan="{empty}" style="border:none"></td>')
+        rows[-1].append(html.cell("", "border:none", columns=empty))
     rows.append([])
 
 
 def _cell(node: Node, span: int) -> str:
-    style = _BOX + _LOOKS[node.fate]
-    if node.wins:
-        style += f"border:3px solid {FRAME};font-weight:bold;"
-    over = f' rowspan="{span}"' if span > 1 else ""
-    told = f"{escape(str(node))}<br><small>{escape(node.numbers)}</small>"
-    return f'<td{over} style="{style}">{told}</td>'
+    look = _BOX + _LOOKS[node.fate] + (_WINS if node.wins else "")
+    content = f"{html.escape(str(node))}<br><small>{html.escape(node.numbers)}</small>"
+    return html.cell(content, look, rows=span)
 
 
-def _small(node: Node) -> str:
-    return f"<small>{escape(str(node))} {escape(node.numbers)}</small>"
+def _dropped_cell(dropped: list[Node]) -> str:
+    named = [f"{node} {node.numbers}" for node in dropped[:_LISTED]]
+    more = len(dropped) - _LISTED
+    if more > 0:
+        named.append(f"and {more} more")
+    small = "<br>".join(f"<small>{html.escape(text)}</small>" for text in named)
+    return html.cell(small, _BOX + _LOOKS["dropped"])
 
 
 def beams(
@@ -204,6 +189,34 @@ def beams(
         raise ValueError(
             f"start={start}, most={most}: pass a start from 0 on and most from 1 to {_MOST_STEPS}."
         )
+    before, shown, last = _read(steps, prompt, start, most)
+    if not shown:
+        made = 0 if last is None else last.index + 1
+        raise ValueError(f"start={start}: there are {made} steps to draw; pass a smaller start.")
+    path, outcome = _winner(tokenizer, last, prompt)
+    root = Node("", 0.0, "live", 0)
+    living = [root] * last.live.ids.shape[1]
+    if before is not None:
+        living = root.children = _texts_so_far(tokenizer, before, prompt, path)
+    for step in shown:
+        made = _grow(tokenizer, step, prompt, path)
+        for parent, node in made:
+            siblings = living[parent].dropped if node.fate == "dropped" else living[parent].children
+            siblings.append(node)
+        living = _living(step, prompt, [node for _, node in made])
+    _put_winner_first(root)
+    return Beams(
+        root=root,
+        first=shown[0].index,
+        last=shown[-1].index,
+        made=last.index + 1,
+        beams=last.live.ids.shape[1],
+        outcome=outcome,
+    )
+
+
+def _read(steps, prompt: int, start: int, most: int) -> tuple:
+    """Return the step before `start` or None, those to draw, and the last one or None."""
     before, shown, last = None, [], None
     for step in steps:
         _check(step, prompt)
@@ -214,26 +227,13 @@ def beams(
         last = step
         if step.finished[prompt]:  # from here on the search goes on for other prompts only
             break
-    if not shown:
-        made = 0 if last is None else last.index + 1
-        raise ValueError(f"start={start}: there are {made} steps to draw; pass a smaller start.")
-    path, outcome = _winner(tokenizer, last, prompt)
-    count = last.live.ids.shape[1]
-    root = Node("", 0.0, "live", 0)
-    living = [root] * count
-    if before is not None:
-        living = root.children = _texts_so_far(tokenizer, before, prompt, path)
-    nodes = [root, *root.children]
-    for step in shown:
-        made = _grow(tokenizer, step, prompt, path)
-        for parent, node in made:
-            siblings = living[parent].dropped if node.fate == "dropped" else living[parent].children
-            siblings.append(node)
-        nodes += [node for _, node in made]
-        living = _living(step, prompt, [node for _, node in made])
-    for node in nodes:
-        node.children = sorted(node.children, key=lambda child: not child.wins)
-    return Beams(root, shown[0].index, shown[-1].index, last.index + 1, count, outcome)
+    return before, shown, last
+
+
+def _put_winner_first(node: Node) -> None:
+    node.children.sort(key=lambda child: not child.wins)
+    for child in node.children:
+        _put_winner_first(child)
 
 
 def _check(step, prompt: int) -> None:
@@ -270,10 +270,9 @@ def _why_over(last: BeamStep, prompt: int) -> str:
     if all(last.reasons[prompt]):
         return f"The search ended because all candidates of step {last.index} end."
     ended = int(last.ended.taken[prompt].sum())
-    many = "1 text had" if ended == 1 else f"{ended} texts had"
     return (
-        f"The search ended at step {last.index}: {many} finished, and no live one was given a "
-        "chance to beat them (early_stopping sets how many it gets)."
+        f"The search ended at step {last.index}: {plural(ended, 'text')} had finished, and no live "
+        "one was given a chance to beat them (early_stopping sets how many it gets)."
     )
 
 

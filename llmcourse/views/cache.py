@@ -1,33 +1,27 @@
-"""What a key-value cache saves at each step of a real run, and the bytes that it takes."""
+"""What a key-value cache saves at each step of a run, as bars, and the bytes that it takes."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from llmcourse import html
 from llmcourse.decoding.loop import Step
-from llmcourse.show import Table, escape
-from llmcourse.views import _cells as cells
-from llmcourse.views._cells import plural
-from llmcourse.views._chart import BLUE, ORANGE
+from llmcourse.html import BLUE, BLUE_TINT, ORANGE
+from llmcourse.show import Table, plural
 
 _FIRST, _LAST = 12, 4  # steps of a long run that are shown
-_KEPT = "#CCE3F2"
+_WIDEST = 130  # pixels of the longest bar
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One step of the run with a cache, and the same step of the run without one.
+    """One step of the run with a cache, and the same step of the run without one."""
 
-    computed: tokens that the model read. reused: tokens whose keys and values were kept. again:
-    tokens that the model read without a cache, None if there is no such run. milliseconds,
-    milliseconds_again: of the two steps.
-    """
-
-    index: int
-    computed: int
-    reused: int
-    milliseconds: float
-    again: int | None = None
-    milliseconds_again: float | None = None
+    index: int  # of the step
+    computed: int  # tokens that the model read
+    reused: int  # tokens whose keys and values were kept
+    milliseconds: float  # of the step
+    again: int | None = None  # tokens that it read without a cache; None if there is no such run
+    milliseconds_again: float | None = None  # of that step
 
     @property
     def length(self) -> int:
@@ -37,15 +31,12 @@ class Turn:
 
 @dataclass(frozen=True, eq=False)
 class Cache:
-    """Steps with and without a cache. layers: of the cache, None if its bytes are not asked for.
-
-    rows: of the batch. context: the longest text of the model, None if it is not known.
-    """
+    """Steps with and without a cache."""
 
     turns: tuple[Turn, ...]
-    layers: tuple["Layer", ...] | None = None
-    rows: int = 1
-    context: int | None = field(default=None)
+    layers: tuple["Layer", ...] | None = None  # of the cache; None if its bytes are not asked for
+    rows: int = 1  # of the batch
+    context: int | None = None  # the longest text of the model, in tokens; None if not known
 
     @property
     def both(self) -> bool:
@@ -60,20 +51,20 @@ class Cache:
     def caption(self) -> str:
         """What the table shows, in words: tokens read with and without a cache, and bytes."""
         read = sum(turn.computed for turn in self.turns)
-        told = f"{plural(len(self.turns), 'step')} with a cache read {plural(read, 'token')}"
+        said = f"{plural(len(self.turns), 'step')} with a cache read {plural(read, 'token')}"
         if self.both:
             again = sum(turn.again for turn in self.turns)
-            told += f", without one {again:,}, {again / read:.1f} times as many"
+            said += f", without one {again:,}, {again / read:.1f} times as many"
         if self.layers is None:
-            return told + "."
+            return said + "."
         last = self.turns[-1].length
-        told += f". The cache holds {amount(self.bytes_at(last))} at {last:,} tokens"
-        told += f", {amount(self.bytes_at(last + 1) - self.bytes_at(last))} more with the next"
+        said += f". The cache holds {amount(self.bytes_at(last))} at {last:,} tokens"
+        said += f", {amount(self.bytes_at(last + 1) - self.bytes_at(last))} more with the next"
         if self.context:
-            told += (
+            said += (
                 f", {amount(self.bytes_at(self.context))} at the {self.context:,} of a full context"
             )
-        return told + (f"; {self.rows} rows." if self.rows > 1 else ".")
+        return said + (f"; {self.rows} rows." if self.rows > 1 else ".")
 
     def _shown(self) -> list[Turn | None]:
         """Return the steps to show, with None for those left out of a long run."""
@@ -83,8 +74,9 @@ class Cache:
 
     def _headers(self) -> list[str]:
         headers = ["step", "computed", "reused", "ms"]
-        headers += ["computed without cache", "ms without"] * self.both
-        return headers + ["cache"] * (self.layers is not None)
+        if self.both:
+            headers += ["computed without cache", "ms without"]
+        return headers if self.layers is None else [*headers, "cache"]
 
     def _line(self, turn: Turn | None) -> list[str]:
         if turn is None:
@@ -105,34 +97,35 @@ class Cache:
 
     def _repr_html_(self) -> str:
         longest = max(max(turn.length, turn.again or 0) for turn in self.turns)
-        lines = [self._html_line(turn, longest) for turn in self._shown()]
+        rows = [self._row(turn, longest) for turn in self._shown()]
         headers = ["step", "with cache:\ncomputed (dark), reused (light)", "ms"]
-        headers += ["without cache:\ncomputed", "ms"] * self.both
-        headers += ["cache\nsize"] * (self.layers is not None)
-        return cells.table(self.caption, headers, lines)
-
-    def _html_line(self, turn: Turn | None, longest: int) -> str:
-        head, *texts = map(escape, self._line(turn))
-        if turn is None:
-            return cells.row(head, [cells.td(texts[0], columns=len(texts) - 1)])
-        widest = 130
-        kept = [(turn.reused / longest, _KEPT), (turn.computed / longest, BLUE)]
-        told = f"{texts[0]} computed, {texts[1]} reused"
-        line = [f"{told}{cells.bars(kept, widest)}", texts[2]]
         if self.both:
-            line += [f"{texts[3]} computed{cells.bars([(turn.again / longest, ORANGE)], widest)}"]
-            line += [texts[4]]
+            headers += ["without cache:\ncomputed", "ms"]
         if self.layers is not None:
-            line.append(cells.td(texts[-1], "white-space:nowrap"))
-        return cells.row(head, line)
+            headers.append("cache\nsize")
+        return html.table(self.caption, headers, rows)
+
+    def _row(self, turn: Turn | None, longest: int) -> str:
+        name, *texts = map(html.escape, self._line(turn))
+        name = html.header(name, "row")
+        if turn is None:
+            return html.row([name, html.cell(texts[0], columns=len(texts) - 1)])
+        kept = [(turn.reused / longest, BLUE_TINT), (turn.computed / longest, BLUE)]
+        cells = [f"{texts[0]} computed, {texts[1]} reused{html.bars(kept, _WIDEST)}", texts[2]]
+        if self.both:
+            again = html.bar(turn.again / longest, ORANGE, _WIDEST)
+            cells += [f"{texts[3]} computed{again}", texts[4]]
+        if self.layers is not None:
+            cells.append(texts[-1])
+        return html.row([name, *(html.cell(one, "white-space:nowrap") for one in cells)])
 
 
 @dataclass(frozen=True)
 class Layer:
-    """The cache of one layer: bytes a token, and the most tokens that it keeps (None: all)."""
+    """The cache of one layer."""
 
     bytes_per_token: int
-    most: int | None = None
+    most: int | None = None  # tokens that it keeps; None for all
 
     def bytes_at(self, length: int) -> int:
         """Return the bytes of one row of `length` tokens."""
@@ -145,7 +138,7 @@ def cache(
     """Show what is computed and what is reused at each step of a run.
 
     with_cache, without_cache: what `llmcourse.steps` yields for the same call, without one with
-    `use_cache=False`. model: to tell the bytes of the cache, which follow from its config and dtype
+    `use_cache=False`. model: to show the bytes of the cache, which follow from its config and dtype
     (see `layers_of`). Of a long run the first 12 and the last 4 steps are shown. Raises ValueError
     for no steps, for two runs of different lengths, for a run with a cache that has none, and for a
     model of which `layers_of` does not know the bytes.
@@ -192,7 +185,7 @@ def layers_of(model) -> tuple[Layer, ...]:
         not heads
         or not count
         or not set(kinds) <= {"full_attention", "sliding_attention"}
-        or (hasattr(config, "mamba_d_state"))
+        or hasattr(config, "mamba_d_state")
     ):
         raise ValueError(
             f"model is a {config.model_type}, whose cache is more than attention's "

@@ -1,4 +1,4 @@
-"""Messages, and the one string that a chat template makes of them, role by role.
+"""The one string that a chat template makes of messages, and which part of it came from which.
 
 Which part of the string came from which message is found by rendering the template again with a
 slot in place of each content, and with fewer messages; the template itself is never parsed.
@@ -10,60 +10,49 @@ from dataclasses import dataclass, replace
 
 from jinja2 import TemplateError
 
-from llmcourse.show import Table, escape, visible
+from llmcourse import html
+from llmcourse.show import Table, plural, visible
 
 TEMPLATE, GENERATION = "template", "generation prompt"
 _CHARACTERS, _SEGMENTS = 10_000, 600  # of the string that are drawn, over all rows
 _ROWS = 100
 _NOTHING = "(nothing)"
-_BOX = "border:1px solid #767676;background:#DCEBF7;color:#000;padding:0 2px"
-_CELL = "padding:3px 10px;text-align:left;vertical-align:top"
-_DASHED = "border:2px dashed #767676;padding:0 2px"
+_OWN = html.tinted(html.BLUE_TINT)
+_SPECIAL = html.outlined("2px dashed")
 
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of the string, in reading order; together the parts are the whole string.
+    """A stretch of the string, in reading order; together the parts are the whole string."""
 
-    source: the number of the message that it came from, or "template" (text that is in no message
-    and belongs to none), or "generation prompt". content: whether it is the message's own words.
-    tokens: how many tokens start in it, None where the tokenizer does not tell places.
-    special: (start, end) of each special token, counted from the start of the part.
-    """
-
-    source: int | str
+    source: int | str  # the number of a message; or TEMPLATE: of none; or GENERATION
     text: str
-    content: bool = False
-    tokens: int | None = None
-    special: tuple[tuple[int, int], ...] = ()
+    content: bool = False  # whether it is the message's own words
+    tokens: int | None = None  # how many start in it; None where the tokenizer gives no places
+    special: tuple[tuple[int, int], ...] = ()  # (start, end) of its special tokens, in `text`
 
 
 @dataclass(frozen=True, eq=False)
 class Chat:
-    """What a chat template made of `messages`.
+    """What a chat template made of `messages`."""
 
-    text: the exact string, "" if the template refused. parts: where each stretch of it came from.
-    ids: the string's tokens as `apply_chat_template` makes them, None if there is no string or it
-    cannot be encoded. roles: of each message. notes: what a reader should know, in sentences.
-    """
-
-    roles: Sequence[str]
-    text: str
-    parts: Sequence[Part]
-    ids: Sequence[int] | None
-    notes: Sequence[str]
+    roles: Sequence[str]  # of each message
+    text: str  # the exact string; "" if the template refused
+    parts: Sequence[Part]  # where each stretch of it came from
+    ids: Sequence[int] | None  # its tokens, as `apply_chat_template` makes them; None if it cannot
+    notes: Sequence[str]  # what a reader should know, in sentences
 
     @property
     def caption(self) -> str:
         """What the table shows, in words."""
-        many = "1 message" if len(self.roles) == 1 else f"{len(self.roles)} messages"
+        many = plural(len(self.roles), "message")
         if not self.text:
             return f"{many}: the chat template makes no text of them"
         length = "" if self.ids is None else f", {len(self.ids):,} tokens"
         return f"{many} as one string: {len(self.text):,} characters{length}"
 
     def tokens_of(self, source: int | str) -> int | None:
-        """Return how many tokens came from one source, None where the tokenizer does not tell."""
+        """Return how many tokens came from one source, None where the tokenizer gives no places."""
         counts = [part.tokens for part in self.parts if part.source == source]
         return None if None in counts else sum(counts)
 
@@ -104,35 +93,28 @@ class Chat:
         return "\n".join([repr(self.table()), *self.notes])
 
     def _repr_html_(self) -> str:
-        th = '<th scope="{}" style="padding:3px 10px;text-align:left;vertical-align:top">{}</th>'
-        head = "".join(th.format("col", name) for name in ("from", "tokens", "text"))
-        body = "".join(
-            f"<tr>{th.format('row', escape(self._name(source)))}"
-            f'<td style="{_CELL};white-space:nowrap">{self._count(parts)}</td>'
-            f'<td style="{_CELL};font-family:monospace;overflow-wrap:anywhere;line-height:1.7">'
-            f"{self._marked(parts, limits)}</td></tr>"
-            for source, parts, limits in self._rows()
-        )
-        legend = "the message's own words in a box; special tokens dashed" if self.text else ""
-        notes = "".join(f"<div>{escape(note)}</div>" for note in self.notes)
-        return (
-            '<table style="border-collapse:collapse;min-width:28em">'
-            '<caption style="caption-side:top;text-align:left;padding:4px 0">'
-            f"<b>{escape(self.caption)}</b><br>{legend}</caption>"
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
-        )
+        rows = [self._row(source, parts, limits) for source, parts, limits in self._rows()]
+        legend = ["The message's own words in a box; special tokens dashed."] if self.text else []
+        page = html.table(self.caption, ("from", "tokens", "text"), rows, notes=legend)
+        return page + html.lines(self.notes)
 
-    def _marked(self, parts: Sequence[Part], limits) -> str:
-        page = [] if parts else [_NOTHING]
-        for content, segments in _drawn(parts, limits):
-            inner = "".join(
-                f'<span style="{_DASHED}">{escape(text)}</span>'
-                if kind == "special"
-                else escape(text).replace("⏎", "⏎<br>")
-                for kind, text in segments
-            )
-            page.append(f'<span style="{_BOX}">{inner}</span>' if content else inner)
-        return "".join(page)
+    def _row(self, source: int | str, parts: Sequence[Part], limits) -> str:
+        name = html.header(html.escape(self._name(source)), "row")
+        count = html.cell(self._count(parts), "white-space:nowrap")
+        text = "".join(_marked(*one) for one in _drawn(parts, limits)) if parts else _NOTHING
+        look = f"{html.MONO}overflow-wrap:anywhere;line-height:1.7"
+        return html.row([name, count, html.cell(text, look)])
+
+
+def _marked(content: bool, segments: Sequence[tuple[str, str]]) -> str:
+    """Return a part with its special tokens marked, in a box if it is a message's own words."""
+    inner = "".join(
+        html.mark(html.escape(text), _SPECIAL)
+        if kind == "special"
+        else html.escape(text).replace("⏎", "⏎<br>")
+        for kind, text in segments
+    )
+    return html.mark(inner, _OWN) if content else inner
 
 
 def chat(tokenizer, messages, add_generation_prompt: bool = True, **template_kwargs) -> Chat:
@@ -215,7 +197,7 @@ class _Finder:
             self.slot += "z"
 
     def parts(self) -> list[Part]:
-        """Return the parts of the string; one part of the template's if nothing can be told."""
+        """Return the parts of the string; one part of the template's if nothing is found."""
         for find in (self._by_slots, self._by_prefixes):
             parts = find()
             if parts is not None:
@@ -278,7 +260,7 @@ class _Finder:
         return end - at if end >= at and following else None
 
     def _edges(self, frame: str, slotted: list[dict]) -> dict[int, int]:
-        """Return where in `frame` each message starts, for those of which it can be told."""
+        """Return where in `frame` each message starts, as far as it can be found out."""
         edges = {}
         for number in range(1, len(slotted)):
             start = self._try(slotted[:number], False)
@@ -347,7 +329,7 @@ def _split(literal: str, place: int, end: int, edges, previous, following) -> li
             own.append(Part(owner, literal[at : edge - place]))
             owner, at = number, edge - place
     if owner == TEMPLATE and following is not None and following not in edges:
-        owner = following  # nothing tells the template's own words apart from its first message's
+        owner = following  # where the template's own words end cannot be found out
     return [*own, Part(owner, literal[at:cut]), *tail]
 
 
@@ -398,8 +380,8 @@ def _said(message: dict) -> str:
 
 def _has_content(parts, number: int) -> bool:
     own = [part for part in parts if part.source == number]
-    told_apart = any(part.content for part in parts)
-    return any(part.content for part in own) or (bool(own) and not told_apart)
+    any_content = any(part.content for part in parts)
+    return any(part.content for part in own) or (bool(own) and not any_content)
 
 
 def _changed(messages, parts) -> list[str]:
@@ -426,11 +408,11 @@ def _numbers(numbers: list[int]) -> str:
 
 def _of_its_own(parts, tokenizer) -> list[str]:
     own = [part for part in parts if part.source == TEMPLATE]
-    told = "".join(part.text for part in own)
-    if told in ("", tokenizer.bos_token):
+    text = "".join(part.text for part in own)
+    if text in ("", tokenizer.bos_token):
         return []
-    more = " …" if len(told) > 120 else ""
-    return [f"The template adds text that is in no message: {_readable(told[:120])}{more}"]
+    more = " …" if len(text) > 120 else ""
+    return [f"The template adds text that is in no message: {_readable(text[:120])}{more}"]
 
 
 def _end(parts, asked: bool) -> list[str]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import ipywidgets as widgets
 
+from llmcourse import html
 from llmcourse.decoding.generate import steps
 from llmcourse.decoding.stream_text import stream_text
-from llmcourse.show import escape, in_words, visible
-from llmcourse.views._frame import ROW, framed, header, noted
+from llmcourse.show import in_words, plural, printable, visible
 from llmcourse.views._live import Live, button, labelled
 
 _REDRAWN = 0.1  # seconds between two pictures while it writes
@@ -20,11 +20,11 @@ _LONGEST = 4_000  # characters of a message that the page shows
 
 @dataclass
 class Turn:
-    """One message. end: why the answer ended, where that was not the model's own wish."""
+    """One message."""
 
     role: str
     content: str
-    end: str = ""
+    end: str = ""  # why the answer ended, where that was not the model's own wish
 
 
 class Conversation(Live):
@@ -44,7 +44,7 @@ class Conversation(Live):
         self.limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.used = self._encoded().input_ids.shape[1] if self.turns else 0
         self.writer, self._halt, self._drawn = None, threading.Event(), 0.0
-        # Told when it is left, not at each letter: the last letters would come after the click.
+        # Sent when it is left, not at each letter: the last letters would come after the click.
         self.message = labelled(widgets.Text, "Your message", 420, continuous_update=False)
         self.send = button("Send", self._send)
         self.stop = button("Stop", self._stop)
@@ -151,10 +151,10 @@ class Conversation(Live):
             return
         self.message.value = ""
         self.redraw("Writing ...")
-        self.writer = threading.Thread(target=self._write_and_tell, daemon=True)
+        self.writer = threading.Thread(target=self._write_or_say, daemon=True)
         self.writer.start()
 
-    def _write_and_tell(self) -> None:
+    def _write_or_say(self) -> None:
         try:
             self._write()
         except Exception as error:
@@ -183,50 +183,49 @@ class Conversation(Live):
     def redraw(self, note: str = "") -> None:
         """Show the conversation as it is now. note: what happened, in words."""
         self._drawn = time.monotonic()
-        self.page.value = noted(note, self._table())
+        self.page.value = html.noted(note, self._table())
 
     def _title(self) -> str:
-        many = len(self.turns)
-        said = "Nothing said yet" if not many else f"{many} message{'s' if many > 1 else ''}"
+        said = plural(len(self.turns), "message") if self.turns else "Nothing said yet"
         of = "" if self.limit is None else f" of {self.limit:,}"
         return f"{said}; context used: {self.used:,}{of} tokens"
 
-    def _notes(self) -> tuple[str, ...]:
-        earlier = len(self.turns) - _SHOWN
-        plain = self.tokenizer.chat_template is None
-        return (
-            *[f"{earlier} earlier messages are not shown."] * (earlier > 0),
-            *["This tokenizer has no chat template: the model reads the bare texts."] * plain,
-        )
+    def _notes(self) -> list[str]:
+        notes, earlier = [], len(self.turns) - _SHOWN
+        if earlier > 0:
+            verb = "is" if earlier == 1 else "are"
+            notes.append(f"{plural(earlier, 'earlier message')} {verb} not shown.")
+        if self.tokenizer.chat_template is None:
+            notes.append("This tokenizer has no chat template: the model reads the bare texts.")
+        return notes
 
     def _table(self) -> str:
-        rows = "".join(map(_row, self.turns[-_SHOWN:]))
-        return framed(self._title(), "", rows, self._notes())
+        rows = map(_row, self.turns[-_SHOWN:])
+        return html.table(self._title(), (), rows, notes=self._notes())
 
     def __repr__(self) -> str:
         said = [
             f"{visible(turn.role)}: {' '.join(_lines(turn.content))}"
-            + f" ({turn.end})" * bool(turn.end)
+            + (f" ({turn.end})" if turn.end else "")
             for turn in self.turns[-_SHOWN:]
         ]
         return "\n".join([f"{self._title()}.", *self._notes(), *said])
 
     def _repr_html_(self) -> str:
-        return noted("", self._table())
+        return html.noted("", self._table())
 
 
 def _row(turn: Turn) -> str:
-    end = f"<br><small>({escape(turn.end)})</small>" if turn.end else ""
-    text = "<br>".join(map(escape, _lines(turn.content)))
-    style = "padding:2px 8px;text-align:left;max-width:46em;overflow-wrap:anywhere"
-    role = header(visible(turn.role), "row")
-    return f'{ROW}{role}<td style="{style}">{text}{end}</td></tr>'
+    end = f"<br><small>({html.escape(turn.end)})</small>" if turn.end else ""
+    text = "<br>".join(map(html.escape, _lines(turn.content)))
+    role = html.header(html.escape(visible(turn.role)), "row")
+    return html.row([role, html.cell(text + end, "max-width:46em;overflow-wrap:anywhere")])
 
 
 def _lines(text: str) -> list[str]:
     """Return the lines of a text, with nothing invisible in them but plain spaces."""
     cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
-    return [" ".join(visible(word, None) for word in line.split(" ")) for line in cut.split("\n")]
+    return [printable(line, None) for line in cut.split("\n")]
 
 
 def conversation(

@@ -3,41 +3,27 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from llmcourse import html
 from llmcourse.decoding.speculative import Round
-from llmcourse.show import Table, percent, printable, token_text
-from llmcourse.views._chart import BLUE
-from llmcourse.views._frame import (
-    BLUE_TINT,
-    BORDER,
-    GREEN_TINT,
-    GREY_TINT,
-    ORANGE_TINT,
-    chip,
-    framed,
-    header,
-    look,
-)
+from llmcourse.show import Table, percent, plural, printable, token_text
 
 _MOST_CHIPS = 24  # tokens of one draft that are shown
-_BAR = 40  # blocks of the longer bar
-_ACCEPTED = look(GREEN_TINT)
-_REJECTED = look(ORANGE_TINT, f"1px dashed {BORDER}")
-_UNUSED = look(GREY_TINT, f"1px dotted {BORDER}")
-_OWN = look(BLUE_TINT, f"2px solid {BORDER}")
+_BAR = 40  # blocks of the longer bar in the text form
+_WIDEST = 250  # pixels of the longer bar
+_ACCEPTED = html.tinted(html.GREEN_TINT)
+_REJECTED = html.tinted(html.ORANGE_TINT, "1px dashed")
+_UNUSED = html.tinted(html.GREY_TINT, "1px dotted")
+_OWN = html.tinted(html.BLUE_TINT, "2px solid")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One round: the draft's tokens as text, parted by what became of them, and the model's own.
+    """One round: the draft's tokens as text, accepted or not, and the model's own."""
 
-    unused: the end of a draft that was right so far when the text ended. own: the big model's
-    token behind the accepted ones; none where the text ended before it.
-    """
-
-    accepted: tuple[str, ...]
-    rejected: tuple[str, ...]
-    unused: tuple[str, ...]
-    own: tuple[str, ...]
+    accepted: tuple[str, ...]  # the big model agrees
+    rejected: tuple[str, ...]  # from its first disagreement on
+    unused: tuple[str, ...]  # the end of a draft that was right so far when the text ended
+    own: tuple[str, ...]  # the big model's token behind the accepted ones, if the text went on
 
     @property
     def gained(self) -> int:
@@ -47,30 +33,25 @@ class Verdict:
 
 @dataclass(frozen=True, eq=False)
 class Drafts:
-    """The rounds of assisted decoding or prompt lookup, the first of which are shown.
+    """The rounds of assisted decoding or prompt lookup, the first of which are shown."""
 
-    verdicts: those that are shown; first: the number of the first of them. passes: forward passes
-    of the big model, one a round. tokens: new tokens that all rounds gave, and so the passes that
-    plain decoding takes. drafted, accepted: tokens in all. reason: why the text ended, or None.
-    """
-
-    verdicts: Sequence[Verdict]
-    first: int
-    passes: int
-    tokens: int
-    drafted: int
-    accepted: int
-    reason: str | None
+    verdicts: Sequence[Verdict]  # of the rounds that are shown
+    first: int  # the number of the first of them
+    passes: int  # forward passes of the big model, one a round
+    tokens: int  # new tokens that all rounds gave: as many passes as plain decoding takes
+    drafted: int  # tokens in all
+    accepted: int  # of them
+    reason: str | None  # why the text ended, None if it did not
 
     @property
     def caption(self) -> str:
         """The saving, in words."""
         share = f" ({percent(self.accepted / self.drafted)})" if self.drafted else ""
         return (
-            f"Drafts: {_count(self.tokens, 'token')} in {_count(self.passes, 'forward pass')} of "
+            f"Drafts: {plural(self.tokens, 'token')} in {plural(self.passes, 'forward pass')} of "
             f"the big model, {self.tokens / self.passes:.2f} tokens a pass. Plain decoding takes "
-            f"{_count(self.tokens, 'pass')}, so {self.tokens - self.passes:,} were saved. Of "
-            f"{_count(self.drafted, 'drafted token')}, {self.accepted:,} were accepted{share}."
+            f"{plural(self.tokens, 'pass')}, so {self.tokens - self.passes:,} were saved. Of "
+            f"{plural(self.drafted, 'drafted token')}, {self.accepted:,} were accepted{share}."
         )
 
     @property
@@ -99,45 +80,47 @@ class Drafts:
 
     def __repr__(self) -> str:
         headers = ("round", "✓ accepted", "✗ rejected", "+ own", "new")
-        rows = []
-        for number, verdict in enumerate(self.verdicts, start=self.first):
-            told = [
-                " ".join(f"{sign}{text}" for text in texts) or "–"
-                for sign, texts in _marked(verdict)
-            ]
-            rows.append([str(number), *told, str(verdict.gained)])
-        table = Table(self.caption, headers, rows)
+        rows = [
+            [str(number), *map(_as_text, _marked(verdict)), str(verdict.gained)]
+            for number, verdict in enumerate(self.verdicts, start=self.first)
+        ]
         unit = _BAR / max(_BAR, *self._passes.values())
         bars = [
-            f"{name:14}  {'█' * max(1, round(unit * count))} {_count(count, 'pass')}"
+            f"{name:14}  {'█' * max(1, round(unit * count))} {plural(count, 'pass')}"
             for name, count in self._passes.items()
         ]
-        return "\n".join([repr(table), *self.notes, *bars])
+        return "\n".join([repr(Table(self.caption, headers, rows)), *self.notes, *bars])
 
     def _repr_html_(self) -> str:
         names = ("round", "✓ accepted", "✗ rejected", "+ the model's own", "new tokens")
-        body = "".join(
-            self._row(number, verdict)
-            for number, verdict in enumerate(self.verdicts, start=self.first)
-        )
-        rounds = framed(self.caption, f"<tr>{''.join(map(header, names))}</tr>", body, self.notes)
-        head = f"<tr>{header('decoding')}{header('forward passes of the big model')}</tr>"
-        longest = max(self._passes.values())
-        lines = "".join(
-            f"<tr>{header(name, 'row')}{_bar(count, longest)}</tr>"
-            for name, count in self._passes.items()
-        )
-        return rounds + framed("The saving", head, lines)
-
-    def _row(self, number: int, verdict: Verdict) -> str:
-        lost = _UNUSED if verdict.unused else _REJECTED
-        cells = [
-            "".join(chip(sign, text, style) for text in texts) or "–"
-            for (sign, texts), style in zip(_marked(verdict), (_ACCEPTED, lost, _OWN), strict=True)
+        rounds = [
+            _row(number, verdict) for number, verdict in enumerate(self.verdicts, start=self.first)
         ]
-        td = '<td style="text-align:left;padding:2px 6px;vertical-align:top">{}</td>'
-        filled = "".join(td.format(cell) for cell in [*cells, str(verdict.gained)])
-        return f"<tr>{header(str(number), 'row')}{filled}</tr>"
+        longest = max(self._passes.values())
+        passes = [_passes_row(name, count, longest) for name, count in self._passes.items()]
+        return html.table(self.caption, names, rounds, notes=self.notes) + html.table(
+            "The saving", ("decoding", "forward passes of the big model"), passes
+        )
+
+
+def _row(number: int, verdict: Verdict) -> str:
+    looks = (_ACCEPTED, _UNUSED if verdict.unused else _REJECTED, _OWN)
+    cells = []
+    for (sign, texts), look in zip(_marked(verdict), looks, strict=True):
+        chips = "".join(html.chip(f"{sign} {text}", look) for text in texts)
+        cells.append(html.cell(chips or "–", html.MONO))
+    return html.row([html.header(str(number), "row"), *cells, html.cell(str(verdict.gained))])
+
+
+def _passes_row(name: str, count: int, longest: int) -> str:
+    """Return a line with a number in words over its bar."""
+    bar = html.bar(count / longest, html.BLUE, _WIDEST)
+    return html.row([html.header(name, "row"), html.cell(plural(count, "pass") + bar)])
+
+
+def _as_text(sign_and_texts: tuple[str, list[str]]) -> str:
+    sign, texts = sign_and_texts
+    return " ".join(f"{sign}{text}" for text in texts) or "–"
 
 
 def _marked(verdict: Verdict) -> list[tuple[str, list[str]]]:
@@ -151,18 +134,6 @@ def _marked(verdict: Verdict) -> list[tuple[str, list[str]]]:
 def _cut(texts: Sequence[str]) -> list[str]:
     more = len(texts) - _MOST_CHIPS
     return [*texts[:_MOST_CHIPS], f"… {more:,} more"] if more > 0 else list(texts)
-
-
-def _bar(count: int, longest: int) -> str:
-    """Return a cell with a bar and its number in words beside it."""
-    style = f"display:inline-block;background:{BLUE};width:{18 * count / longest:.1f}em;height:1em"
-    cell = "text-align:left;padding:2px 6px;white-space:nowrap;vertical-align:top"
-    return f'<td style="{cell}"><span style="{style}"></span> {_count(count, "pass")}</td>'
-
-
-def _count(number: int, noun: str) -> str:
-    plural = noun if number == 1 else noun + ("es" if noun.endswith("s") else "s")
-    return f"{number:,} {plural}"
 
 
 def drafts(tokenizer, rounds: Iterable[Round], most: int = 30) -> Drafts:
@@ -187,8 +158,15 @@ def drafts(tokenizer, rounds: Iterable[Round], most: int = 30) -> Drafts:
             verdicts.append(_judged(tokenizer, one))
     if one is None:
         raise ValueError("rounds is empty; pass what llmcourse.steps yields, a new one each time.")
+    tokens, drafted, accepted = map(sum, zip(*counts, strict=True))
     return Drafts(
-        verdicts, first, len(counts), *map(sum, zip(*counts, strict=True)), one.stop_reasons[0]
+        verdicts=verdicts,
+        first=first,
+        passes=len(counts),
+        tokens=tokens,
+        drafted=drafted,
+        accepted=accepted,
+        reason=one.stop_reasons[0],
     )
 
 

@@ -44,9 +44,9 @@ class Explore(Picture):
         values = {name: getattr(self, name).value for name in _ORDERS[self.order.value]}
         on = {name: value for name, value in values.items() if value != _OFF[name]}
         made = [_PLACES[name].bind(value) for name, value in on.items()]
-        told = ", then ".join(f"{name.replace('_', '-')} {value:g}" for name, value in on.items())
+        said = ", then ".join(f"{name.replace('_', '-')} {value:g}" for name, value in on.items())
         view = next_token(self.tokenizer, self.ids, self.logits, made)
-        return view, f"The model's own distribution, then {told}." if on else "No rule is on."
+        return view, f"The model's own distribution, then {said}." if on else "No rule is on."
 
 
 def explore(model, tokenizer, prompt) -> Explore:

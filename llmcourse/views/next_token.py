@@ -1,4 +1,4 @@
-"""The next token before and after each rule: what temperature, top-k and top-p move and remove."""
+"""The next token: a chart of the likeliest ones, and a table of what each rule does to them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,30 +6,66 @@ from dataclasses import dataclass
 import torch
 from transformers import LogitsProcessorList
 
+from llmcourse import html
 from llmcourse.decoding.explain_rules import name_of
-from llmcourse.show import Table, escape, percent, token_text
-from llmcourse.views import _cells as cells
-from llmcourse.views._cells import plural, prose
-from llmcourse.views._chart import BLUE, GREY
+from llmcourse.html import BLUE, GREY
+from llmcourse.show import Table, percent, plural, printable, token_text
+from llmcourse.views._chart import Chart, chart, drawable
 
-_MOST_CELLS = 400  # lines times columns; the others are told in the line "other"
+_MOST_CELLS = 400  # lines times columns; the others are counted in the line "other"
 _DROPPED = "✕ dropped"
+_CHOSEN = html.outlined("2px solid", html.VERMILLION) + "white-space:nowrap;"
+
+
+def likely(tokenizer, logits: torch.Tensor, top: int = 10, title: str = "Next token") -> Chart:
+    """Draw the `top` likeliest next tokens, and all the others together as one bar.
+
+    logits: (vocab,) or (1, vocab), raw or after rules; softmax is taken here. Raises ValueError for
+    more than one row.
+    """
+    if logits.dim() == 2 and len(logits) == 1:
+        logits = logits[0]
+    if logits.dim() != 1:
+        raise ValueError(f"logits has shape {tuple(logits.shape)}; pass one row, (vocab,).")
+    probs = logits.float().softmax(-1)
+    best = likeliest(probs, top)
+    names = [token_text(tokenizer, token) for token, _ in best]
+    shares = [share for _, share in best]
+    others = int((probs > 0).sum()) - sum(share > 0 for share in shares)
+    rest = max(0.0, 1 - sum(shares))
+    each = ", ".join(f"{name} {percent(p)}" for name, p in zip(names, shares, strict=True))
+    title = printable(title, 80)
+    alt = f"{title}: {each}; the other {others:,} tokens together {percent(rest)}."
+    labels = [*map(drawable, names), f"other {others:,}"]
+    heights = [*shares, rest]
+
+    def paint(axes):
+        bars = axes.barh(range(len(labels)), heights, color=BLUE)
+        bars[-1].set(facecolor=GREY, hatch="//", edgecolor="white")
+        axes.bar_label(bars, [percent(p) for p in heights], padding=3)
+        axes.set_yticks(range(len(labels)), labels)
+        axes.invert_yaxis()
+        axes.set(title=drawable(title), xlabel="probability", xlim=(0, 1.1 * max(heights)))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+
+    return chart(paint, alt, height=0.9 + 0.27 * len(labels))
+
+
+def likeliest(probs: torch.Tensor, top: int) -> list[tuple[int, float]]:
+    """Return the `top` likeliest tokens of `probs`, (vocab,), each with its probability."""
+    best = probs.topk(min(top, len(probs)))
+    return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
 class Stage:
-    """The distribution at one stage: before any rule, or after one.
+    """The distribution at one stage: before any rule, or after one."""
 
-    name: `raw`, or the rule with its settings. probs: of the tokens that are shown. possible:
-    whether each of them has a finite score. left: tokens that do, of the whole vocabulary. rest:
-    probability of all tokens that are not shown.
-    """
-
-    name: str
-    probs: tuple[float, ...]
-    possible: tuple[bool, ...]
-    left: int
-    rest: float
+    name: str  # `raw`, or the rule with its settings
+    probs: tuple[float, ...]  # of the tokens that are shown
+    possible: tuple[bool, ...]  # whether each of them has a finite score
+    left: int  # tokens of the whole vocabulary that have one
+    rest: float  # probability of all tokens that are not shown
 
     @property
     def others(self) -> int:
@@ -37,11 +73,11 @@ class Stage:
         return self.left - sum(self.possible)
 
     def token(self, place: int) -> str:
-        """Say what became of the token in line `place`."""
+        """Return the probability of the token in line `place`, or that it was dropped."""
         return percent(self.probs[place]) if self.possible[place] else _DROPPED
 
     def other(self, before: int) -> str:
-        """Say what became of all the tokens that are not shown, of which there were `before`."""
+        """Return the same of all the tokens that are not shown, of which there were `before`."""
         if not self.others:
             return _DROPPED
         return percent(self.rest) + (f" ({self.others:,} left)" if self.others < before else "")
@@ -49,37 +85,33 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class NextToken:
-    """The likeliest tokens, a line for each, and their probability at each stage, a column each.
+    """The likeliest tokens, a line for each, and their probability at each stage, a column each."""
 
-    texts: the tokens, in the order of their raw probability. vocabulary: tokens in all. chosen: the
-    line of the token that was chosen, None if it is not among them or not known.
-    """
-
-    texts: tuple[str, ...]
-    stages: tuple[Stage, ...]
-    vocabulary: int
-    chosen: int | None = None
+    texts: tuple[str, ...]  # the tokens, in the order of their raw probability
+    stages: tuple[Stage, ...]  # before any rule, and after each
+    vocabulary: int  # tokens in all
+    chosen: int | None = None  # the chosen token's line; None if it is not shown or not known
     title: str = "Next token"
 
     @property
     def caption(self) -> str:
         """What the table shows, in words: the likeliest tokens at first and in the end."""
         first, last = self.stages[0], self.stages[-1]
-        told = f"{self.title}: {self._likeliest(first)}"
+        said = f"{self.title}: {self._likeliest(first)}"
         if len(self.stages) > 1:
             rules = plural(len(self.stages) - 1, "rule")
             left = f"{plural(last.left, 'token')} of {self.vocabulary:,} left"
-            told += f". After {rules}: {self._likeliest(last)}; {left}"
+            said += f". After {rules}: {self._likeliest(last)}; {left}"
         if self.chosen is not None:
-            told += f". Chosen: {self.texts[self.chosen]} {last.token(self.chosen)}"
-        return told + "."
+            said += f". Chosen: {self.texts[self.chosen]} {last.token(self.chosen)}"
+        return said + "."
 
     def _likeliest(self, stage: Stage) -> str:
         best = sorted(range(len(self.texts)), key=lambda place: -stage.probs[place])[:3]
         return ", ".join(f"{self.texts[i]} {stage.token(i)}" for i in best if stage.possible[i])
 
     def _names(self) -> list[str]:
-        return [prose(stage.name, 60) for stage in self.stages]
+        return [printable(stage.name, 60) for stage in self.stages]
 
     def _label(self, place: int) -> str:
         return self.texts[place] + (" ← chosen" if place == self.chosen else "")
@@ -92,8 +124,7 @@ class NextToken:
         ]
         others = self.vocabulary - len(self.texts)
         if others:
-            told = (stage.other(others) for stage in self.stages)
-            rows.append([f"other {others:,}", *told])
+            rows.append([f"other {others:,}", *(stage.other(others) for stage in self.stages)])
         rows.append(["tokens left", *(f"{stage.left:,}" for stage in self.stages)])
         marked = frozenset() if self.chosen is None else frozenset([self.chosen])
         return Table(self.caption, ["token", *self._names()], rows, marked)
@@ -104,27 +135,26 @@ class NextToken:
     def _repr_html_(self) -> str:
         *lines, left = self.table().rows
         highest = max(max(stage.probs) for stage in self.stages)
-        widest = max(30, min(110, 300 // len(self.stages)))
         if any(stage.rest > highest for stage in self.stages):
             lines[-1] = [f"{lines[-1][0]}\n(»: bar cut)", *lines[-1][1:]]
-        rows = [
-            cells.row(
-                _name(header, place == self.chosen),
-                [
-                    _cell(text, share, highest, widest, BLUE if place < len(self.texts) else GREY)
-                    for text, share in zip(texts, self._shares(place), strict=True)
-                ],
-            )
-            for place, (header, *texts) in enumerate(lines)
-        ]
-        rows.append(cells.row(escape(left[0]), map(escape, left[1:])))
-        names = [_broken(name) for name in self._names()]
-        return cells.table(self.caption, ["token", *names], rows)
+        rows = [self._row(place, line, highest) for place, line in enumerate(lines)]
+        rows.append(html.row([html.header(left[0], "row"), *map(html.cell, left[1:])]))
+        return html.table(self.caption, ["token", *map(_broken, self._names())], rows)
 
-    def _shares(self, place: int) -> list[float]:
-        if place == len(self.texts):
-            return [stage.rest for stage in self.stages]
-        return [stage.probs[place] for stage in self.stages]
+    def _row(self, place: int, line: Sequence[str], highest: float) -> str:
+        """Return the numbers of a token, or of all the others, over their bars."""
+        is_token = place < len(self.texts)
+        shares = [stage.probs[place] if is_token else stage.rest for stage in self.stages]
+        widest = max(30, min(110, 300 // len(self.stages)))
+        color = BLUE if is_token else GREY
+        cells = [
+            _cell(text, share / highest, color, widest)
+            for text, share in zip(line[1:], shares, strict=True)
+        ]
+        name = html.escape(line[0]).replace("\n", "<br>")
+        if place == self.chosen:
+            name = html.mark(name, _CHOSEN)
+        return html.row([html.header(name, "row", html.MONO), *cells])
 
 
 def _broken(name: str) -> str:
@@ -135,18 +165,13 @@ def _broken(name: str) -> str:
     return word + (bracket and "\n(") + settings
 
 
-def _name(label: str, chosen: bool) -> str:
-    look = ";border:2px solid #D55E00;padding:0 4px;white-space:nowrap" if chosen else ""
-    shown = escape(label).replace("\n", "<br>")
-    return f'<span style="font-family:monospace{look}">{shown}</span>'
-
-
-def _cell(text: str, share: float, highest: float, widest: int, color: str) -> str:
-    """Return a number over its bar; the bar of a rest beyond the likeliest token is cut: »."""
+def _cell(text: str, share: float, color: str, widest: int) -> str:
+    """Return a number over its bar; where the bar would be longer than `widest` it is cut: »."""
     if text == _DROPPED:
-        return cells.td(text, "background:#6B6B6B;color:#FFFFFF")
-    length, cut = min(1, share / highest), " »" if share > highest else ""
-    return cells.td(f"{text}{cut}{cells.bar(length, color, widest)}", f"min-width:{widest}px")
+        return html.cell(text, html.DARK)
+    cut = " »" if share > 1 else ""
+    shown = f"{html.escape(text)}{cut}{html.bar(min(1, share), color, widest)}"
+    return html.cell(shown, f"min-width:{widest}px")
 
 
 def next_token(
@@ -174,27 +199,37 @@ def next_token(
         raise ValueError(f"top={top} shows no token; pass 1 or more, such as 10.")
     if chosen is not None and not 0 <= int(chosen) < vocabulary:
         raise ValueError(f"chosen={int(chosen)} is not a token; pass an id from 0 to {vocabulary}.")
-    scores = _scores_of_stages(ids, logits, rules)  # (stages, vocab)
-    probs = scores.softmax(-1)
-    most = min(top, vocabulary, max(1, _MOST_CELLS // len(scores)))
+    scores = _scores_of_stages(ids, logits, rules)
+    shown = _shown(scores.softmax(-1), top, chosen)
+    names = ["raw", *map(name_of, rules)]
+    return NextToken(
+        texts=tuple(token_text(tokenizer, token) for token in shown),
+        stages=tuple(_stage(name, s, shown) for name, s in zip(names, scores, strict=True)),
+        vocabulary=vocabulary,
+        chosen=None if chosen is None else shown.tolist().index(int(chosen)),
+        title=printable(title, 200),
+    )
+
+
+def _shown(probs: torch.Tensor, top: int, chosen) -> torch.Tensor:
+    """Return the ids to show, the likeliest at first on top. probs: (stages, vocab)."""
+    most = min(top, probs.shape[1], max(1, _MOST_CELLS // len(probs)))
     shown = probs.amax(0).topk(most).indices
     if chosen is not None and int(chosen) not in shown:
         shown[-1] = int(chosen)
-    shown = shown[(-probs[:, shown]).sort(dim=1, stable=True).indices[0]]
-    names = ["raw", *map(name_of, rules)]
-    stages = tuple(
-        Stage(
-            name,
-            tuple(p[shown].tolist()),
-            tuple(s[shown].isfinite().tolist()),
-            int(s.isfinite().sum()),
-            max(0.0, 1 - p[shown].double().sum().item()),
-        )
-        for name, p, s in zip(names, probs, scores, strict=True)
+    return shown[(-probs[:, shown]).sort(dim=1, stable=True).indices[0]]
+
+
+def _stage(name: str, scores: torch.Tensor, shown: torch.Tensor) -> Stage:
+    """Return a stage from its scores, (vocab,), for the ids that are shown."""
+    probs = scores.softmax(-1)[shown]
+    return Stage(
+        name=name,
+        probs=tuple(probs.tolist()),
+        possible=tuple(scores[shown].isfinite().tolist()),
+        left=int(scores.isfinite().sum()),
+        rest=max(0.0, 1 - probs.double().sum().item()),
     )
-    texts = tuple(token_text(tokenizer, token) for token in shown)
-    line = None if chosen is None else shown.tolist().index(int(chosen))
-    return NextToken(texts, stages, vocabulary, line, prose(title, 200))
 
 
 def _one_row(name: str, values) -> torch.Tensor:
@@ -210,6 +245,7 @@ def _one_row(name: str, values) -> torch.Tensor:
 
 
 def _scores_of_stages(ids, logits: torch.Tensor, rules: Sequence[Callable]) -> torch.Tensor:
+    """Return the scores before any rule and after each, (stages, vocab)."""
     if not logits.amax().isfinite():
         raise ValueError(f"logits are no distribution: the highest of them is {logits.amax():g}.")
     stages = [logits]

@@ -1,22 +1,22 @@
-"""A padded batch, padded on the left and on the right, and where each of its rows finished."""
+"""The same batch padded on the left and on the right, and where each of its rows finished."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from llmcourse import html
 from llmcourse.decoding.cache import grown
 from llmcourse.decoding.loop import Step
-from llmcourse.show import Table, escape, printable, token_text
-from llmcourse.views._frame import ROW
-from llmcourse.views.batch import Batch, batch
+from llmcourse.show import Table, cut, plural, printable, token_text
+from llmcourse.views.batch import NARROW, PADDED, SEEN, Batch, batch, grid
 
 PROMPT, PAD, NEW, AFTER = "prompt", "padding", "new", "padding after the end"
-_LOOKS = {  # colours, and for those who do not see them: brackets, a plus, a thicker border
-    PROMPT: "background:#DCEBF7;border:1px solid #767676",
-    PAD: "background:#DDDDDD;border:1px dashed #767676",
-    NEW: "background:#FDF0D0;border:2px solid #767676",
-    AFTER: "background:#DDDDDD;border:1px dashed #767676",
+_LOOKS = {  # colours, and for those who do not see them: brackets, a plus, another border
+    PROMPT: SEEN,
+    PAD: PADDED,
+    NEW: html.tinted(html.YELLOW_TINT, "2px solid"),
+    AFTER: PADDED,
 }
 _SHOWN = {PROMPT: "{}", PAD: "(pad)", NEW: "+{}", AFTER: "(pad)"}
 _LONGEST = 16  # characters in a cell that are drawn
@@ -24,54 +24,67 @@ _LONGEST = 16  # characters in a cell that are drawn
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One way of padding. side: "left" or "right".
+    """One way of padding."""
 
-    ids, mask, positions: (rows, length) int64, what the model reads, new tokens included. kinds:
-    for each place "prompt", "padding", "new" or "padding after the end". batch: what is drawn of
-    it. pad: the padding token, to read. ends: for each row the place of the token that finished
-    it, None if none did. finished: the same in words.
-    """
-
-    side: str
-    ids: torch.Tensor
-    mask: torch.Tensor
-    positions: torch.Tensor
-    kinds: Sequence[Sequence[str]]
-    batch: Batch
-    pad: str
-    ends: Sequence[int | None]
-    finished: Sequence[str]
+    side: str  # "left" or "right"
+    ids: torch.Tensor  # (rows, length) int64, what the model reads, new tokens included
+    mask: torch.Tensor  # (rows, length) int64
+    positions: torch.Tensor  # (rows, length) int64
+    kinds: Sequence[Sequence[str]]  # of each place: PROMPT, PAD, NEW or AFTER
+    batch: Batch  # what is drawn of it
+    pad: str  # the padding token, to read
+    ends: Sequence[int | None]  # of each row: the place of the token that finished it, if one did
+    finished: Sequence[str]  # the same in words
 
     @property
     def caption(self) -> str:
         """What the grid shows, in words."""
         pads = sum(kind == PAD for row in self.kinds for kind in row)
-        rows = "1 row" if len(self.kinds) == 1 else f"{len(self.kinds):,} rows"
+        rows = plural(len(self.kinds), "row")
         what = f"Padded on the {self.side}: {rows} of {len(self.kinds[0]):,} places, {pads:,} "
         new = "; + marks new tokens" if any(NEW in row for row in self.kinds) else ""
         return f"{what}of them padding; (pad) is {self.pad}{new}"
 
     def lines(self, row: int) -> list[list[str]]:
         """Return three lines for a row: tokens, mask, positions."""
-        drawn = iter(self.batch.cells[row])
-        cells = [self._lines(row, at, drawn) for at in self.batch.columns]
-        return [list(line) for line in zip(*cells, strict=True)]
 
-    def _lines(self, row: int, place: int | None, drawn: Iterator) -> tuple[str, str, str]:
-        if place is None:
-            return "…", "…", "…"
-        text, mask, position = next(drawn)
-        short = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-        return _SHOWN[self.kinds[row][place]].format(short), str(mask), str(position)
+        def drawn(place: int, text: str, mask: int, position: int) -> tuple[str, str, str]:
+            return self._token(row, place, text), str(mask), str(position)
+
+        places = self.batch.across(row, drawn, ("…", "…", "…"))
+        return [list(line) for line in zip(*places, strict=True)]
+
+    def _token(self, row: int, place: int, text: str) -> str:
+        return _SHOWN[self.kinds[row][place]].format(cut(text, _LONGEST))
 
     def table(self) -> Table:
         """Return a table with three lines for each row: tokens, mask, positions."""
         rows = []
         for row in range(len(self.batch.cells)):
-            told = (("token", self.finished[row]), ("mask", ""), ("position", ""))
-            for (name, end), line in zip(told, self.lines(row), strict=True):
-                rows.append([str(row) if name == "token" else "", name, *line, end])
+            tokens, mask, positions = self.lines(row)
+            rows.append([str(row), "token", *tokens, self.finished[row]])
+            rows += [["", "mask", *mask, ""], ["", "position", *positions, ""]]
         return Table(self.caption, ["row", "", *self.batch.heads, "finished"], rows)
+
+    def _repr_html_(self) -> str:
+        headers = ["row", *self.batch.heads]
+        if any(self.finished):
+            headers.append("finished")
+        rows = [self._cells(row) for row in range(len(self.batch.cells))]
+        return grid(self.caption, headers, rows, self.batch.more)
+
+    def _cells(self, row: int) -> list[str]:
+        def drawn(place: int, text: str, mask: int, position: int) -> str:
+            end = "<br><b>end</b>" if place == self.ends[row] else ""
+            token = html.escape(self._token(row, place, text))
+            small = f"<br><small>{mask}<br>{position}</small>"
+            return html.cell(f"{token}{small}{end}", NARROW + _LOOKS[self.kinds[row][place]])
+
+        name = html.header(f"{row}<br><small>mask<br>position</small>", "row", NARROW)
+        cells = [name, *self.batch.across(row, drawn, html.cell("…"))]
+        if any(self.finished):
+            cells.append(html.cell(html.escape(self.finished[row]), NARROW))
+        return cells
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +93,7 @@ class Padding:
 
     left: Side
     right: Side
-    notes: Sequence[str]
+    notes: Sequence[str]  # what is to be seen, in sentences
 
     def __repr__(self) -> str:
         parts = [
@@ -90,51 +103,11 @@ class Padding:
         return "\n\n".join([*parts, "\n".join(self.notes)])
 
     def _repr_html_(self) -> str:
-        box = "display:inline-block;vertical-align:top;margin:0 24px 8px 0;max-width:100%"
+        box = "display:inline-block;vertical-align:top;margin-right:10px;max-width:100%"
         sides = "".join(
-            f'<div style="{box};overflow-x:auto">{_grid(side)}</div>'
-            for side in (self.left, self.right)
+            f'<div style="{box}">{side._repr_html_()}</div>' for side in (self.left, self.right)
         )
-        return sides + "".join(f"<div>{escape(note)}</div>" for note in self.notes)
-
-
-def _grid(side: Side) -> str:
-    th = '<th scope="{}" style="padding:2px 5px;text-align:left;vertical-align:top">{}</th>'
-    row_head = "{}<br><small>mask<br>position</small>"
-    with_ends = any(side.finished)
-    heads = ["row", *side.batch.heads, *["finished"] * with_ends]
-    body = "".join(
-        f"{ROW}{th.format('row', row_head.format(row))}{_cells(side, row)}"
-        + f'<td style="{_PLAIN}">{escape(side.finished[row])}</td>' * with_ends
-        + "</tr>"
-        for row in range(len(side.batch.cells))
-    )
-    mono = ' style="font-family:monospace"'
-    more = f"<div>{side.batch.more}</div>" if side.batch.more else ""
-    return (
-        '<table style="border-collapse:collapse">'
-        '<caption style="caption-side:top;text-align:left;padding:4px 0">'
-        f"<b>{escape(side.caption)}</b></caption>"
-        f"<thead{mono}><tr>{''.join(th.format('col', head) for head in heads)}</tr></thead>"
-        f"<tbody{mono}>{body}</tbody></table>{more}"
-    )
-
-
-_PLAIN = "padding:2px 5px;text-align:left;vertical-align:top"
-
-
-def _cells(side: Side, row: int) -> str:
-    page = []
-    for place, token, mask, position in zip(side.batch.columns, *side.lines(row), strict=True):
-        if place is None:
-            page.append(f'<td style="{_PLAIN}">…</td>')
-            continue
-        end = "<br><b>end</b>" if place == side.ends[row] else ""
-        page.append(
-            f'<td style="{_PLAIN};{_LOOKS[side.kinds[row][place]]};color:#000">{escape(token)}'
-            f"<br><small>{mask}<br>{position}</small>{end}</td>"
-        )
-    return "".join(page)
+        return sides + html.lines(self.notes)
 
 
 def padding(
@@ -218,7 +191,7 @@ def _notes(left: Side, right: Side) -> list[str]:
     if not padded:
         return ["All rows have the same length: nothing is padded."]
     some = f"{', '.join(map(str, padded[:8]))}{' …' if len(padded) > 8 else ''}"
-    rows = f"row{'s' * (len(padded) > 1)} {some}"
+    rows = f"row {some}" if len(padded) == 1 else f"rows {some}"
     notes = [
         "Left: every row ends with its own last token, from which the next one is predicted.",
         f"Right: the next token of {rows} is predicted from padding, and new tokens come after it, "

@@ -1,29 +1,26 @@
-"""A race as a picture: the loop's tokens above those of `generate`, with = or ≠ between them."""
+"""A race token by token: the loop's above those of `generate`, with = or ≠ between them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from llmcourse import html
 from llmcourse.decoding.race import Race
-from llmcourse.show import columns_wide, escape, pad, printable, token_text
-from llmcourse.views._frame import BLUE_TINT, FRAME, ORANGE_TINT, ROW, framed, header, look
+from llmcourse.show import columns_wide, pad, printable, token_text
 
 _ACROSS = 8  # tokens beside each other, before the next line begins
 _LEAD = 3  # equal tokens that are shown before the first difference
-_SAME = look(BLUE_TINT)
-_OTHER = look(ORANGE_TINT, f"3px solid {FRAME}")
+_SAME = html.tinted(html.BLUE_TINT)
+_OTHER = html.tinted(html.ORANGE_TINT, "3px solid", html.VERMILLION)
 _NONE = "(none)"
 
 
 @dataclass(frozen=True)
 class Lane:
-    """One text of a race. pairs: (step, the loop's token, that of `generate`, equal or not).
+    """One text of a race."""
 
-    caption: what became of it, in sentences. notes: what is left out.
-    """
-
-    caption: str
-    pairs: list[tuple[int, str, str, bool]]
-    notes: tuple[str, ...]
+    caption: str  # how it ended, and where the two differ, in sentences
+    pairs: list[tuple[int, str, str, bool]]  # step, the loop's token, that of `generate`, equal?
+    notes: tuple[str, ...]  # what is left out
 
     def lines(self) -> Iterator[list[tuple[int, str, str, bool]]]:
         """Yield the pairs that stand beside each other."""
@@ -31,7 +28,7 @@ class Lane:
             yield self.pairs[at : at + _ACROSS]
 
     def __repr__(self) -> str:
-        told = [self.caption, *self.notes]
+        lines = [self.caption, *self.notes]
         for line in self.lines():
             columns = [
                 (str(step), mine, "=" if same else "≠", theirs) for step, mine, theirs, same in line
@@ -42,58 +39,59 @@ class Lane:
                 cells = [
                     pad(column[place], width) for column, width in zip(columns, widths, strict=True)
                 ]
-                told.append(f"{name:8}  {'  '.join(cells)}".rstrip())
-        return "\n".join(told)
+                lines.append(f"{name:8}  {'  '.join(cells)}".rstrip())
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        body = "".join(_block(line, place > 0) for place, line in enumerate(self.lines()))
-        return framed(self.caption, "", body, self.notes)
+        blocks = [_block(line, above=10 if at else 3) for at, line in enumerate(self.lines())]
+        rows = [row for block in blocks for row in block]
+        return html.table(self.caption, (), rows, notes=self.notes, gap=2)
 
 
-def _block(line: list[tuple[int, str, str, bool]], later: bool) -> str:
+def _block(line: list[tuple[int, str, str, bool]], above: int) -> list[str]:
     """Return four rows: step numbers, the loop's tokens, = or ≠, the tokens of `generate`.
 
-    later: whether they stand below others.
+    above: pixels of air, where they stand below others.
     """
-    above = 10 if later else 2
+    air = f"padding-top:{above}px;"
+    steps = [html.header(str(step), look=f"{air}text-align:center") for step, *_ in line]
     empty = _ACROSS - len(line)
-    numbers = "".join(header(str(step), above=above, align="center") for step, *_ in line)
     if empty:  # so that every text gets the same columns
-        numbers += f'<td colspan="{empty}" style="min-width:{3.4 * empty:.1f}em"></td>'
-    signs = "".join(_sign(same) for *_, same in line)
-    mine = "".join(_token(text, same) for _, text, _, same in line)
-    theirs = "".join(_token(text, same) for _, _, text, same in line)
-    named = {"the loop": mine, "equal?": signs, "generate": theirs}
-    rows = "".join(f"{ROW}{header(name, 'row')}{cells}</tr>" for name, cells in named.items())
-    return f"{ROW}{header('step', 'row', above)}{numbers}</tr>{rows}"
+        steps.append(html.cell("", f"min-width:{3.4 * empty:.1f}em", columns=empty))
+    return [
+        _named("step", steps, air),
+        _named("the loop", [_token(text, same) for _, text, _, same in line]),
+        _named("equal?", [_sign(same) for *_, same in line]),
+        _named("generate", [_token(text, same) for _, _, text, same in line]),
+    ]
+
+
+def _named(name: str, cells: list[str], look: str = "") -> str:
+    return html.row([html.header(name, "row", f"{look}white-space:nowrap"), *cells])
 
 
 def _sign(same: bool) -> str:
     sign = "=" if same else "<b>≠</b>"
-    return f'<td style="padding:0 6px;text-align:center;line-height:1.1">{sign}</td>'
+    return html.cell(sign, "padding:0 6px;text-align:center;line-height:1.1")
 
 
 def _token(text: str, same: bool) -> str:
-    style = "min-width:3em;padding:1px 6px;text-align:center;font-family:monospace;"
-    return f'<td style="{style}{_SAME if same else _OTHER}">{escape(text)}</td>'
+    look = f"min-width:3em;padding:1px 6px;text-align:center;{html.MONO}"
+    return html.cell(html.escape(text), look + (_SAME if same else _OTHER))
 
 
 @dataclass(frozen=True, eq=False)
 class Lanes:
-    """The texts of a race, and what was equal in all of them.
+    """The texts of a race, and what was equal in all of them."""
 
-    verdict: sentences about the whole race.
-    """
-
-    lanes: tuple[Lane, ...]
-    verdict: tuple[str, ...]
+    lanes: tuple[Lane, ...]  # one for each text that is shown
+    verdict: tuple[str, ...]  # about the whole race, in sentences
 
     def __repr__(self) -> str:
         return "\n\n".join([*map(repr, self.lanes), "\n".join(self.verdict)])
 
     def _repr_html_(self) -> str:
-        tables = "".join(lane._repr_html_() for lane in self.lanes)
-        return tables + "".join(f"<div>{escape(line)}</div>" for line in self.verdict)
+        return "".join(lane._repr_html_() for lane in self.lanes) + html.lines(self.verdict)
 
 
 def race(race: Race, most: int = 24, texts: int = 8, times: bool = True) -> Lanes:
@@ -101,7 +99,7 @@ def race(race: Race, most: int = 24, texts: int = 8, times: bool = True) -> Lane
 
     race: what `llmcourse.race` returns. most: how many tokens of each text are shown, around the
     first difference if there is one; texts: how many texts, those that differ first. times: whether
-    the seconds are told; they are never the same twice. Raises TypeError for anything but a Race,
+    the seconds are shown; they are never the same twice. Raises TypeError for anything but a Race,
     ValueError for less than one token or text.
     """
     if not isinstance(race, Race):

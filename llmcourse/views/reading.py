@@ -1,8 +1,9 @@
-"""What the model reads at each step, with and without a key-value cache."""
+"""A grid of what the model reads at each step, with and without a key-value cache."""
 
 from matplotlib.patches import Polygon, Rectangle
 
-from llmcourse.views._chart import BLUE, Chart, chart
+from llmcourse.html import BLUE, GREY
+from llmcourse.views._chart import Chart, chart
 
 
 def reading(prompt_length: int, new_tokens: int) -> Chart:
@@ -46,7 +47,7 @@ def _squares(axes, prompt_length: int, new_tokens: int, gap: int) -> None:
         for place in range(prompt_length + step):
             kept = step > 0 and place < prompt_length + step - 1
             axes.add_patch(Rectangle((place - 0.42, step - 0.42), 0.84, 0.84, facecolor=BLUE))
-            look = {"facecolor": "white", "edgecolor": "#999999"} if kept else {"facecolor": BLUE}
+            look = {"facecolor": "white", "edgecolor": GREY} if kept else {"facecolor": BLUE}
             axes.add_patch(Rectangle((gap + place - 0.42, step - 0.42), 0.84, 0.84, **look))
 
 
@@ -56,5 +57,5 @@ def _areas(axes, prompt_length: int, new_tokens: int, gap: int) -> None:
     corners = [(0, 0), (prompt_length, 0), (right, below), (0, below)]
     axes.add_patch(Polygon(corners, facecolor=BLUE))
     moved = [(gap + x, y) for x, y in corners]
-    axes.add_patch(Polygon(moved, facecolor="white", edgecolor="#999999"))
+    axes.add_patch(Polygon(moved, facecolor="white", edgecolor=GREY))
     axes.plot(*zip(*moved[:3], strict=True), color=BLUE, linewidth=2.5)

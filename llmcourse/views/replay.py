@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from llmcourse.decoding.beam import BeamStep
 from llmcourse.decoding.loop import Step
 from llmcourse.decoding.speculative import Round
-from llmcourse.views._cells import prose
+from llmcourse.show import printable
 from llmcourse.views._live import Picture, button, number
 from llmcourse.views.beams import Beams, beams
 from llmcourse.views.drafts import Drafts, drafts
@@ -55,7 +55,9 @@ class Replay(Picture):
             return view, said + (cut if len(shown) < len(so_far) else "")
         text = self.tokenizer.decode([int(step.chosen[self.row]) for step in so_far])
         cut = "… " if len(text) > _TOLD else ""
-        return self._of_one(so_far[-1]), f"{said} The new text so far: {cut}{prose(text[-_TOLD:])}"
+        return self._of_one(
+            so_far[-1]
+        ), f"{said} The new text so far: {cut}{printable(text[-_TOLD:])}"
 
     def _of_one(self, step: Step) -> NextToken:
         logits, scores = step.logits[self.row], step.scores[self.row]

@@ -1,4 +1,4 @@
-"""Controls around a walk: next, back, run, take another token, other settings, other branches.
+"""A walk with controls: next, back, run, take another token, other settings, other branches.
 
 Core controls only, which ipywidgets 7 and 8 draw alike in JupyterLab, Colab and VS Code.
 """
@@ -8,7 +8,7 @@ import time
 import ipywidgets as widgets
 
 from llmcourse.decoding.walk import Pick
-from llmcourse.show import in_words, percent, token_text
+from llmcourse.show import in_words, percent, plural, token_text
 from llmcourse.views._live import WIDE, Live, button, labelled, number
 from llmcourse.views.walk import Walk, page
 
@@ -88,7 +88,7 @@ class Stepper(Live):
                 drawn = time.monotonic()
 
         many = self.walk.run(show)
-        return f"Ran {many} tokens, to the end of the text."
+        return f"Ran {plural(many, 'token')}, to the end of the text."
 
     def _start_over(self) -> str:
         self.walk.start_over()

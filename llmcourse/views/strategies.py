@@ -7,37 +7,31 @@ from itertools import takewhile
 
 import torch
 
+from llmcourse import html
 from llmcourse.decoding.beam import BeamStep
 from llmcourse.decoding.generate import steps as walk_of
 from llmcourse.decoding.loop import Step
-from llmcourse.show import Table, escape, percent, token_bytes, token_text
-from llmcourse.views import _cells as cells
-from llmcourse.views._cells import plural, prose
+from llmcourse.show import Table, percent, plural, printable, token_bytes, token_text
 from llmcourse.views.text_trace import why
 
 _SHARED = 60  # characters of a text before the place where it parts
 _OWN = 80  # tokens after it
 _MOST = 32  # strategies
+_PARTS = html.tinted(html.ORANGE, "2px solid", html.VERMILLION) + html.MONO
 _NUMBERS = 60_000_000  # logits to read for the perplexity of runs that are over already
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """What one strategy wrote.
-
-    ids: the new tokens. perplexity: 2 to the mean surprise of the text under the model, before any
-    rule, so that strategies can be compared; nan if it is not known. measured: of how many tokens,
-    from the first on; fewer than all in long runs. reason: why it stopped, a
-    sentence. word: the same in a word. seconds: of all its steps.
-    """
+    """What one strategy wrote."""
 
     name: str
-    ids: tuple[int, ...]
-    perplexity: float
-    measured: int
-    word: str
-    reason: str
-    seconds: float
+    ids: tuple[int, ...]  # the new tokens
+    perplexity: float  # 2 to the mean surprise under the model, before any rule; nan if not known
+    measured: int  # tokens that it is of, from the first on; fewer than all in long runs
+    word: str  # why it stopped, in a word
+    reason: str  # the same in a sentence
+    seconds: float  # of all its steps
 
     @property
     def repeated(self) -> float:
@@ -59,10 +53,10 @@ def repeated_ngrams(ids: Iterable[int], size: int) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Strategies:
-    """Strategies in the order given; each text is held against that of the first."""
+    """Strategies in the order given; each text is compared with that of the first."""
 
     runs: tuple[Strategy, ...]
-    tokenizer: object
+    tokenizer: object  # of all of them
 
     def parts_at(self, run: Strategy) -> int | None:
         """Return the first token that differs from the first strategy's text, None if none does.
@@ -82,22 +76,22 @@ class Strategies:
     def caption(self) -> str:
         """What the tables show, in words: where each text parts from the first."""
         first, *others = self.runs
-        told = []
+        said = []
         for run in others:
             place = self.parts_at(run)
-            told.append(
+            said.append(
                 f"{_name(run)} writes the same"
                 if place is None
                 else f"{_name(run)} parts at token {place} ({self._token(run, place)}, "
                 f"not {self._token(first, place)})"
             )
-        compared = f" Beside {_name(first)}: {'; '.join(told)}." if told else ""
+        compared = f" Beside {_name(first)}: {'; '.join(said)}." if said else ""
         return f"{len(self.runs)} ways to go on after one prompt.{compared}"
 
     def _token(self, run: Strategy, place: int) -> str:
         if place >= len(run.ids):
             return "the end"
-        return prose(token_text(self.tokenizer, run.ids[place]))
+        return printable(token_text(self.tokenizer, run.ids[place]))
 
     def table(self) -> Table:
         """Return a table with a line of numbers for each strategy."""
@@ -110,12 +104,12 @@ class Strategies:
                 percent(run.repeated),
                 f"{run.distinct:.2f}",
                 f"{run.seconds:.2f}",
-                prose(run.word, 40),
+                printable(run.word, 40),
             )
             for run in self.runs
         ]
-        told = "Perplexity under the model, before any rule; repetition in tokens"
-        return Table(told, (*headers, "seconds", "stopped by"), rows)
+        caption = "Perplexity under the model, before any rule; repetition in tokens"
+        return Table(caption, (*headers, "seconds", "stopped by"), rows)
 
     def texts(self) -> list[tuple[str, str, str, str]]:
         """Return of each text, to read: what is shared, the parting token, the rest, what is cut.
@@ -133,13 +127,13 @@ class Strategies:
         if len(before) > _SHARED or at > _SHARED:
             before = "…" + before[1 - _SHARED :]
         token = self._token(run, at) if at < len(run.ids) else ""
-        return prose(before), token, *self._begin(run.ids[at + 1 :])
+        return printable(before, None), token, *self._begin(run.ids[at + 1 :])
 
     def _begin(self, ids: tuple[int, ...]) -> tuple[str, str]:
         """Return the beginning of a text, and how much of it that leaves out, in words."""
         more = len(ids) - _OWN
         left_out = f" … {plural(more, 'token')} more" if more > 0 else ""
-        return prose(self._read(ids[:_OWN]), 6 * _OWN), left_out
+        return printable(self._read(ids[:_OWN]), 6 * _OWN), left_out
 
     def _read(self, ids: tuple[int, ...]) -> str:
         raw = b"".join(
@@ -155,38 +149,31 @@ class Strategies:
         return "\n".join([self.caption, *lines, "", repr(self.table())])
 
     def _repr_html_(self) -> str:
-        table = self.table()
-        numbers = [cells.row(escape(name), [*map(escape, line)]) for name, *line in table.rows]
-        texts = [
-            cells.row(escape(_name(run)), self._text_cells(run, *text))
-            for run, text in zip(self.runs, self.texts(), strict=True)
-        ]
         shared = f"the same as {_name(self.runs[0])}"
-        return (
-            cells.table(self.caption, ["strategy", shared, "▶ from where it parts"], texts)
-            + '<div style="height:8px"></div>'
-            + cells.table(table.caption, table.headers, numbers)
+        rows = [
+            self._text_row(run, *text) for run, text in zip(self.runs, self.texts(), strict=True)
+        ]
+        texts = html.table(self.caption, ["strategy", shared, "▶ from where it parts"], rows)
+        return texts + self.table()._repr_html_()
+
+    def _text_row(self, run: Strategy, before: str, token: str, after: str, more: str) -> str:
+        shared = html.escape(before) or f"<small>{self._no_shared(run)}</small>"
+        mark = html.mark(f"▶{html.escape(token)}", _PARTS) if token else ""
+        end = f"<div><small>■ {html.escape(printable(run.reason, 200))}</small></div>"
+        if more:
+            end = f"<i>{html.escape(more)}</i>"
+        return html.row(
+            [
+                html.header(html.escape(_name(run)), "row"),
+                html.cell(shared, "text-align:right;min-width:110px;line-height:1.5"),
+                html.cell(f"{mark}{html.escape(after)}{end}", "min-width:240px;line-height:1.5"),
+            ]
         )
 
-    def _text_cells(self, run: Strategy, before: str, token: str, after: str, more: str) -> list:
-        mark = (
-            '<span style="background:#E69F00;color:#000;border:2px solid #D55E00;padding:0 3px;'
-            f'font-family:monospace">▶{escape(token)}</span>'
-            if token
-            else ""
-        )
-        end = (
-            f"<i>{escape(more)}</i>"
-            if more
-            else f"<div><small>■ {escape(prose(run.reason, 200))}</small></div>"
-        )
-        shared = escape(before) or "<small>nothing</small>"
-        if run is self.runs[0] and not before:
-            shared = "<small>the others are held against it</small>" * (len(self.runs) > 1)
-        return [
-            cells.td(shared, "text-align:right;min-width:110px;line-height:1.5"),
-            cells.td(f"{mark}{escape(after)}{end}", "min-width:240px;line-height:1.5"),
-        ]
+    def _no_shared(self, run: Strategy) -> str:
+        if run is not self.runs[0]:
+            return "nothing"
+        return "the one to compare with" if len(self.runs) > 1 else ""
 
 
 def _perplexity(run: Strategy) -> str:
@@ -197,7 +184,7 @@ def _perplexity(run: Strategy) -> str:
 
 
 def _name(run: Strategy) -> str:
-    return prose(run.name, 60)
+    return printable(run.name, 60)
 
 
 def strategies(

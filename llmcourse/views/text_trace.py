@@ -5,38 +5,42 @@ Where `trace` draws a few steps side by side, this shows a whole text to read.
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
 import torch
 
+from llmcourse import html
 from llmcourse.decoding.loop import Step
 from llmcourse.decoding.speculative import Round
-from llmcourse.show import Table, escape, percent, printable, token_text
-from llmcourse.views import _cells as cells
-from llmcourse.views._cells import cut, plural, prose
+from llmcourse.show import Table, cut, percent, plural, printable, token_text
+from llmcourse.views.next_token import likeliest
 
 _FIRST, _LAST = 100, 50  # tokens of a long text that are shown; more would take too many bytes
 _LONGEST = 18  # characters of a token
 _LAST_OF_PROMPT = 60
 _BITS_OF_DARKEST = 10  # surprise above this is shaded alike
-_SHADES = {"probability": (0x56, 0xB4, 0xE9), "surprise": (0xE6, 0x9F, 0x00)}  # black reads at 9:1
+_TEXT = f"{html.MONO}margin:2px 0 8px 0"
+_SHADES = {"probability": html.SKY, "surprise": html.ORANGE}  # black reads on them at 9:1
+_SCALES = {  # what is under each token, and what the palest and the darkest shade stand for
+    "probability": ("its probability", "0%", "100%"),
+    "surprise": ("its surprise in bits", "0 bits", "10 bits or more"),
+}
 
 
 @dataclass(frozen=True)
 class Traced:
-    """One new token. place: 0 for the first. p: its probability after the rules. rank: 1 if no
-    token was likelier. alternatives: (text, p) of the likeliest others. milliseconds: of the step.
-    """
+    """One new token."""
 
-    place: int
+    place: int  # 0 for the first
     text: str
-    p: float
-    rank: int
-    alternatives: tuple[tuple[str, float], ...]
-    milliseconds: float
+    p: float  # its probability, after the rules
+    rank: int  # 1 if no token was likelier
+    alternatives: tuple[tuple[str, float], ...]  # the likeliest others, each with its probability
+    milliseconds: float  # of its step
     special: bool
 
     @property
@@ -45,33 +49,29 @@ class Traced:
         return -math.log2(self.p) if self.p > 0 else math.inf
 
     def number(self, by: str) -> str:
-        """Say its probability, or its surprise, in a few characters."""
+        """Return its probability, or its surprise, in a few characters."""
         return percent(self.p) if by == "probability" else f"{self.bits + 0.0:.1f}"
 
 
 @dataclass(frozen=True, eq=False)
 class TextTrace:
-    """A prompt and the tokens that were generated after it.
+    """A prompt and the tokens that were generated after it."""
 
-    prompt: token texts, (text, special) each, the last of `prompt_length`. new: the tokens shown,
-    of `new_length`; in a long text the middle is left out. end: why it stopped, a sentence.
-    """
-
-    prompt: tuple[tuple[str, bool], ...]
-    prompt_length: int
-    new: tuple[Traced, ...]
-    new_length: int
-    mean_probability: float
-    end: str
-    by: str
-    seconds: bool
+    prompt: tuple[tuple[str, bool], ...]  # its last tokens: (text, special) of each
+    prompt_length: int  # tokens, shown or not
+    new: tuple[Traced, ...]  # the tokens shown; of a long text the middle is left out
+    new_length: int  # tokens, shown or not
+    mean_probability: float  # of all new tokens
+    end: str  # why it stopped, a sentence
+    by: str  # what the shades stand for: "probability" or "surprise"
+    seconds: bool  # whether the time of each step is shown
 
     @property
     def caption(self) -> str:
         """What the trace shows, in words."""
-        told = f"{plural(self.new_length, 'new token')} after a prompt of {self.prompt_length:,}"
+        said = f"{plural(self.new_length, 'new token')} after a prompt of {self.prompt_length:,}"
         if not self.new:
-            return f"{told}. {self.end}"
+            return f"{said}. {self.end}"
         least = min(self.new, key=lambda token: token.p)
         others = sum(token.rank > 1 for token in self.new)
         likeliest = (
@@ -80,26 +80,32 @@ class TextTrace:
             else "each the likeliest of its step"
         )
         return (
-            f"{told}: mean probability {percent(self.mean_probability)}; least likely {least.text} "
+            f"{said}: mean probability {percent(self.mean_probability)}; least likely {least.text} "
             f"(token {least.place}) with {percent(least.p)}, {least.bits:.1f} bits; "
             f"{likeliest}. {self.end}"
         )
 
     def table(self) -> Table:
         """Return a table with a line for each new token that is shown."""
-        headers = ["", "token", "probability", "bits", "rank"]
-        headers += ["ms"] * self.seconds + ["instead of"]
+        time = ["ms"] if self.seconds else []
+        headers = ["", "token", "probability", "bits", "rank", *time, "instead of"]
         rows = []
-        for place, token in enumerate(self.new):
-            if place and token.place > self.new[place - 1].place + 1:
+        for token in self.new:
+            if token.place == self._resumes_at():
                 rows.append(["…", self._left_out(), *[""] * (len(headers) - 2)])
             rows.append(self._line(token))
         return Table("Each new token, and what was likely in its place", headers, rows)
 
     def _line(self, token: Traced) -> list[str]:
         others = ", ".join(f"{text} {percent(p)}" for text, p in token.alternatives)
-        line = [str(token.place), token.text, percent(token.p), f"{token.bits + 0.0:.1f}"]
-        return [*line, f"{token.rank:,}", *[f"{token.milliseconds:.1f}"] * self.seconds, others]
+        time = [f"{token.milliseconds:.1f}"] if self.seconds else []
+        line = [str(token.place), token.text, percent(token.p), token.number("surprise")]
+        return [*line, f"{token.rank:,}", *time, others]
+
+    def _resumes_at(self) -> int | None:
+        """Return the place of the first token after the middle that is left out."""
+        left_out = self.new_length - len(self.new)
+        return _FIRST + left_out if left_out else None
 
     def _left_out(self) -> str:
         return f"… {plural(self.new_length - len(self.new), 'token')} left out …"
@@ -115,76 +121,69 @@ class TextTrace:
 
     def _repr_html_(self) -> str:
         prompt = "".join(_prompt_chip(text, special) for text, special in self.prompt)
-        before = self._prompt_left_out()
-        chips = []
-        for place, token in enumerate(self.new):
-            if place and token.place > self.new[place - 1].place + 1:
-                chips.append(f"<div><b>{self._left_out()}</b></div>")
-            chips.append(self._chip(token))
-        mono = "font-family:monospace;margin:2px 0 8px 0"
+        before = html.escape(self._prompt_left_out())
         parts = [
-            f"<div><b>{escape(self.caption)}</b></div>",
-            f'<div style="margin-top:6px">Prompt: {plural(self.prompt_length, "token")}</div>'
-            f'<div style="{mono}">{before}{prompt}</div>',
+            f"<div><b>{html.escape(self.caption)}</b></div>",
+            f'<div style="margin-top:6px">Prompt: {plural(self.prompt_length, "token")}</div>',
+            f'<div style="{_TEXT}">{before}{prompt}</div>',
         ]
         if self.new:
-            parts.append(f'<div>{self._legend()}</div><div style="{mono}">{"".join(chips)}</div>')
-            parts.append(f"<div><b>■ The end.</b> {escape(self.end)}</div>")
-            parts.append(self._details())
+            parts += [
+                f'<div>{self._legend()}</div><div style="{_TEXT}">{self._chips()}</div>',
+                f"<div><b>■ The end.</b> {html.escape(self.end)}</div>",
+                f"<details><summary>Every step with its alternatives</summary>{self._steps()}"
+                "</details>",
+            ]
         return "".join(parts)
 
     def _legend(self) -> str:
-        of = {"probability": "its probability", "surprise": "its surprise in bits"}[self.by]
-        least, most = {"probability": ("0%", "100%"), "surprise": ("0 bits", "10 bits or more")}[
-            self.by
-        ]
-        scale = "".join(
-            f'<span style="{_chip_style(self.by, share)};width:18px">&#160;</span>'
-            for share in (0, 0.25, 0.5, 0.75, 1)
-        )
-        told = ["#2: not the likeliest but second"] * any(token.rank > 1 for token in self.new)
-        told += ["dashed: special"] * any(token.special for token in self.new)
-        more = "".join(f"; {one}" for one in told)
+        what, least, most = _SCALES[self.by]
+        shades = (_shade(self.by, share) for share in (0, 0.25, 0.5, 0.75, 1))
+        scale = "".join(html.chip("\u00a0", f"{shade}width:18px;") for shade in shades)
+        more = ""
+        if any(token.rank > 1 for token in self.new):
+            more += "; #2: not the likeliest but second"
+        if any(token.special for token in self.new):
+            more += "; dashed: special"
         return (
-            f"New: {plural(self.new_length, 'token')}, under each {of}: "
+            f"New: {plural(self.new_length, 'token')}, under each {what}: "
             f'<span style="white-space:nowrap">{least} {scale} {most}</span>{more}'
         )
 
+    def _chips(self) -> str:
+        chips = []
+        for token in self.new:
+            if token.place == self._resumes_at():
+                chips.append(f"<div><b>{self._left_out()}</b></div>")
+            chips.append(self._chip(token))
+        return "".join(chips)
+
     def _chip(self, token: Traced) -> str:
         share = min(1, token.p if self.by == "probability" else token.bits / _BITS_OF_DARKEST)
-        under = token.number(self.by) + (f" #{token.rank:,}" if token.rank > 1 else "")
-        time = f"<br><small>{token.milliseconds:.1f} ms</small>" if self.seconds else ""
-        border = "2px dashed" if token.special else "2px solid" if token.rank > 1 else "1px solid"
-        return (
-            f'<span style="{_chip_style(self.by, share, border)}">{escape(token.text)}'
-            f"<br><small>{under}</small>{time}</span>"
-        )
+        under = [token.number(self.by) + (f" #{token.rank:,}" if token.rank > 1 else "")]
+        if self.seconds:
+            under.append(f"{token.milliseconds:.1f} ms")
+        border, color = "1px solid", html.GREY
+        if token.rank > 1:
+            border, color = "2px solid", html.VERMILLION
+        if token.special:
+            border, color = "2px dashed", html.GREY
+        return html.chip(token.text, _shade(self.by, share, border, color), *under)
 
-    def _details(self) -> str:
+    def _steps(self) -> str:
         table = self.table()
-        rows = [
-            cells.row(escape(head), [escape(cell) for cell in line]) for head, *line in table.rows
-        ]
-        folded = cells.table(table.caption, ["step", *table.headers[1:]], rows)
-        return f"<details><summary>Every step with its alternatives</summary>{folded}</details>"
+        return replace(table, headers=["step", *table.headers[1:]])._repr_html_()
 
 
 def _prompt_chip(text: str, special: bool) -> str:
-    border = "2px dashed #767676" if special else "1px dotted #767676"
-    return (
-        f'<span style="display:inline-block;margin:1px;padding:0 3px;border:{border}">'
-        f"{escape(text)}</span>"
-    )
+    return html.chip(text, html.outlined("2px dashed" if special else "1px dotted"))
 
 
-def _chip_style(by: str, share: float, border: str = "1px solid") -> str:
+def _shade(by: str, share: float, border: str = "1px solid", color: str = html.GREY) -> str:
     """Return a shade from white (share 0) to the colour of `by` (share 1), with black text."""
-    color = "".join(f"{round(255 + share * (most - 255)):02X}" for most in _SHADES[by])
-    edge = "#D55E00" if border == "2px solid" else "#767676"
-    return (
-        "display:inline-block;margin:2px;padding:0 5px;text-align:center;"
-        f"background:#{color};color:#000;border:{border} {edge}"
-    )
+    darkest = bytes.fromhex(_SHADES[by].removeprefix("#"))
+    shade = "".join(f"{round(255 + share * (most - 255)):02X}" for most in darkest)
+    return html.tinted(f"#{shade}", border, color)
 
 
 class Event(NamedTuple):
@@ -227,7 +226,7 @@ def text_trace(
     prompt_ids: (length,) or (batch, length) int64, or what a tokenizer returns, whose mask then
     hides the padding. steps: what `llmcourse.steps` yields, rounds of drafts included. row: which
     row of the batch. by: "probability" (after the rules) or "surprise" (its -log2, in bits).
-    seconds: whether to show each step's time. top: alternatives to tell, 0 to 6. Of a long text
+    seconds: whether to show each step's time. top: alternatives to show, 0 to 6. Of a long text
     the first 100 and the last 50 new tokens are shown. Raises ValueError for another `by` or
     `top`, a row that is not there, and for the steps of a beam search.
     """
@@ -237,30 +236,10 @@ def text_trace(
         raise ValueError(f"top={top} is out of range; pass a whole number from 0 to 6.")
     prompt = prompt_row(prompt_ids, row)
     special = set(tokenizer.all_special_ids)
-    names: dict[int, str] = {}
-
-    def named(token: int) -> str:
-        if token not in names:
-            names[token] = cut(token_text(tokenizer, token), _LONGEST)
-        return names[token]
+    named = cache(lambda token: cut(token_text(tokenizer, token), _LONGEST))
 
     def traced(place: int, event: Event) -> Traced:
-        p = event.probs[event.chosen]
-        best = event.probs.topk(min(top + 1, len(event.probs)))
-        others = [
-            (named(token), share)
-            for token, share in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-            if token != event.chosen and share > 0
-        ]
-        return Traced(
-            place,
-            named(event.chosen),
-            float(p),
-            int((event.probs > p).sum()) + 1,
-            tuple(others[:top]),
-            1000 * event.seconds,
-            event.chosen in special,
-        )
+        return _traced(place, event, named=named, special=special, top=top)
 
     length, total, reason = 0, 0.0, None
     first, last = [], deque(maxlen=_LAST)
@@ -274,9 +253,29 @@ def text_trace(
         new=new,
         new_length=length,
         mean_probability=total / length if length else 0.0,
-        end=prose(why(reason), 400),
+        end=printable(why(reason)),
         by=by,
         seconds=seconds,
+    )
+
+
+def _traced(
+    place: int, event: Event, *, named: Callable[[int], str], special: set[int], top: int
+) -> Traced:
+    p = event.probs[event.chosen]
+    others = [
+        (named(token), share)
+        for token, share in likeliest(event.probs, top + 1)
+        if token != event.chosen and share > 0
+    ]
+    return Traced(
+        place=place,
+        text=named(event.chosen),
+        p=float(p),
+        rank=int((event.probs > p).sum()) + 1,
+        alternatives=tuple(others[:top]),
+        milliseconds=1000 * event.seconds,
+        special=event.chosen in special,
     )
 
 

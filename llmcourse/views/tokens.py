@@ -5,31 +5,28 @@ from dataclasses import dataclass
 
 import torch
 
-from llmcourse.show import Table, escape, token_bytes, token_text
-from llmcourse.views import _cells as cells
+from llmcourse import html
+from llmcourse.show import Table, plural, token_bytes, token_text
 
-_SHADES = ("#def", "#fec")  # two quiet colours in turn; black on either reads at 15:1 or more
+_TINTS = (html.BLUE_TINT, html.YELLOW_TINT)  # in turn, so that neighbours are seen apart
 _FIRST, _LAST = 300, 100  # tokens of a long text that are shown
 _BYTES = 16  # of a token
 
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """Tokens in reading order, each with its id and its bytes.
+    """Tokens in reading order. Of a long text the middle is left out of all lists."""
 
-    length: how many there are. Of a long text the middle is left out of all lists, after `_FIRST`.
-    """
-
-    texts: Sequence[str]
+    texts: Sequence[str]  # to read
     ids: Sequence[int]
-    raw: Sequence[bytes]
+    raw: Sequence[bytes]  # what each adds to the text
     special: Sequence[bool]
-    length: int
+    length: int  # how many there are, shown or not
 
     @property
     def caption(self) -> str:
         """What is shown, in words."""
-        return cells.plural(self.length, "token")
+        return plural(self.length, "token")
 
     def table(self) -> Table:
         """Return a table with a line for each token: text, id, bytes."""
@@ -46,7 +43,7 @@ class Tokens:
 
     def _left_out(self) -> str:
         more = self.length - len(self.ids)
-        return f"… {cells.plural(more, 'token')} left out …" if more else ""
+        return f"… {plural(more, 'token')} left out …" if more else ""
 
     def __repr__(self) -> str:
         return repr(self.table())
@@ -56,21 +53,16 @@ class Tokens:
         if self._left_out():
             chips.insert(_FIRST, f"<div><b>{self._left_out()}</b></div>")
         legend = f"{self.caption}, ids below" + ("; dashed: special" if any(self.special) else "")
-        style = "font-family:monospace;text-align:left"
-        table = self.table()
-        rows = [cells.row(escape(text), map(escape, line)) for text, *line in table.rows]
-        folded = cells.table(table.caption, table.headers, rows)
         return (
-            f'<div><b>{legend}</b></div><div style="{style}">{"".join(chips)}</div>'
-            f"<details><summary>As a table, with the bytes</summary>{folded}</details>"
+            f'<div><b>{legend}</b></div><div style="{html.MONO}">{"".join(chips)}</div>'
+            f"<details><summary>As a table, with the bytes</summary>{self.table()._repr_html_()}"
+            "</details>"
         )
 
 
 def _chip(place: int, text: str, token: int, raw: bytes, special: bool) -> str:
-    border = "2px dashed" if special else "1px solid"
-    look = f"background:{_SHADES[place % 2]};color:#000;border:{border}"
-    style = f"display:inline-block;margin:2px;padding:0 5px;text-align:center;{look}"
-    return f'<span style="{style}">{escape(text)}<br><small>{token}</small></span>'
+    look = html.tinted(_TINTS[place % 2], "2px dashed" if special else "1px solid")
+    return html.chip(text, look, str(token))
 
 
 def _in_hexadecimal(raw: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The loop at work: at each step the candidates, their probabilities, and the chosen one."""
+"""A column for each step of the loop: its candidates as shaded boxes, the chosen one framed."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -6,8 +6,10 @@ from itertools import islice
 from matplotlib.patches import Rectangle
 
 from llmcourse.decoding.loop import Step
-from llmcourse.show import percent, printable, token_text
-from llmcourse.views._chart import BLUE, VERMILLION, Chart, chart, drawable
+from llmcourse.html import BLUE, VERMILLION
+from llmcourse.show import cut, percent, printable, token_text
+from llmcourse.views._chart import Chart, chart, drawable
+from llmcourse.views.next_token import likeliest
 
 _MOST = 20  # steps that are drawn
 
@@ -23,8 +25,8 @@ def trace(tokenizer, steps: Iterable[Step], row: int = 0, top: int = 4, title: s
     columns = [_candidates(tokenizer, step, row, top) for step in islice(steps, _MOST)]
     more = sum(1 for _ in steps)
     chosen = [next(c for c in column if c[2]) for column in columns]
-    told = ", ".join(f"{text} {percent(p)}" for text, p, _ in chosen)
-    alt = f"{title or 'The loop, step by step'}. Chosen: {told}."
+    names = ", ".join(f"{text} {percent(p)}" for text, p, _ in chosen)
+    alt = f"{title or 'The loop, step by step'}. Chosen: {names}."
     alt += f" {more:,} more steps are left out." if more else ""
 
     def paint(axes):
@@ -44,7 +46,7 @@ def trace(tokenizer, steps: Iterable[Step], row: int = 0, top: int = 4, title: s
 
 def _candidates(tokenizer, step: Step, row: int, top: int) -> list[tuple[str, float, bool]]:
     probs, chosen = step.probs[row], int(step.chosen[row])
-    ids = probs.topk(min(top, len(probs))).indices.tolist()
+    ids = [token for token, _ in likeliest(probs, top)]
     if chosen not in ids:
         ids[-1] = chosen
     return [(token_text(tokenizer, token), float(probs[token]), token == chosen) for token in ids]
@@ -55,8 +57,7 @@ def _cell(axes, x: int, y: int, text: str, p: float, chosen: bool) -> None:
     axes.add_patch(_rectangle(x, y, **box))
     if chosen:
         axes.add_patch(_rectangle(x, y, fill=False, edgecolor=VERMILLION, linewidth=2.5))
-    short = text if len(text) <= 9 else text[:8] + "…"
-    axes.text(x, y - 0.12, drawable(short), ha="center", va="center", fontsize=9)
+    axes.text(x, y - 0.12, drawable(cut(text, 9)), ha="center", va="center", fontsize=9)
     axes.text(x, y + 0.24, percent(p), ha="center", va="center", fontsize=7.5)
 
 

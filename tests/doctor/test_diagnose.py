@@ -7,13 +7,17 @@ from collections import defaultdict
 
 import pytest
 import torch
+from transformers import DynamicCache
 
 import llmcourse
-from llmcourse.doctor.case import complete
+from llmcourse.decoding.cache import CACHE_NAMES, LIBRARY
+from llmcourse.doctor.case import complete, with_own_cache
 from llmcourse.doctor.diagnose import check
-from llmcourse.doctor.pitfalls import CODES
+from llmcourse.doctor.pitfalls import PITFALLS
 from tests.doctor import corpus
 from tests.doctor.corpus import FAULTY, LENGTH, SOUND, TEXTS, USER
+
+CODES = tuple(PITFALLS)
 
 
 def found_in(made: corpus.Call):
@@ -26,7 +30,7 @@ def found_in(made: corpus.Call):
         case = complete(made.model, made.tokenizer, made.prompt, made.call, made.repeatable)
         for name, value in made.facts.items():
             setattr(case, name, value)
-        return check(case, after=True)
+        return check(case)
 
 
 @pytest.mark.parametrize("name", FAULTY)
@@ -95,6 +99,39 @@ def test_a_call_that_fails_on_its_way_is_reported_in_the_words_of_the_error():
     long = {"min_new_tokens": 9, "max_new_tokens": 9}
     diagnosis = llmcourse.diagnose(model, tokenizer, "a " * 123, run=True, **long)
     assert {"refused", "beyond-context"} <= set(diagnosis.codes) and diagnosis.output is None
+
+
+def filled_cache(model, ids) -> tuple[str, DynamicCache]:
+    """Return a cache that holds all tokens but the last, and what transformers calls it."""
+    name = "cache" if LIBRARY >= (5, 24) else "past_key_values"
+    cache = DynamicCache(config=model.config)
+    with torch.no_grad():
+        model(ids[:, :-1], use_cache=True, **{name: cache})
+    return name, cache
+
+
+@pytest.mark.parametrize("place", ["the call", "the inputs"])
+def test_a_cache_that_was_handed_in_is_left_as_it_was(place):
+    model, tokenizer = corpus.plain()
+    ids = tokenizer("a text that goes on", return_tensors="pt").input_ids
+    name, cache = filled_cache(model, ids)
+    keys = cache.layers[0].keys.clone()
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    call = {**LENGTH, "do_sample": False, "top_p": 0.5}
+    (call if place == "the call" else inputs)[name] = cache
+    found = llmcourse.diagnose(model, tokenizer, inputs, run=True, evidence=True, **call)
+    assert found.output.shape[1] == ids.shape[1] + LENGTH["max_new_tokens"]
+    assert "refused" not in found.codes and "sampling-ignored" in found.codes
+    assert all("Not measured" not in each.evidence.sentence for each in found.findings)
+    assert torch.equal(cache.layers[0].keys, keys)
+
+
+@pytest.mark.parametrize("name", CACHE_NAMES)
+def test_a_call_gets_a_copy_of_its_cache_under_any_name(name):
+    cache = DynamicCache()
+    call = with_own_cache({name: cache, "top_p": 0.5})
+    assert isinstance(call[name], DynamicCache) and call[name] is not cache
+    assert call["top_p"] == 0.5
 
 
 def test_without_evidence_asked_for_nothing_is_run(monkeypatch):

@@ -1,10 +1,12 @@
 """Listening to models and tokenizers: who called what, from which line, and nothing is changed."""
 
+import _thread
 import copy
 import inspect
 import pickle
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import torch
 import transformers
 from transformers import GenerationMixin, PreTrainedTokenizerBase
 
+import llmcourse
 from llmcourse.doctor import listen
 from tests.support.chat_templates import CHATML, letters
 from tests.support.families import build, tiny
@@ -60,7 +63,7 @@ def test_a_call_is_told_with_its_arguments_result_and_line(listener):
     assert token == 1
     assert event.result is out
     assert event.arguments.keys() == {"inputs", "max_new_tokens"}
-    assert (Path(event.site.file).name, event.site.line) == ("test_recording.py", line)
+    assert (event.site.file, event.site.line) == (__file__, line)
 
 
 def test_everything_is_put_back_when_the_last_listener_leaves():
@@ -194,6 +197,29 @@ def test_a_call_in_a_thread_belongs_to_the_line_that_started_it(listener, tokeni
     assert event.site.line in range(line, line + 5)
 
 
+def test_a_thread_that_is_nothing_but_the_call_is_heard_too(listener):
+    done = threading.Event()
+
+    class Bell(transformers.generation.BaseStreamer):
+        put, end = lambda self, ids: None, lambda self: done.set()
+
+    call = {"inputs": IDS, "max_new_tokens": 2, "streamer": Bell()}
+    _thread.start_new_thread(tiny("llama").generate, (), call), (line := here())
+    assert done.wait(timeout=60)
+    ((_, event),) = _when_there(listener.ended)
+    assert event.error is None and event.site.file == __file__
+    assert event.site.line >= line
+
+
+def _when_there(events: list) -> list:
+    """Return the events as soon as there are any, or after a minute."""
+    for _ in range(600):
+        if events:
+            break
+        time.sleep(0.1)
+    return events
+
+
 def test_a_model_can_be_copied_and_pickled_while_somebody_listens():
     model, listener = build("llama"), Listener()
     listen.listen(listener, model)
@@ -202,6 +228,27 @@ def test_a_model_can_be_copied_and_pickled_while_somebody_listens():
     for other in (twin, pickle.loads(pickled)):
         assert torch.equal(other(IDS, torch.ones_like(IDS)).logits, model(IDS).logits)
         assert not listener.others
+
+
+def test_what_diagnose_asks_is_not_told(listener, tokenizer):
+    model = build("llama", vocab_size=300)
+    messages = [{"role": "user", "content": "x"}]
+    options = {"run": True, "evidence": True, "max_new_tokens": 2, "top_p": 0.5}
+    llmcourse.diagnose(model, tokenizer, messages, **options)
+    thread = threading.Thread(
+        target=llmcourse.diagnose, args=(model, tokenizer, messages), kwargs=options
+    )
+    thread.start()
+    thread.join()
+    assert not listener.begun and not listener.others
+    tokenizer.decode([3])  # afterwards all is heard again
+    assert [event.name for event in listener.others] == ["decode"]
+
+
+def test_a_folder_whose_name_begins_as_the_packages_does_is_the_users_own():
+    package = Path(llmcourse.__file__).parent
+    assert listen.is_installed(str(package / "show.py"))
+    assert not listen.is_installed(str(package.with_name("llmcourse_notes") / "mine.py"))
 
 
 def test_nothing_is_told_while_unheard(listener):

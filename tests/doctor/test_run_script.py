@@ -10,8 +10,9 @@ import nbformat
 import pytest
 
 from llmcourse.__main__ import main
-from llmcourse.doctor.pitfalls import CODES
+from llmcourse.doctor.pitfalls import PITFALLS
 
+CODES = tuple(PITFALLS)
 ROOT = Path(__file__).parent.parent.parent
 
 LOADS = """\

@@ -6,9 +6,10 @@ import threading
 
 import pytest
 import torch
-from transformers import TextIteratorStreamer, TextStreamer
+from transformers import DynamicCache, TextIteratorStreamer, TextStreamer
 
 import llmcourse
+from llmcourse.decoding.cache import LIBRARY
 
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 
@@ -58,6 +59,22 @@ def test_tokens_and_the_random_state_are_what_they_are_without_it(course_model, 
     with llmcourse.watch(model, tokenizer, evidence=evidence):
         watched, state = model.generate(**call), torch.get_rng_state()
     assert torch.equal(plain, watched) and torch.equal(after, state)
+
+
+def test_evidence_of_a_call_with_a_cache_is_measured_from_the_cache_as_it_was(course_model):
+    model, tokenizer = course_model
+    ids = tokenizer("The cat sat on the", return_tensors="pt").input_ids
+    name = "cache" if LIBRARY >= (5, 24) else "past_key_values"
+    cache = DynamicCache(config=model.config)
+    with torch.no_grad():
+        model(ids[:, :-1], use_cache=True, **{name: cache})
+    with llmcourse.watch(model, tokenizer, evidence=True) as watched:
+        call = {name: cache, "do_sample": False, "top_p": 0.5, "max_new_tokens": 3}
+        model.generate(ids, attention_mask=torch.ones_like(ids), **call)
+    (found,) = [found for found in watched.findings if found.code == "sampling-ignored"]
+    assert found.evidence.distance is not None
+    assert found.evidence.before == watched.diagnoses[0].text
+    assert cache.get_seq_length() == ids.shape[1] + 2  # the call itself writes into it
 
 
 def test_a_call_that_fails_raises_the_same_error_and_is_reported(course_model):

@@ -1,82 +1,17 @@
 """Known pitfalls of a call to `generate`: small checks, each of which looks at one fact.
 
-A check takes a `Case` and yields the findings that it has, mostly none or one. BEFORE: those that
-need no run. AFTER: those that need its output, or what was recorded while it ran.
+A new one is a function with `@pitfall` above it in one of these modules, and a faulty call in
+tests/doctor/corpus.py. PITFALLS has them all, by code, in the order in which they run.
 """
 
 from llmcourse.doctor.pitfalls import inputs, loading, outputs, prompts, settings
+from llmcourse.doctor.pitfalls.registry import Needs, Pitfall, Subject, facts_in
 
-BEFORE = (
-    inputs.padding_side,
-    inputs.no_mask,
-    inputs.pad_is_eos,
-    inputs.mask_hides_tokens,
-    inputs.position_ids,
-    inputs.doubled_bos,
-    inputs.prompt_too_long,
-    inputs.beyond_context,
-    prompts.bare_prompt,
-    prompts.base_model_chat,
-    prompts.no_generation_prompt,
-    prompts.generation_prompt_misplaced,
-    prompts.system_dropped,
-    settings.no_length,
-    settings.max_length,
-    settings.sampling_ignored,
-    settings.hidden_top_k,
-    settings.temperature,
-    settings.hidden_repetition_penalty,
-    settings.no_eos,
-    settings.eos_not_of_template,
-    settings.no_cache,
-    settings.no_seed,
-    loading.embedding_size,
-    loading.train_mode,
-    loading.float16_on_cpu,
-    loading.quantized_twice,
-    loading.trust_remote_code,
-)
-AFTER = (
-    outputs.cut_off,
-    outputs.greedy_loop,
-    outputs.prompt_in_output,
-    outputs.piecewise_decoding,
-)
-# Every code that a finding may have; docs/pitfalls.md has a section for each.
-CODES = (
-    "padding-side",
-    "no-mask",
-    "mask-hides-tokens",
-    "pad-is-eos",
-    "position-ids",
-    "no-length",
-    "max-length-counts-prompt",
-    "max-length-below-prompt",
-    "beyond-context",
-    "cut-off",
-    "sampling-ignored",
-    "hidden-top-k",
-    "temperature-too-high",
-    "temperature-too-low",
-    "greedy-loop",
-    "hidden-repetition-penalty",
-    "bare-prompt",
-    "no-generation-prompt",
-    "generation-prompt-misplaced",
-    "doubled-bos",
-    "system-dropped",
-    "base-model-chat",
-    "prompt-in-output",
-    "piecewise-decoding",
-    "no-eos",
-    "eos-not-of-template",
-    "embedding-size",
-    "train-mode",
-    "no-cache",
-    "float16-on-cpu",
-    "no-seed",
-    "quantized-twice",
-    "trust-remote-code",
-    "prompt-too-long",
-    "refused",
-)
+PITFALLS: dict[str, Pitfall] = {
+    known.code: known
+    for module in (inputs, prompts, settings, loading, outputs)
+    for known in vars(module).values()
+    if isinstance(known, Pitfall)
+}
+
+__all__ = ["PITFALLS", "Needs", "Pitfall", "Subject", "facts_in"]

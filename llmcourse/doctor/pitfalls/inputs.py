@@ -4,10 +4,31 @@ from collections.abc import Iterator
 
 import torch
 
-from llmcourse.doctor.case import Case
+from llmcourse.doctor.case import Case, Forward
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
+from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
+
+# Rows that a table of positions may have besides: the first two of OPT's and BART's are not used.
+_MOST_UNUSED = 2
 
 
+@pitfall(
+    "padding-side",
+    subject=Subject.BATCHES,
+    severities=(ERROR,),
+    symptom="In a batch, the longest prompt is continued well and the shorter ones with nonsense.",
+    cause="""
+        A decoder-only model continues after the *last* position of a row. With padding on the right
+        that position holds a pad token, so the first new token is chosen after padding, and all new
+        tokens stand behind a gap.
+    """,
+    fix="Set the side before tokenizing.",
+    example="""
+        tokenizer.padding_side = "left"
+        inputs = tokenizer(prompts, padding=True, return_tensors="pt")
+    """,
+    how_sure="Certain: the mask, or the pad tokens at the end of a row, show it.",
+)
 def padding_side(case: Case) -> Iterator[Finding]:
     """Padding after the last real token: `generate` goes on from the padding."""
     after = trailing_padding(case)
@@ -15,47 +36,88 @@ def padding_side(case: Case) -> Iterator[Finding]:
         return
     rows = int((after > 0).sum())
     yield Finding(
-        "padding-side",
-        ERROR,
-        CERTAIN if case.attention_mask is not None or not _pad_ends_text(case) else LIKELY,
-        f"{rows} of {len(after)} rows end with padding, at most {int(after.max())} tokens.",
-        "A decoder-only model continues from the last position, so these rows are continued from "
-        "a padding token instead of from their own text.",
-        'tokenizer.padding_side = "left"; inputs = tokenizer(texts, return_tensors="pt", '
-        "padding=True)",
+        code="padding-side",
+        severity=ERROR,
+        confidence=CERTAIN
+        if case.attention_mask is not None or not _pad_ends_text(case)
+        else LIKELY,
+        what=f"{rows} of {len(after)} rows end with padding, at most {int(after.max())} tokens.",
+        why=(
+            "A decoder-only model continues from the last position, so these rows are continued "
+            "from a padding token instead of from their own text."
+        ),
+        fix=(
+            'tokenizer.padding_side = "left"; inputs = tokenizer(texts, return_tensors="pt", '
+            "padding=True)"
+        ),
         repair=lambda: Repair(_padded_left(case, after), case.call),
     )
 
 
+@pitfall(
+    "no-mask",
+    subject=Subject.BATCHES,
+    severities=(ERROR, NOTE),
+    symptom="A padded batch gives other texts than the prompts one by one.",
+    cause="""
+        Without `attention_mask` the loop has to guess what is padding. It can only where the pad
+        token is not also a token that ends texts; else pads are attended to like words, and
+        positions are counted from the first pad.
+    """,
+    fix="Pass everything that the tokenizer returns.",
+    example="model.generate(**inputs)  # not model.generate(inputs.input_ids)",
+    how_sure="""
+        Certain where a row begins with padding. A single prompt without padding needs no mask and
+        gets no warning.
+    """,
+)
 def no_mask(case: Case) -> Iterator[Finding]:
     """Padding that the model would read as text, since no mask hides it."""
     seen = visible_padding(case)
     if seen is None:
         return
     hidden_by_guess = not case.mask_given and not _pad_ends_text(case) and _guessed(case)
-    given = "a mask of ones" if case.mask_given else "no attention_mask"
-    what = f"{int(seen.sum())} padding tokens in {int(seen.any(1).sum())} of {len(seen)} rows, and "
     if hidden_by_guess:
-        severity, why = (
-            NOTE,
-            (
-                "`generate` guesses a mask from pad_token_id here; a loop of your own, or another "
-                "padding token, would read the padding as text."
-            ),
-        )
+        severity, why = NOTE, _GUESSED
     else:
         severity, why = ERROR, "The padding is read as part of the text, and shifts its positions."
+    given = "a mask of ones" if case.mask_given else "no attention_mask"
+    count, rows = int(seen.sum()), int(seen.any(1).sum())
     yield Finding(
-        "no-mask",
-        severity,
-        CERTAIN if not _pad_ends_text(case) else LIKELY,
-        what + f"{given}.",
-        why,
-        "model.generate(**inputs, ...)  # ids and mask from one call of the tokenizer",
+        code="no-mask",
+        severity=severity,
+        confidence=CERTAIN if not _pad_ends_text(case) else LIKELY,
+        what=f"{count} padding tokens in {rows} of {len(seen)} rows, and {given}.",
+        why=why,
+        fix="model.generate(**inputs, ...)  # ids and mask from one call of the tokenizer",
         repair=lambda: Repair({**case.inputs, "attention_mask": (~seen).long()}, case.call),
     )
 
 
+_GUESSED = (
+    "`generate` guesses a mask from pad_token_id here; a loop of your own, or another padding "
+    "token, would read the padding as text."
+)
+
+
+@pitfall(
+    "pad-is-eos",
+    subject=Subject.BATCHES,
+    severities=(WARNING,),
+    symptom="As for [no-mask](#no-mask): rows of a padded batch go astray.",
+    cause="""
+        `pad_token = eos_token` is a common remedy for a missing pad token, and harmless *with* a
+        mask. Without one, `generate` cannot tell padding from ends of texts and attends to all of
+        it.
+    """,
+    fix="Keep the remedy, and pass the mask.",
+    example="""
+        tokenizer.pad_token = tokenizer.eos_token
+        inputs = tokenizer(prompts, padding=True, return_tensors="pt")
+        model.generate(**inputs)
+    """,
+    how_sure="Certain: both ids and the absent mask are in the call.",
+)
 def pad_is_eos(case: Case) -> Iterator[Finding]:
     """Why no mask can be guessed: the padding looks like the end of a text."""
     seen = visible_padding(case)
@@ -63,16 +125,31 @@ def pad_is_eos(case: Case) -> Iterator[Finding]:
         return
     token = case.input_ids[seen][0].item()
     yield Finding(
-        "pad-is-eos",
-        WARNING,
-        LIKELY,
-        f"Padding is token {token}, which also ends a text, and the mask was left out.",
-        "Ids alone cannot tell padding from a real end of text, so `generate` hides nothing.",
-        "model.generate(**inputs, ...)  # with the tokenizer's attention_mask",
+        code="pad-is-eos",
+        severity=WARNING,
+        confidence=LIKELY,
+        what=f"Padding is token {token}, which also ends a text, and the mask was left out.",
+        why="Ids alone cannot tell padding from a real end of text, so `generate` hides nothing.",
+        fix="model.generate(**inputs, ...)  # with the tokenizer's attention_mask",
         repair=lambda: Repair({**case.inputs, "attention_mask": (~seen).long()}, case.call),
     )
 
 
+@pitfall(
+    "mask-hides-tokens",
+    subject=Subject.BATCHES,
+    severities=(ERROR,),
+    symptom="The answer ignores a part of the prompt.",
+    cause="""
+        The mask has a 0 over a token that is no padding. The model cannot attend to it in any step.
+    """,
+    fix="""
+        Take mask and ids from the same call of the tokenizer; a mask made by hand is 1 wherever the
+        text is.
+    """,
+    example='inputs = tokenizer(prompts, padding=True, return_tensors="pt")',
+    how_sure="Certain if the hidden id is not the pad token.",
+)
 def mask_hides_tokens(case: Case) -> Iterator[Finding]:
     """A mask of 0 over tokens that are no padding."""
     hidden = hidden_text(case)
@@ -84,13 +161,15 @@ def mask_hides_tokens(case: Case) -> Iterator[Finding]:
     repaired = case.attention_mask.clone()
     repaired[hidden] = 1
     yield Finding(
-        "mask-hides-tokens",
-        ERROR,
-        CERTAIN,
-        f"attention_mask is 0 at {int(hidden.sum())} tokens that are no padding, the first of them "
-        f"token {token} ({name!r}) in row {row}.",
-        "The model does not see these tokens, and the positions of those after them are wrong.",
-        "model.generate(**inputs, ...)  # the tokenizer's own mask",
+        code="mask-hides-tokens",
+        severity=ERROR,
+        confidence=CERTAIN,
+        what=(
+            f"attention_mask is 0 at {int(hidden.sum())} tokens that are no padding, the first of "
+            f"them token {token} ({name!r}) in row {row}."
+        ),
+        why="The model does not see these tokens, and the positions of those after them are wrong.",
+        fix="model.generate(**inputs, ...)  # the tokenizer's own mask",
         repair=lambda: Repair({**case.inputs, "attention_mask": repaired}, case.call),
     )
 
@@ -125,39 +204,66 @@ def hidden_text(case: Case) -> torch.Tensor | None:
     return text if text.any() else None
 
 
+@pitfall(
+    "position-ids",
+    subject=Subject.BATCHES,
+    severities=(ERROR, WARNING),
+    needs=(Needs.CALL, Needs.FORWARDS),
+    symptom="""
+        A loop written by hand around `model(...)` differs from `generate` as soon as a row is
+        padded.
+    """,
+    cause="""
+        Without `position_ids` the forward pass counts positions from the first column, padding
+        included. `generate` counts from the first real token. A model with learned positions
+        (GPT-2) then reads each word as if it stood further right; one with rotary positions sees
+        the same distances, but rounds differently, which changes tokens in bfloat16.
+    """,
+    fix="Count as `generate` does; in later steps add 1.",
+    example="""
+        position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0)
+        logits = model(input_ids, attention_mask=attention_mask, position_ids=position_ids).logits
+    """,
+    how_sure="""
+        Certain for models with a table of learned positions (an error). With rotary positions (a
+        warning) it is likely to matter in half precision, and seldom does in float32. Only `watch`
+        and `python -m llmcourse doctor` see loops.
+    """,
+)
 def position_ids(case: Case) -> Iterator[Finding]:
     """Positions that count padding: passed to `generate`, or in a loop of one's own."""
     given = case.inputs.get("position_ids", case.call.get("position_ids"))
-    looked_at = (
-        [(case.input_ids, case.attention_mask, given, None, None)] if given is not None else []
-    )
-    looked_at += [
-        (step.input_ids, step.attention_mask, step.position_ids, step.line, step.file)
-        for step in case.forwards
-    ]
-    for ids, mask, positions, line, file in looked_at:
-        shift = ignored_padding(ids, mask, positions)
+    passed = Forward(case.input_ids, case.attention_mask, given)
+    steps = case.forwards if given is None else [passed, *case.forwards]
+    for step in steps:
+        shift = ignored_padding(step.input_ids, step.attention_mask, step.position_ids)
         if not shift:
             continue
         learned = learns_positions(case.model)
-        what = "are missing" if positions is None else "count the padding"
-        right = _positions(mask)
+        does = "are missing" if step.position_ids is None else "count the padding"
+        right = _positions(step.attention_mask)
         yield Finding(
-            "position-ids",
-            ERROR if learned else WARNING,
-            CERTAIN,
-            f"position_ids {what}: a row begins with {shift} padding tokens, and its text is put "
-            f"at position {shift} instead of 0.",
-            "This model learned a vector for each position, so every logit changes."
-            if learned
-            else "Rotary positions only shift together: logits move in their last digits, and in "
-            "bfloat16 tokens change.",
-            "position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0)",
-            line=line,
-            file=file,
+            code="position-ids",
+            severity=ERROR if learned else WARNING,
+            confidence=CERTAIN,
+            what=(
+                f"position_ids {does}: a row begins with {shift} padding tokens, and its text is "
+                f"put at position {shift} instead of 0."
+            ),
+            why=_LEARNED if learned else _ROTARY,
+            fix="position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0)",
+            line=step.line,
+            file=step.file,
             repair=None if given is None else lambda right=right: _with_positions(case, right),
         )
         return
+
+
+_LEARNED = "This model learned a vector for each position, so every logit changes."
+_ROTARY = (
+    "Rotary positions only shift together: logits move in their last digits, and in bfloat16 "
+    "tokens change."
+)
 
 
 def _with_positions(case: Case, positions: torch.Tensor) -> Repair:
@@ -195,11 +301,25 @@ def learns_positions(model) -> bool:
         return False
     tables = (part for part in model.modules() if isinstance(part, torch.nn.Embedding))
     vocabulary = model.get_input_embeddings()
-    return any(
-        table is not vocabulary and 0 <= table.num_embeddings - most <= 2 for table in tables
-    )
+    sizes = range(most, most + _MOST_UNUSED + 1)
+    return any(table is not vocabulary and table.num_embeddings in sizes for table in tables)
 
 
+@pitfall(
+    "doubled-bos",
+    subject=Subject.PROMPTS,
+    severities=(ERROR,),
+    symptom="""
+        Answers are a little worse, or differ from those of a server that runs the same model.
+    """,
+    cause="""
+        The template writes the first special token into the text, and tokenizing that text adds it
+        again.
+    """,
+    fix="Let the template tokenize, or add nothing the second time.",
+    example='inputs = tokenizer(rendered, add_special_tokens=False, return_tensors="pt")',
+    how_sure="Certain: the ids begin with the token twice.",
+)
 def doubled_bos(case: Case) -> Iterator[Finding]:
     """Special tokens twice: a rendered template was tokenized with special tokens once more."""
     ids, bos = case.input_ids, getattr(case.tokenizer, "bos_token_id", None)
@@ -208,24 +328,29 @@ def doubled_bos(case: Case) -> Iterator[Finding]:
     twice = None if bos is None else _begins_twice(case, bos)
     if twice is not None and twice.any():
         yield Finding(
-            "doubled-bos",
-            ERROR,
-            CERTAIN,
-            f"{int(twice.sum())} of {len(ids)} prompts begin with {case.tokenizer.bos_token!r} "
-            "twice: once from the text, once from the tokenizer.",
-            "No training text begins so; the extra token moves the distribution of what follows.",
-            'inputs = tokenizer(text, add_special_tokens=False, return_tensors="pt")',
+            code="doubled-bos",
+            severity=ERROR,
+            confidence=CERTAIN,
+            what=(
+                f"{int(twice.sum())} of {len(ids)} prompts begin with {case.tokenizer.bos_token!r} "
+                "twice: once from the text, once from the tokenizer."
+            ),
+            why=(
+                "No training text begins so; the extra token moves the distribution of what "
+                "follows."
+            ),
+            fix='inputs = tokenizer(text, add_special_tokens=False, return_tensors="pt")',
             repair=lambda: Repair(_without_first_bos(case, twice), case.call),
         )
     elif _closed_by_tokenizer(case):
         name = case.tokenizer.convert_ids_to_tokens(int(ids[0, -1]))
         yield Finding(
-            "doubled-bos",
-            ERROR,
-            CERTAIN,
-            f"The tokenizer put {name!r} after the prompt, which its template did not.",
-            "The prompt looks finished, so the model begins something new after it.",
-            'inputs = tokenizer(text, add_special_tokens=False, return_tensors="pt")',
+            code="doubled-bos",
+            severity=ERROR,
+            confidence=CERTAIN,
+            what=f"The tokenizer put {name!r} after the prompt, which its template did not.",
+            why="The prompt looks finished, so the model begins something new after it.",
+            fix='inputs = tokenizer(text, add_special_tokens=False, return_tensors="pt")',
             repair=lambda: Repair(
                 {name: value[:, :-1] for name, value in case.inputs.items()}, case.call
             ),
@@ -275,27 +400,25 @@ def _closed_by_tokenizer(case: Case) -> bool:
     )
 
 
-def prompt_too_long(case: Case) -> Iterator[Finding]:
-    """More tokens than the model has positions for."""
-    length, window = _longest(case), case.window
-    if window is None or length <= window:
-        return
-    keep = max(1, window - (_room(case) or 1))
-    yield Finding(
-        "prompt-too-long",
-        ERROR,
-        CERTAIN,
-        f"The prompt has {length} tokens and the model was made for {window}.",
-        "Positions beyond that were never trained: the model fails, or its text falls apart.",
-        f'inputs = tokenizer(text, truncation=True, max_length={keep}, return_tensors="pt")',
-        repair=None
-        if learns_positions(case.model)
-        else lambda: Repair(
-            {name: value[:, -keep:] for name, value in case.inputs.items()}, case.call
-        ),
-    )
-
-
+@pitfall(
+    "beyond-context",
+    subject=Subject.LENGTH,
+    severities=(WARNING,),
+    symptom="""
+        A long output turns to nonsense after a point, or an IndexError comes from the position
+        table.
+    """,
+    cause="""
+        Prompt and new tokens together go beyond the positions that the model has been trained on
+        (`max_position_embeddings`). Learned positions end there; rotary ones go on, untrained.
+    """,
+    fix="Ask for fewer tokens, or shorten the prompt.",
+    example="""
+        room = model.config.max_position_embeddings - inputs.input_ids.shape[1]
+        model.generate(**inputs, max_new_tokens=min(200, room))
+    """,
+    how_sure="Certain that the limit lies beyond; a text that ends earlier never gets there.",
+)
 def beyond_context(case: Case) -> Iterator[Finding]:
     """A limit that lets the text grow past the model's positions."""
     length, window, room = _longest(case), case.window, _room(case)
@@ -304,15 +427,54 @@ def beyond_context(case: Case) -> Iterator[Finding]:
     left = max(1, window - length)
     fails = learns_positions(case.model)
     yield Finding(
-        "beyond-context",
-        WARNING,
-        CERTAIN,
-        f"{length} tokens of prompt and up to {room} new ones make {length + room}, and the model "
-        f"was made for {window}.",
-        "The loop fails with an IndexError when it gets there."
-        if fails
-        else "Text beyond that is written at positions that were never trained.",
-        f"model.generate(..., max_new_tokens={left})",
+        code="beyond-context",
+        severity=WARNING,
+        confidence=CERTAIN,
+        what=(
+            f"{length} tokens of prompt and up to {room} new ones make {length + room}, and the "
+            f"model was made for {window}."
+        ),
+        why=(
+            "The loop fails with an IndexError when it gets there."
+            if fails
+            else "Text beyond that is written at positions that were never trained."
+        ),
+        fix=f"model.generate(..., max_new_tokens={left})",
+    )
+
+
+@pitfall(
+    "prompt-too-long",
+    subject=Subject.LENGTH,
+    severities=(ERROR,),
+    explains_refusal=True,
+    symptom="As for [beyond-context](#beyond-context), but from the first new token on.",
+    cause="The prompt is longer than the model's window by itself.",
+    fix="Shorten the text, or keep its end.",
+    example="""
+        tokenizer.truncation_side = "left"
+        inputs = tokenizer(text, truncation=True, max_length=1000, return_tensors="pt")
+    """,
+    how_sure="Certain: the number of tokens and the window are in the finding.",
+)
+def prompt_too_long(case: Case) -> Iterator[Finding]:
+    """More tokens than the model has positions for."""
+    length, window = _longest(case), case.window
+    if window is None or length <= window:
+        return
+    keep = max(1, window - (_room(case) or 1))
+    yield Finding(
+        code="prompt-too-long",
+        severity=ERROR,
+        confidence=CERTAIN,
+        what=f"The prompt has {length} tokens and the model was made for {window}.",
+        why="Positions beyond that were never trained: the model fails, or its text falls apart.",
+        fix=f'inputs = tokenizer(text, truncation=True, max_length={keep}, return_tensors="pt")',
+        repair=None
+        if learns_positions(case.model)
+        else lambda: Repair(
+            {name: value[:, -keep:] for name, value in case.inputs.items()}, case.call
+        ),
     )
 
 

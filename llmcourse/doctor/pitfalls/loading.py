@@ -7,11 +7,27 @@ import torch
 
 from llmcourse.doctor.case import Case
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
+from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 
 # How many levels a block of weights has that were kept in 4 bits, and the blocks' usual length.
-_LEVELS, _BLOCK, _BLOCKS = 16, 32, 64
+_LEVELS, _BLOCK = 16, 32
+_ROWS, _BLOCKS = 4, 64  # how much of a matrix is looked at: its first rows, the first blocks there
 
 
+@pitfall(
+    "embedding-size",
+    subject=Subject.MODEL,
+    severities=(ERROR, WARNING, NOTE),
+    explains_refusal=True,
+    symptom="An IndexError, or tokens that decode to nothing.",
+    cause="""
+        The tokenizer can make ids for which the model has no embedding (an error), or the model has
+        rows that no token uses (a note: often only padding to a round number).
+    """,
+    fix="After adding tokens, resize, and train the new rows.",
+    example="model.resize_token_embeddings(len(tokenizer))",
+    how_sure="Certain about the sizes.",
+)
 def embedding_size(case: Case) -> Iterator[Finding]:
     """The model knows fewer tokens than the tokenizer makes, or more."""
     if case.tokenizer is None:
@@ -22,41 +38,58 @@ def embedding_size(case: Case) -> Iterator[Finding]:
         ids = case.input_ids
         hit = ids is not None and bool((ids >= rows).any())
         yield Finding(
-            "embedding-size",
-            ERROR if hit else WARNING,
-            CERTAIN,
-            f"The tokenizer makes {tokens} tokens and the model has embeddings for {rows}"
-            + (f"; this prompt holds token {int(ids.max())}." if hit else "."),
-            "A token beyond that fails with an IndexError.",
-            fix + "  # and train the new rows, or take the model's own tokenizer",
+            code="embedding-size",
+            severity=ERROR if hit else WARNING,
+            confidence=CERTAIN,
+            what=(
+                f"The tokenizer makes {tokens} tokens and the model has embeddings for {rows}"
+                + (f"; this prompt holds token {int(ids.max())}." if hit else ".")
+            ),
+            why="A token beyond that fails with an IndexError.",
+            fix=fix + "  # and train the new rows, or take the model's own tokenizer",
         )
     elif rows > tokens:
         yield Finding(
-            "embedding-size",
-            NOTE,
-            CERTAIN,
-            f"The model has {rows} embeddings and the tokenizer {tokens} tokens.",
-            f"Ids from {tokens} on mean nothing; sampling at a high temperature may draw one. "
-            "Models are often padded so on purpose.",
-            f"model.generate(..., suppress_tokens=list(range({tokens}, {rows})))",
+            code="embedding-size",
+            severity=NOTE,
+            confidence=CERTAIN,
+            what=f"The model has {rows} embeddings and the tokenizer {tokens} tokens.",
+            why=(
+                f"Ids from {tokens} on mean nothing; sampling at a high temperature may draw one. "
+                "Models are often padded so on purpose."
+            ),
+            fix=f"model.generate(..., suppress_tokens=list(range({tokens}, {rows})))",
         )
 
 
+@pitfall(
+    "train-mode",
+    subject=Subject.MODEL,
+    severities=(ERROR, WARNING),
+    symptom="Greedy decoding gives another text each time, and worse ones.",
+    cause="In train mode dropout switches parts of the model off at random.",
+    example="model.eval()",
+    how_sure="Certain: `model.training` is set. `from_pretrained` returns a model in eval mode.",
+)
 def train_mode(case: Case) -> Iterator[Finding]:
     """Dropout is on."""
     if not case.model.training:
         return
     drops = _dropout(case.model)
     yield Finding(
-        "train-mode",
-        ERROR if drops else WARNING,
-        CERTAIN,
-        "The model is in train mode"
-        + (f", with dropout of up to {drops:g}." if drops else "; its dropout happens to be 0."),
-        "Dropout changes the logits at random: greedy decoding gives another text each time."
-        if drops
-        else "Nothing changes in this model; in one with dropout the text would be another.",
-        "model.eval()",
+        code="train-mode",
+        severity=ERROR if drops else WARNING,
+        confidence=CERTAIN,
+        what=(
+            "The model is in train mode"
+            + (f", with dropout of up to {drops:g}." if drops else "; its dropout happens to be 0.")
+        ),
+        why=(
+            "Dropout changes the logits at random: greedy decoding gives another text each time."
+            if drops
+            else "Nothing changes in this model; in one with dropout the text would be another."
+        ),
+        fix="model.eval()",
         repair=lambda: Repair(case.inputs, case.call, in_eval_mode=True),
     )
 
@@ -71,19 +104,30 @@ def _dropout(model) -> float:
     return float(max(rates))
 
 
+@pitfall(
+    "float16-on-cpu",
+    subject=Subject.MODEL,
+    severities=(WARNING,),
+    symptom="Very slow generation, or an error about an operation that is missing.",
+    cause="Processors compute float16 badly; bfloat16 has the same size and a wider range.",
+    example="AutoModelForCausalLM.from_pretrained(name, dtype=torch.bfloat16)",
+    how_sure="Certain about type and device.",
+)
 def float16_on_cpu(case: Case) -> Iterator[Finding]:
     """Half precision where processors do not compute in it."""
     model = case.model
     if model.dtype != torch.float16 or model.device.type != "cpu" or _is_quantized(model):
         return
     yield Finding(
-        "float16-on-cpu",
-        WARNING,
-        CERTAIN,
-        "The model's weights are float16, on a CPU.",
-        "Most CPUs convert float16 for every product, which is slow, and values above 65,504 "
-        "overflow to inf.",
-        'AutoModelForCausalLM.from_pretrained(name, dtype="float32")  # or "bfloat16"',
+        code="float16-on-cpu",
+        severity=WARNING,
+        confidence=CERTAIN,
+        what="The model's weights are float16, on a CPU.",
+        why=(
+            "Most CPUs convert float16 for every product, which is slow, and values above 65,504 "
+            "overflow to inf."
+        ),
+        fix='AutoModelForCausalLM.from_pretrained(name, dtype="float32")  # or "bfloat16"',
     )
 
 
@@ -91,6 +135,20 @@ def _is_quantized(model) -> bool:
     return getattr(model.config, "quantization_config", None) is not None
 
 
+@pitfall(
+    "quantized-twice",
+    subject=Subject.MODEL,
+    severities=(WARNING,),
+    needs=(Needs.CALL, Needs.LOADS),
+    symptom="Texts are clearly worse than the quantized model's reputation.",
+    cause="""
+        Weights that had been rounded to few bits are rounded again to another grid: the errors add
+        up.
+    """,
+    fix="Quantize the original weights once.",
+    example="AutoModelForCausalLM.from_pretrained(original, quantization_config=config)",
+    how_sure="Certain where the source says that it is quantized.",
+)
 def quantized_twice(case: Case) -> Iterator[Finding]:
     """4- or 8-bit weights made of weights that had been rounded before."""
     model = case.model
@@ -105,12 +163,15 @@ def quantized_twice(case: Case) -> Iterator[Finding]:
     else:
         return
     yield Finding(
-        "quantized-twice",
-        WARNING,
-        CERTAIN,
-        f"The weights were quantized on loading, and {how}.",
-        "Rounding what was rounded adds a second error and wins nothing that the first has lost.",
-        "AutoModelForCausalLM.from_pretrained(name)  # or quantize the original weights",
+        code="quantized-twice",
+        severity=WARNING,
+        confidence=CERTAIN,
+        what=f"The weights were quantized on loading, and {how}.",
+        why=(
+            "Rounding what was rounded adds a second error and wins nothing that the first has "
+            "lost."
+        ),
+        fix="AutoModelForCausalLM.from_pretrained(name)  # or quantize the original weights",
     )
 
 
@@ -130,13 +191,24 @@ def _rounded_blocks(folder: Path) -> bool:
         with safe_open(file, framework="pt") as weights:
             for name in list(weights.keys()):
                 if "layers." in name and name.endswith("proj.weight"):
-                    rows = weights.get_slice(name)[:4].flatten()
+                    rows = weights.get_slice(name)[:_ROWS].flatten()
                     blocks = rows[: len(rows) // _BLOCK * _BLOCK].view(-1, _BLOCK)[:_BLOCKS]
                     counts = [len(block.unique()) for block in blocks]
                     return bool(counts) and max(counts) <= _LEVELS
     return False
 
 
+@pitfall(
+    "trust-remote-code",
+    subject=Subject.MODEL,
+    severities=(WARNING,),
+    needs=(Needs.CALL, Needs.LOADS),
+    symptom="None, until somebody changes the repository: its Python files run on your machine.",
+    cause="`trust_remote_code=True` where the library has its own code for this kind of model.",
+    fix="Leave it out.",
+    example="AutoModelForCausalLM.from_pretrained(name)",
+    how_sure="Certain that the loaded class is the library's own.",
+)
 def trust_remote_code(case: Case) -> Iterator[Finding]:
     """A repository's own code runs where the library has that model itself."""
     from transformers import CONFIG_MAPPING
@@ -148,11 +220,13 @@ def trust_remote_code(case: Case) -> Iterator[Finding]:
     if not native or not (remote or asked):
         return
     yield Finding(
-        "trust-remote-code",
-        WARNING,
-        CERTAIN if not remote else LIKELY,
-        f"trust_remote_code=True, and transformers has {kind!r} itself.",
-        "Whoever can write to that repository can run code on this machine; and its copy of the "
-        "model misses what the library has mended since.",
-        "AutoModelForCausalLM.from_pretrained(name)  # without trust_remote_code",
+        code="trust-remote-code",
+        severity=WARNING,
+        confidence=CERTAIN if not remote else LIKELY,
+        what=f"trust_remote_code=True, and transformers has {kind!r} itself.",
+        why=(
+            "Whoever can write to that repository can run code on this machine; and its copy of "
+            "the model misses what the library has mended since."
+        ),
+        fix="AutoModelForCausalLM.from_pretrained(name)  # without trust_remote_code",
     )

@@ -1,16 +1,36 @@
-"""Pitfalls that show in the output: cut off, in a loop, or decoded so that it reads wrong."""
+"""Pitfalls that show in the output: cut off, in a loop, decoded so that it reads wrong, or none."""
 
 from collections.abc import Iterator
 
 from llmcourse.doctor.case import Case, Decoded
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
+from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.show import printable
 
 # A loop is the same tokens at least 3 times over at the end, 12 tokens or more: shorter ones are
 # "ha ha ha", or a row of zeros.
 ROUNDS, SHORTEST = 3, 12
+MOST_IN_A_PIECE = 4  # tokens; what is decoded with more at once is a text, not a piece
+_SHOWN = 60  # characters of a text that a finding repeats
+LONGEST_MESSAGE = 500  # characters of an error that a finding repeats
 
 
+@pitfall(
+    "cut-off",
+    subject=Subject.LENGTH,
+    severities=(WARNING, NOTE),
+    needs=(Needs.OUTPUT,),
+    symptom="The text breaks off.",
+    cause="""
+        The loop stopped because the limit was reached, not because the model ended the text with
+        `eos`.
+    """,
+    fix="Raise `max_new_tokens`, or ask for less in the prompt.",
+    example="model.generate(**inputs, max_new_tokens=400)",
+    how_sure="""
+        Certain that no row ended itself by `eos`; whether you wanted more is for you to say.
+    """,
+)
 def cut_off(case: Case) -> Iterator[Finding]:
     """The text ended because of its length."""
     rows = [row for row, new in enumerate(new_tokens(case)) if _is_cut(case, new)]
@@ -19,12 +39,14 @@ def cut_off(case: Case) -> Iterator[Finding]:
     room = int(case.setting("max_length")) - case.prompt_length
     total = len(case.output)
     yield Finding(
-        "cut-off",
-        WARNING if case.is_chat else NOTE,
-        CERTAIN,
-        f"{len(rows)} of {total} texts reached the limit of {room} new tokens before their end.",
-        "The text stops wherever it was, often in mid-sentence.",
-        f"model.generate(..., max_new_tokens={2 * room})",
+        code="cut-off",
+        severity=WARNING if case.is_chat else NOTE,
+        confidence=CERTAIN,
+        what=(
+            f"{len(rows)} of {total} texts reached the limit of {room} new tokens before their end."
+        ),
+        why="The text stops wherever it was, often in mid-sentence.",
+        fix=f"model.generate(..., max_new_tokens={2 * room})",
         repair=lambda: _longer(case, 2 * room),
     )
 
@@ -63,6 +85,25 @@ def period_at_end(tokens: list[int]) -> tuple[int, int]:
     return best
 
 
+@pitfall(
+    "greedy-loop",
+    subject=Subject.CHOOSING,
+    severities=(WARNING,),
+    needs=(Needs.OUTPUT,),
+    symptom="The output repeats a sentence, or a few words, until the limit.",
+    cause="""
+        The likeliest continuation of a text that repeats itself is one more repetition; greedy
+        decoding and beams cannot leave the loop.
+    """,
+    fix="Draw, or make repeating costlier.",
+    example="""
+        model.generate(**inputs, do_sample=True, temperature=0.7, top_p=0.9)
+        model.generate(**inputs, repetition_penalty=1.1)
+    """,
+    how_sure="""
+        Certain that the output repeats: the finding shows the phrase and how often it comes.
+    """,
+)
 def greedy_loop(case: Case) -> Iterator[Finding]:
     """Without sampling, the text came round to where it had been."""
     if case.setting("do_sample"):
@@ -73,14 +114,17 @@ def greedy_loop(case: Case) -> Iterator[Finding]:
         if not period:
             continue
         again = case.tokenizer.decode(text[-period:], clean_up_tokenization_spaces=False)
+        said = repr(printable(again, _SHOWN))
         yield Finding(
-            "greedy-loop",
-            WARNING,
-            LIKELY,
-            f"Row {row} ends in a loop: its last {length} tokens are {printable(again, 60)!r}, "
-            f"{length // period} times.",
-            "Each round makes the next more likely, and the likeliest token never leaves it.",
-            "model.generate(..., do_sample=True, temperature=0.7)  # or no_repeat_ngram_size=3",
+            code="greedy-loop",
+            severity=WARNING,
+            confidence=LIKELY,
+            what=(
+                f"Row {row} ends in a loop: its last {length} tokens are {said}, "
+                f"{length // period} times."
+            ),
+            why="Each round makes the next more likely, and the likeliest token never leaves it.",
+            fix="model.generate(..., do_sample=True, temperature=0.7)  # or no_repeat_ngram_size=3",
             repair=lambda: Repair(case.inputs, {**case.call, "no_repeat_ngram_size": 3}),
         )
         return
@@ -92,30 +136,70 @@ def _before_end(new: list[int], eos_ids: tuple[int, ...]) -> list[int]:
     return new[:end]
 
 
+@pitfall(
+    "prompt-in-output",
+    subject=Subject.READING,
+    severities=(WARNING, NOTE),
+    needs=(Needs.DECODINGS,),
+    symptom="The answer begins with the question.",
+    cause="For decoder-only models `generate` returns prompt and new tokens in one row.",
+    fix="Decode what comes after the prompt.",
+    example="""
+        new = ids[:, inputs["input_ids"].shape[1] :]
+        texts = tokenizer.batch_decode(new, skip_special_tokens=True)
+    """,
+    how_sure="""
+        Certain that the decoded ids begin with the prompt's. To show prompt and continuation
+        together may be what you want, so outside a chat it is a note.
+    """,
+)
 def prompt_in_output(case: Case) -> Iterator[Finding]:
     """The prompt was decoded along with the answer."""
     if case.output is None or case.input_ids is None or not case.decoder_only:
         return
-    length, prompts = case.prompt_length, case.input_ids.tolist()
-    rows = case.output.tolist()
+    length, prompts, rows = case.prompt_length, case.input_ids.tolist(), case.output.tolist()
     for decoded in case.decoded:
-        whole = len(decoded.ids) > length and decoded.ids[:length] in prompts
-        if not whole or decoded.ids[: len(decoded.ids)] not in [
-            row[: len(decoded.ids)] for row in rows
-        ]:
+        with_prompt = len(decoded.ids) > length and decoded.ids[:length] in prompts
+        begins_a_row = any(row[: len(decoded.ids)] == decoded.ids for row in rows)
+        if not (with_prompt and begins_a_row):
             continue
         yield Finding(
-            "prompt-in-output",
-            WARNING if case.is_chat else NOTE,
-            CERTAIN,
-            f"The decoded text begins with the {length} tokens of the prompt.",
-            "generate returns prompt and new text together; decoded as one, the answer repeats "
-            "the question.",
-            'tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True)',
+            code="prompt-in-output",
+            severity=WARNING if case.is_chat else NOTE,
+            confidence=CERTAIN,
+            what=f"The decoded text begins with the {length} tokens of the prompt.",
+            why=(
+                "generate returns prompt and new text together; decoded as one, the answer repeats "
+                "the question."
+            ),
+            fix=(
+                'tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], '
+                "skip_special_tokens=True)"
+            ),
+            file=decoded.file,
+            line=decoded.line,
         )
         return
 
 
+@pitfall(
+    "piecewise-decoding",
+    subject=Subject.READING,
+    severities=(ERROR,),
+    needs=(Needs.DECODINGS,),
+    symptom="Spaces are missing between words, or characters come out as `�`.",
+    cause="""
+        A token is a piece of *bytes*. Some tokenizers drop the space of the first token that they
+        decode; an emoji or a Chinese character may take two or three tokens, none of which is text
+        by itself.
+    """,
+    fix="Decode the whole row; while a text arrives, let a streamer hold back what is incomplete.",
+    example="""
+        text = tokenizer.decode(new_ids)
+        streamer = transformers.TextStreamer(tokenizer, skip_prompt=True)
+    """,
+    how_sure="Certain: the doctor puts the pieces together and compares them with the whole.",
+)
 def piecewise_decoding(case: Case) -> Iterator[Finding]:
     """Tokens were decoded one by one, and their texts do not make the whole text."""
     pieces, whole = _pieces(case)
@@ -125,20 +209,26 @@ def piecewise_decoding(case: Case) -> Iterator[Finding]:
     if joined == whole:
         return
     yield Finding(
-        "piecewise-decoding",
-        ERROR,
-        CERTAIN,
-        f"{len(pieces)} pieces decoded one by one give {printable(joined, 60)!r} and all together "
-        f"{printable(whole, 60)!r}.",
-        "A token's text depends on its neighbours: alone it loses its space, or is half a "
-        "character.",
-        "tokenizer.decode(ids)  # all of them; or TextIteratorStreamer for text as it comes",
+        code="piecewise-decoding",
+        severity=ERROR,
+        confidence=CERTAIN,
+        what=(
+            f"{len(pieces)} pieces decoded one by one give {printable(joined, _SHOWN)!r} and all "
+            f"together {printable(whole, _SHOWN)!r}."
+        ),
+        why=(
+            "A token's text depends on its neighbours: alone it loses its space, or is half a "
+            "character."
+        ),
+        fix="tokenizer.decode(ids)  # all of them; or TextIteratorStreamer for text as it comes",
+        file=pieces[0].file,
+        line=pieces[0].line,
     )
 
 
 def _pieces(case: Case) -> tuple[list[Decoded], str]:
     """Return the recorded pieces that follow one another in a row of the output, and their text."""
-    short = [piece for piece in case.decoded if 0 < len(piece.ids) <= 4]
+    short = [piece for piece in case.decoded if 0 < len(piece.ids) <= MOST_IN_A_PIECE]
     rows = [] if case.output is None or len(short) < 2 else case.output.tolist()
     chains = [
         _chain(row, start, short)
@@ -161,3 +251,31 @@ def _chain(row: list[int], start: int, pieces: list[Decoded]) -> list[Decoded]:
             found.append(piece)
             start += len(piece.ids)
     return found
+
+
+@pitfall(
+    "refused",
+    subject=Subject.CALL,
+    severities=(ERROR,),
+    symptom="`generate` raises an error.",
+    cause="""
+        The settings contradict each other or the input; the finding repeats the library's words and
+        names the argument.
+    """,
+    fix="As the finding says.",
+    how_sure="Certain: the call was prepared, up to the first forward pass, and failed.",
+)
+def refused(case: Case) -> Iterator[Finding]:
+    """The call fails in the tokenizer, its template or `generate`; said in its own words."""
+    if case.refusal is None:
+        return
+    kind = type(case.refusal).__name__
+    words = " ".join(str(case.refusal).split()) or "no message"
+    yield Finding(
+        code="refused",
+        severity=ERROR,
+        confidence=CERTAIN,
+        what=f"The call fails with {kind}: {words[:LONGEST_MESSAGE]}",
+        why="There is no output.",
+        fix="# see the message",
+    )

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterator
 
-from llmcourse.doctor.case import Case
+from llmcourse.doctor.case import Case, tensors_for
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
-from llmcourse.doctor.template_marks import squeezed
+from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
+from llmcourse.doctor.template_marks import Template, squeezed
 from llmcourse.show import printable, visible
 
 # Headers of published chat formats; in a prompt of a model that has another, they are plain text.
@@ -20,6 +21,7 @@ _HEADERS = (
     "<|turn>",
     "### Instruction:",
 )
+_SHOWN = 60  # characters of a text that a finding repeats
 _ORDERS = (
     "answer calculate classify compare compose compute correct create define describe draft "
     "explain extract find fix generate give help implement list make name paraphrase please "
@@ -63,6 +65,23 @@ def foreign_header(case: Case, text: str) -> str | None:
     return next((header for header in _HEADERS if header in text and header not in own), None)
 
 
+@pitfall(
+    "bare-prompt",
+    subject=Subject.PROMPTS,
+    severities=(WARNING, NOTE),
+    symptom="A chat model continues the question, or goes on with a dialogue of its own.",
+    cause="""
+        It has learned answers that follow its template's markers. Without them it completes text
+        like any model.
+    """,
+    example="""
+        messages = [{"role": "user", "content": "Name three rivers."}]
+        inputs = tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+    """,
+    how_sure="Certain that the markers are absent, likely that it was not meant.",
+)
 def bare_prompt(case: Case) -> Iterator[Finding]:
     """A chat model is given text outside its template."""
     if case.template is None or case.is_chat or not case.texts or case.messages is not None:
@@ -73,32 +92,29 @@ def bare_prompt(case: Case) -> Iterator[Finding]:
     if not texts:
         return
     if foreign:
-        severity, what = (
-            WARNING,
+        what = (
             f"The prompt holds {foreign[0]!r}, which is no token of this model, and nothing of its "
-            "own chat format.",
+            "own chat format."
         )
     elif requests:
-        severity, what = (
-            WARNING,
-            "The model has a chat template, and the prompt is a bare request: "
-            f"{_short(_without_bos(case, requests[0]))}.",
-        )
+        said = _short(_without_bos(case, requests[0]))
+        what = f"The model has a chat template, and the prompt is a bare request: {said}."
     else:
-        severity, what = (
-            NOTE,
-            f"The model has a chat template, and the prompt is bare: {_short(texts[0])}.",
-        )
+        what = f"The model has a chat template, and the prompt is bare: {_short(texts[0])}."
     yield Finding(
-        "bare-prompt",
-        severity,
-        LIKELY,
-        what,
-        "A chat model answers what its template frames; bare text it continues, often with more "
-        "of the same question.",
-        'tokenizer.apply_chat_template([{"role": "user", "content": text}], '
-        'add_generation_prompt=True, return_dict=True, return_tensors="pt")',
-        repair=_in_template(case, texts) if severity == WARNING and not foreign else None,
+        code="bare-prompt",
+        severity=WARNING if foreign or requests else NOTE,
+        confidence=LIKELY,
+        what=what,
+        why=(
+            "A chat model answers what its template frames; bare text it continues, often with "
+            "more of the same question."
+        ),
+        fix=(
+            'tokenizer.apply_chat_template([{"role": "user", "content": text}], '
+            'add_generation_prompt=True, return_dict=True, return_tensors="pt")'
+        ),
+        repair=_in_template(case, texts) if requests and not foreign else None,
     )
 
 
@@ -108,7 +124,7 @@ def _without_bos(case: Case, text: str) -> str:
 
 
 def _short(text: str) -> str:
-    return repr(printable(text, 60))
+    return repr(printable(text, _SHOWN))
 
 
 def _in_template(case: Case, texts: list[str]):
@@ -126,11 +142,25 @@ def _rendered(case: Case, messages: list[dict], **options) -> Repair:
 
 def _from_text(case: Case, text: str) -> Repair:
     made = case.tokenizer(text, add_special_tokens=False, return_tensors="pt")
-    names = ("input_ids", "attention_mask")
-    inputs = {name: made[name].to(case.model.device) for name in names if name in made}
-    return Repair(inputs, case.call)
+    return Repair(tensors_for(case.model, made), case.call)
 
 
+@pitfall(
+    "base-model-chat",
+    subject=Subject.PROMPTS,
+    severities=(ERROR, WARNING),
+    explains_refusal=True,
+    symptom="The model continues the conversation for both sides and never stops.",
+    cause="""
+        It was not trained on a chat: the tokenizer has no template, and the markers are ordinary
+        text to it.
+    """,
+    fix="Take the instruction-tuned version, or write a prompt that a text would continue.",
+    example=r"""
+        prompt = "Question: Which river flows through Paris?\nAnswer:"
+    """,
+    how_sure="Likely: inferred from a tokenizer without a template and a prompt with turns.",
+)
 def base_model_chat(case: Case) -> Iterator[Finding]:
     """A chat for a model that has no template."""
     if case.tokenizer is None or getattr(case.tokenizer, "chat_template", None):
@@ -143,17 +173,35 @@ def base_model_chat(case: Case) -> Iterator[Finding]:
             return
         what = f"The prompt holds {found[0]!r}, and the tokenizer knows no such token."
     yield Finding(
-        "base-model-chat",
-        ERROR if case.messages is not None else WARNING,
-        CERTAIN if case.messages is not None else LIKELY,
-        what,
-        "A base model was never shown a chat: it continues the text, headers and all, and does "
-        "not end its turn.",
-        "Load the model's chat version (-Instruct, -chat), or write a text to be continued, such "
-        'as "Q: ...\\nA:"',
+        code="base-model-chat",
+        severity=ERROR if case.messages is not None else WARNING,
+        confidence=CERTAIN if case.messages is not None else LIKELY,
+        what=what,
+        why=(
+            "A base model was never shown a chat: it continues the text, headers and all, and does "
+            "not end its turn."
+        ),
+        fix=(
+            "Load the model's chat version (-Instruct, -chat), or write a text to be continued, "
+            'such as "Q: ...\\nA:"'
+        ),
     )
 
 
+@pitfall(
+    "no-generation-prompt",
+    subject=Subject.PROMPTS,
+    severities=(ERROR,),
+    symptom="The model writes another turn of the user, or opens the answer's header itself.",
+    cause="""
+        The rendered text ends after the user's message; the header that opens the answer is
+        missing.
+    """,
+    example="tokenizer.apply_chat_template(messages, add_generation_prompt=True)",
+    how_sure="""
+        Certain: the text ends with a closed turn of the user, and the template has a header.
+    """,
+)
 def no_generation_prompt(case: Case) -> Iterator[Finding]:
     """The chat ends with the user's turn, and nothing opens the model's."""
     template = case.template
@@ -168,12 +216,12 @@ def no_generation_prompt(case: Case) -> Iterator[Finding]:
             continue
         prompt = template.generation_prompt
         yield Finding(
-            "no-generation-prompt",
-            ERROR,
-            CERTAIN,
-            f"The prompt ends with the user's turn, without {visible(prompt)!r} after it.",
-            "The model has to open its own turn, and may as well go on as the user.",
-            "tokenizer.apply_chat_template(messages, add_generation_prompt=True, ...)",
+            code="no-generation-prompt",
+            severity=ERROR,
+            confidence=CERTAIN,
+            what=f"The prompt ends with the user's turn, without {visible(prompt)!r} after it.",
+            why="The model has to open its own turn, and may as well go on as the user.",
+            fix="tokenizer.apply_chat_template(messages, add_generation_prompt=True, ...)",
             repair=_completed(case, text + prompt),
         )
         return
@@ -184,40 +232,60 @@ def _completed(case: Case, text: str):
     return (lambda: _from_text(case, text)) if len(case.texts) == 1 else None
 
 
+@pitfall(
+    "generation-prompt-misplaced",
+    subject=Subject.PROMPTS,
+    severities=(WARNING,),
+    symptom="The answer speaks as the user, or answers twice.",
+    cause="""
+        The header of an answer was opened and then something else follows: the user's words, or an
+        answer that was to be continued.
+    """,
+    fix="Render all messages first, the header last; to continue an answer, ask for that.",
+    example="tokenizer.apply_chat_template(messages, continue_final_message=True)",
+    how_sure="Likely: it is read from the order of the markers.",
+)
 def generation_prompt_misplaced(case: Case) -> Iterator[Finding]:
     """The model's turn is opened where it does not belong, or the user writes in it."""
     template = case.template
     prompt = squeezed(template.generation_prompt) if template is not None else ""
     if not prompt:
         return
-    header = squeezed(template.user_header)
     for text in case.texts:
-        tight = squeezed(text)
-        what = None
-        before, found, after = tight.rpartition(prompt)
-        if header and prompt + header in tight:
-            what = "A generation prompt is followed by another turn of the user."
-        elif found and not after and template.last_role(before) == "assistant":
-            what = "The chat ends with the model's reply, and a generation prompt opens another."
-        elif found and after and reads_as_request(_tail(text, template.generation_prompt)):
-            what = (
-                "After the generation prompt stands a request: "
-                f"{_short(_tail(text, template.generation_prompt))}."
-            )
+        what = _misplaced(template, text)
         if what is None:
             continue
         yield Finding(
-            "generation-prompt-misplaced",
-            WARNING,
-            LIKELY,
-            what,
-            "What follows a generation prompt is the model's own beginning of a reply; words of "
-            "the user belong before it, in a message.",
-            "messages.append({...}); tokenizer.apply_chat_template(messages, "
-            "add_generation_prompt=True)  # or continue_final_message=True",
+            code="generation-prompt-misplaced",
+            severity=WARNING,
+            confidence=LIKELY,
+            what=what,
+            why=(
+                "What follows a generation prompt is the model's own beginning of a reply; words "
+                "of the user belong before it, in a message."
+            ),
+            fix=(
+                "messages.append({...}); tokenizer.apply_chat_template(messages, "
+                "add_generation_prompt=True)  # or continue_final_message=True"
+            ),
             repair=_continued(case),
         )
         return
+
+
+def _misplaced(template: Template, text: str) -> str | None:
+    """Return in words what is wrong with the generation prompts in a text, if anything is."""
+    tight, prompt = squeezed(text), squeezed(template.generation_prompt)
+    header = squeezed(template.user_header)
+    before, found, after = tight.rpartition(prompt)
+    if header and prompt + header in tight:
+        return "A generation prompt is followed by another turn of the user."
+    if found and not after and template.last_role(before) == "assistant":
+        return "The chat ends with the model's reply, and a generation prompt opens another."
+    tail = _tail(text, template.generation_prompt)
+    if found and after and reads_as_request(tail):
+        return f"After the generation prompt stands a request: {_short(tail)}."
+    return None
 
 
 def _tail(text: str, prompt: str) -> str:
@@ -231,6 +299,20 @@ def _continued(case: Case):
     return lambda: _rendered(case, case.messages, continue_final_message=True)
 
 
+@pitfall(
+    "system-dropped",
+    subject=Subject.PROMPTS,
+    severities=(ERROR,),
+    needs=(Needs.CALL, Needs.TEMPLATE_CALLS),
+    explains_refusal=True,
+    symptom="Instructions in the system message have no effect.",
+    cause="Some templates know no system role and leave the message out (others refuse it).",
+    fix="Put it before the first user message.",
+    example=r"""
+        messages = [{"role": "user", "content": system + "\n\n" + question}]
+    """,
+    how_sure="Certain: the rendered text does not hold the message.",
+)
 def system_dropped(case: Case) -> Iterator[Finding]:
     """The template leaves the system message out, or refuses it."""
     chats = [case.messages] if case.messages is not None else []
@@ -247,15 +329,19 @@ def system_dropped(case: Case) -> Iterator[Finding]:
             continue
         does = "refuses" if whole is None else "leaves out"
         yield Finding(
-            "system-dropped",
-            ERROR,
-            CERTAIN,
-            f"The chat template {does} the system message: {_short(said)}.",
-            "The model never reads it."
-            if whole is not None
-            else "There is no prompt until it is moved.",
-            'messages[1]["content"] = messages[0]["content"] + "\\n\\n" + '
-            'messages[1]["content"]; del messages[0]',
+            code="system-dropped",
+            severity=ERROR,
+            confidence=CERTAIN,
+            what=f"The chat template {does} the system message: {_short(said)}.",
+            why=(
+                "The model never reads it."
+                if whole is not None
+                else "There is no prompt until it is moved."
+            ),
+            fix=(
+                'messages[1]["content"] = messages[0]["content"] + "\\n\\n" + '
+                'messages[1]["content"]; del messages[0]'
+            ),
             repair=lambda messages=messages: _rendered(case, _moved(messages)),
         )
         return

@@ -7,6 +7,7 @@ import torch
 from llmcourse.decoding.ingredients import HIDDEN, MODEL
 from llmcourse.doctor.case import Case
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
+from llmcourse.doctor.pitfalls.registry import Subject, pitfall
 
 # What only sampling reads, and the values at which it does nothing.
 _SAMPLING = {
@@ -21,20 +22,34 @@ _SAMPLING = {
 }
 LOWEST, HIGHEST = 0.05, 2.0  # temperatures outside are all but greedy, or all but uniform
 HIGHEST_WITH_MIN_P = 4.0  # min-p keeps what is likely; its paper goes to 3 (arXiv:2407.01082)
+STRICT_MIN_P = 0.05  # from here on min-p carries such a temperature
+_LIVELY = 0.8  # the temperature that a fix proposes
 _ENOUGH = 200  # new tokens that a fix proposes where nothing better is known
 
 
+@pitfall(
+    "no-length",
+    subject=Subject.LENGTH,
+    severities=(WARNING,),
+    symptom="The text stops in the middle of a sentence, after about 15 words.",
+    cause="""
+        Neither the call nor the model's `generation_config` sets a length, and the hidden default
+        is 20 new tokens.
+    """,
+    example="model.generate(**inputs, max_new_tokens=200)",
+    how_sure="Certain: no source sets a length.",
+)
 def no_length(case: Case) -> Iterator[Finding]:
     """Nobody says how long the text may get: 20 new tokens."""
     if case.config is None or _asked_length(case) or case.origin("max_time") != HIDDEN:
         return
     yield Finding(
-        "no-length",
-        WARNING,
-        CERTAIN,
-        f"No length is given, so generate stops after {_room(case)} new tokens.",
-        "Longer answers are cut off in the middle of a sentence.",
-        f"model.generate(..., max_new_tokens={_ENOUGH})",
+        code="no-length",
+        severity=WARNING,
+        confidence=CERTAIN,
+        what=f"No length is given, so generate stops after {_room(case)} new tokens.",
+        why="Longer answers are cut off in the middle of a sentence.",
+        fix=f"model.generate(..., max_new_tokens={_ENOUGH})",
         repair=lambda: _with(case, max_new_tokens=_ENOUGH),
     )
 
@@ -47,39 +62,91 @@ def _room(case: Case) -> int:
     return int(case.setting("max_length")) - case.prompt_length
 
 
-def max_length(case: Case) -> Iterator[Finding]:
-    """`max_length` counts the prompt: little is left, or nothing."""
+@pitfall(
+    "max-length-counts-prompt",
+    subject=Subject.LENGTH,
+    severities=(WARNING, NOTE),
+    symptom="The longer the prompt, the shorter the answer.",
+    cause="`max_length` counts prompt and new tokens together.",
+    example="model.generate(**inputs, max_new_tokens=100)  # not max_length=100",
+    how_sure="Certain that it counts so; the finding says how many new tokens are left.",
+)
+def max_length_counts_prompt(case: Case) -> Iterator[Finding]:
+    """`max_length` counts the prompt, and leaves less for new text than it says."""
+    most = _max_length(case)
+    left = 0 if most is None else most - case.prompt_length
+    from_model = case.origin("max_length") == MODEL
+    if left <= 0 or (from_model and left >= case.prompt_length):
+        return
+    yield Finding(
+        code="max-length-counts-prompt",
+        severity=WARNING if left < case.prompt_length else NOTE,
+        confidence=CERTAIN,
+        what=(
+            f"{_said_max_length(case)} counts the {case.prompt_length} tokens of the prompt: "
+            f"{left} are left for new text."
+        ),
+        why="The longer the prompt, the shorter the answer, down to an error.",
+        fix=f"model.generate(..., max_new_tokens={most})",
+        repair=lambda: _with(case, max_length=None, max_new_tokens=most),
+    )
+
+
+@pitfall(
+    "max-length-below-prompt",
+    subject=Subject.LENGTH,
+    severities=(ERROR,),
+    explains_refusal=True,
+    symptom="One new token or none, or a ValueError.",
+    cause="The prompt alone reaches `max_length`.",
+    example="model.generate(**inputs, max_new_tokens=100)",
+    how_sure="Certain: both numbers are in the finding.",
+)
+def max_length_below_prompt(case: Case) -> Iterator[Finding]:
+    """`max_length` counts the prompt, and leaves nothing."""
+    most = _max_length(case)
+    if most is None or most > case.prompt_length:
+        return
+    yield Finding(
+        code="max-length-below-prompt",
+        severity=ERROR,
+        confidence=CERTAIN,
+        what=(
+            f"{_said_max_length(case)} counts the prompt, which has {case.prompt_length} tokens "
+            "already."
+        ),
+        why="Nothing can be added: generate refuses the call.",
+        fix=f"model.generate(..., max_new_tokens={max(most, 1)})",
+    )
+
+
+def _max_length(case: Case) -> int | None:
+    """Return the `max_length` that somebody asked for, None where it does not count."""
     most = case.asked("max_length")
     if not isinstance(most, int) or case.asked("max_new_tokens") is not None:
-        return
-    if case.input_ids is None or not case.decoder_only:
-        return
-    length, left = case.prompt_length, most - case.prompt_length
-    asked = " from the model's generation_config" if case.origin("max_length") == MODEL else ""
-    fix = f"model.generate(..., max_new_tokens={max(most, 1)})"
-    if left <= 0:
-        yield Finding(
-            "max-length-below-prompt",
-            ERROR,
-            CERTAIN,
-            f"max_length={most}{asked} counts the prompt, which has {length} tokens already.",
-            "Nothing can be added: generate refuses the call.",
-            fix,
-            repair=None,
-        )
-    elif asked == "" or left < length:
-        yield Finding(
-            "max-length-counts-prompt",
-            WARNING if left < length else NOTE,
-            CERTAIN,
-            f"max_length={most}{asked} counts the {length} tokens of the prompt: {left} are left "
-            "for new text.",
-            "The longer the prompt, the shorter the answer, down to an error.",
-            fix,
-            repair=lambda: _with(case, max_length=None, max_new_tokens=most),
-        )
+        return None
+    return most if case.input_ids is not None and case.decoder_only else None
 
 
+def _said_max_length(case: Case) -> str:
+    from_model = case.origin("max_length") == MODEL
+    where = " from the model's generation_config" if from_model else ""
+    return f"max_length={case.asked('max_length')}{where}"
+
+
+@pitfall(
+    "sampling-ignored",
+    subject=Subject.CHOOSING,
+    severities=(WARNING,),
+    symptom="`temperature`, `top_p` or `top_k` change nothing.",
+    cause="""
+        They shape a distribution that tokens are *drawn* from. Without `do_sample=True` the
+        likeliest token is taken, whatever the shape.
+    """,
+    fix="Draw, or leave the setting out.",
+    example="model.generate(**inputs, do_sample=True, temperature=0.7)",
+    how_sure="Certain.",
+)
 def sampling_ignored(case: Case) -> Iterator[Finding]:
     """Sampling settings in a call that does not sample."""
     if case.setting("do_sample") or _assisted(case):
@@ -95,12 +162,12 @@ def sampling_ignored(case: Case) -> Iterator[Finding]:
         return
     said = ", ".join(f"{name}={value}" for name, value in idle.items())
     yield Finding(
-        "sampling-ignored",
-        WARNING,
-        CERTAIN,
-        f"{said} and do_sample=False: the likeliest token is taken at every step.",
-        "These settings change nothing; the text is the same at every run.",
-        f"model.generate(..., do_sample=True, {said})",
+        code="sampling-ignored",
+        severity=WARNING,
+        confidence=CERTAIN,
+        what=f"{said} and do_sample=False: the likeliest token is taken at every step.",
+        why="These settings change nothing; the text is the same at every run.",
+        fix=f"model.generate(..., do_sample=True, {said})",
         repair=lambda: _with(case, do_sample=True),
     )
 
@@ -109,6 +176,22 @@ def _assisted(case: Case) -> bool:
     return case.call.get("custom_generate") is not None
 
 
+@pitfall(
+    "hidden-top-k",
+    subject=Subject.CHOOSING,
+    severities=(NOTE,),
+    symptom="Samples are less varied than the temperature or the nucleus would allow.",
+    cause="""
+        When sampling, `generate` keeps the 50 likeliest tokens unless somebody sets `top_k`: a
+        top-p of 0.95 works on those 50.
+    """,
+    fix="Say what you want.",
+    example="model.generate(**inputs, do_sample=True, top_p=0.95, top_k=0)",
+    how_sure="""
+        Certain that it is in force and that nobody asked for it; how much it removes depends on the
+        prompt.
+    """,
+)
 def hidden_top_k(case: Case) -> Iterator[Finding]:
     """The top-k of 50 that nobody asked for, beside rules that somebody did."""
     if case.config is None or not case.setting("do_sample"):
@@ -120,72 +203,136 @@ def hidden_top_k(case: Case) -> Iterator[Finding]:
         return
     said = ", ".join(f"{name}={case.setting(name)}" for name in others)
     yield Finding(
-        "hidden-top-k",
-        NOTE,
-        CERTAIN,
-        f"top_k={top_k} is in force beside {said}, a default that the call does not mention.",
-        f"Never are more than {top_k} tokens in the draw, whatever the other rules keep.",
-        "model.generate(..., top_k=0)  # or say top_k=50, if you want it",
+        code="hidden-top-k",
+        severity=NOTE,
+        confidence=CERTAIN,
+        what=f"top_k={top_k} is in force beside {said}, a default that the call does not mention.",
+        why=f"Never are more than {top_k} tokens in the draw, whatever the other rules keep.",
+        fix="model.generate(..., top_k=0)  # or say top_k=50, if you want it",
         repair=lambda: _with(case, top_k=0),
     )
 
 
-def temperature(case: Case) -> Iterator[Finding]:
-    """A temperature at which sampling is greedy decoding, or noise, or an error."""
-    value = case.setting("temperature")
-    if not isinstance(value, int | float) or not case.setting("do_sample"):
+@pitfall(
+    "temperature-too-high",
+    subject=Subject.CHOOSING,
+    severities=(WARNING,),
+    symptom="Word salad.",
+    cause="""
+        Logits are divided by the temperature. Far above 1 nearly all tokens become alike, and most
+        of a vocabulary fits nowhere.
+    """,
+    fix="Values of 0.6 to 1.2 do most work; add a nucleus if you go higher.",
+    example="model.generate(**inputs, do_sample=True, temperature=1.0, top_p=0.9)",
+    how_sure="Likely: a strict filter such as `min_p` can carry a high temperature.",
+)
+def temperature_too_high(case: Case) -> Iterator[Finding]:
+    """A temperature at which sampling is noise."""
+    value = _sampling_temperature(case)
+    filtered = (case.setting("min_p") or 0) >= STRICT_MIN_P
+    if value is None or value < (HIGHEST_WITH_MIN_P if filtered else HIGHEST):
         return
-    min_p = case.setting("min_p") or 0
-    highest = HIGHEST_WITH_MIN_P if min_p >= 0.05 else HIGHEST
+    yield Finding(
+        code="temperature-too-high",
+        severity=WARNING,
+        confidence=LIKELY,
+        what=f"temperature={value} divides every logit by {value}.",
+        why="Unlikely tokens come nearly as often as likely ones, and the text falls apart.",
+        fix=f"model.generate(..., do_sample=True, temperature={_LIVELY})",
+        repair=lambda: _with(case, temperature=_LIVELY),
+    )
+
+
+@pitfall(
+    "temperature-too-low",
+    subject=Subject.CHOOSING,
+    severities=(ERROR, WARNING),
+    explains_refusal=True,
+    symptom="Sampling gives the same text each time.",
+    cause="""
+        Close to 0 the likeliest token has a probability of practically 1: it is greedy decoding, at
+        the price of sampling.
+    """,
+    example="model.generate(**inputs, do_sample=False)",
+    how_sure="Certain that the setting leaves no choice worth the name.",
+)
+def temperature_too_low(case: Case) -> Iterator[Finding]:
+    """A temperature at which sampling is greedy decoding, or an error."""
+    value = _sampling_temperature(case)
+    if value is None or value >= LOWEST:
+        return
+    greedy = {"do_sample": False, "temperature": None}
     if value <= 0:
         yield Finding(
-            "temperature-too-low",
-            ERROR,
-            CERTAIN,
-            f"temperature={value} with do_sample=True: logits cannot be divided by it.",
-            "generate refuses the call; a temperature near 0 means greedy decoding.",
-            "model.generate(..., do_sample=False)",
-            repair=lambda: _with(case, do_sample=False, temperature=None),
+            code="temperature-too-low",
+            severity=ERROR,
+            confidence=CERTAIN,
+            what=f"temperature={value} with do_sample=True: logits cannot be divided by it.",
+            why="generate refuses the call; a temperature near 0 means greedy decoding.",
+            fix="model.generate(..., do_sample=False)",
+            repair=lambda: _with(case, **greedy),
         )
-    elif value < LOWEST:
-        yield Finding(
-            "temperature-too-low",
-            WARNING,
-            LIKELY,
-            f"temperature={value} multiplies every logit by {1 / value:.0f}.",
-            "All probability goes to the likeliest token: greedy decoding with a draw for show.",
-            "model.generate(..., do_sample=False)",
-            repair=lambda: _with(case, do_sample=False, temperature=None),
-        )
-    elif value >= highest:
-        yield Finding(
-            "temperature-too-high",
-            WARNING,
-            LIKELY,
-            f"temperature={value} divides every logit by {value}.",
-            "Unlikely tokens come nearly as often as likely ones, and the text falls apart.",
-            "model.generate(..., do_sample=True, temperature=0.8)",
-            repair=lambda: _with(case, temperature=0.8),
-        )
+        return
+    yield Finding(
+        code="temperature-too-low",
+        severity=WARNING,
+        confidence=LIKELY,
+        what=f"temperature={value} multiplies every logit by {1 / value:.0f}.",
+        why="All probability goes to the likeliest token: greedy decoding with a draw for show.",
+        fix="model.generate(..., do_sample=False)",
+        repair=lambda: _with(case, **greedy),
+    )
 
 
+def _sampling_temperature(case: Case) -> int | float | None:
+    """Return the temperature in a call that samples, None in another."""
+    value = case.setting("temperature")
+    return value if isinstance(value, int | float) and case.setting("do_sample") else None
+
+
+@pitfall(
+    "hidden-repetition-penalty",
+    subject=Subject.CHOOSING,
+    severities=(WARNING,),
+    symptom="The model avoids words of the prompt: names, code and lists come out wrong.",
+    cause="""
+        The model's own `generation_config` brings a `repetition_penalty`, which holds for the
+        tokens of the prompt too.
+    """,
+    fix="Switch it off where copying is wanted.",
+    example="model.generate(**inputs, repetition_penalty=1.0)",
+    how_sure="Certain that it comes from the model's config.",
+)
 def hidden_repetition_penalty(case: Case) -> Iterator[Finding]:
     """A repetition penalty that the model's generation_config brings along."""
     penalty = case.setting("repetition_penalty")
     if penalty in (None, 1, 1.0) or case.origin("repetition_penalty") != MODEL:
         return
     yield Finding(
-        "hidden-repetition-penalty",
-        WARNING,
-        LIKELY,
-        f"repetition_penalty={penalty} comes from the model's generation_config, not the call.",
-        "Every token that was in the prompt or text gets less likely: names, code and numbers "
-        "that should be repeated are changed, in greedy decoding too.",
-        f"model.generate(..., repetition_penalty=1.0)  # or say {penalty}, if you want it",
+        code="hidden-repetition-penalty",
+        severity=WARNING,
+        confidence=LIKELY,
+        what=(
+            f"repetition_penalty={penalty} comes from the model's generation_config, not the call."
+        ),
+        why=(
+            "Every token that was in the prompt or text gets less likely: names, code and numbers "
+            "that should be repeated are changed, in greedy decoding too."
+        ),
+        fix=f"model.generate(..., repetition_penalty=1.0)  # or say {penalty}, if you want it",
         repair=lambda: _with(case, repetition_penalty=1.0),
     )
 
 
+@pitfall(
+    "no-eos",
+    subject=Subject.ENDS,
+    severities=(WARNING, NOTE),
+    symptom="Every answer runs until the limit.",
+    cause="No source names a token that ends the text, so the loop has nothing to stop at.",
+    example="model.generate(**inputs, eos_token_id=tokenizer.eos_token_id)",
+    how_sure="Certain.",
+)
 def no_eos(case: Case) -> Iterator[Finding]:
     """No token ends the text."""
     if case.config is None or case.eos_ids or _ends_otherwise(case):
@@ -193,13 +340,15 @@ def no_eos(case: Case) -> Iterator[Finding]:
     own = getattr(case.tokenizer, "eos_token_id", None)
     known = own is not None
     yield Finding(
-        "no-eos",
-        WARNING if known else NOTE,
-        CERTAIN,
-        "eos_token_id is not set, neither in the call nor in the model's generation_config"
-        + (f"; the tokenizer ends texts with token {own}." if known else "."),
-        "Nothing but the length ends the text: the model goes on after its answer.",
-        f"model.generate(..., eos_token_id={own if known else 'tokenizer.eos_token_id'})",
+        code="no-eos",
+        severity=WARNING if known else NOTE,
+        confidence=CERTAIN,
+        what=(
+            "eos_token_id is not set, neither in the call nor in the model's generation_config"
+            + (f"; the tokenizer ends texts with token {own}." if known else ".")
+        ),
+        why="Nothing but the length ends the text: the model goes on after its answer.",
+        fix=f"model.generate(..., eos_token_id={own if known else 'tokenizer.eos_token_id'})",
         repair=(lambda: _with(case, eos_token_id=own)) if known else None,
     )
 
@@ -209,6 +358,19 @@ def _ends_otherwise(case: Case) -> bool:
     return bool(case.asked("stop_strings")) or bool(criteria is not None and len(criteria))
 
 
+@pitfall(
+    "eos-not-of-template",
+    subject=Subject.ENDS,
+    severities=(ERROR,),
+    symptom="The answer is right, and then the model goes on with a next turn.",
+    cause="The template closes a turn with one token, and `generate` waits for another.",
+    fix="Stop at both.",
+    example="""
+        end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+        model.generate(**inputs, eos_token_id=[tokenizer.eos_token_id, end])
+    """,
+    how_sure="Certain that the token which closes a rendered answer is not among those that stop.",
+)
 def eos_not_of_template(case: Case) -> Iterator[Finding]:
     """The template ends a reply with a token that does not end the text."""
     if case.config is None or not case.is_chat or _ends_otherwise(case):
@@ -219,13 +381,15 @@ def eos_not_of_template(case: Case) -> Iterator[Finding]:
     name = case.tokenizer.convert_ids_to_tokens(token)
     both = [*case.eos_ids, token]
     yield Finding(
-        "eos-not-of-template",
-        ERROR,
-        CERTAIN,
-        f"The chat template ends a reply with {name!r} ({token}), and eos_token_id is "
-        f"{list(case.eos_ids)}.",
-        "The model ends its reply, and is then made to go on: it writes turns of its own.",
-        f"model.generate(..., eos_token_id={both})",
+        code="eos-not-of-template",
+        severity=ERROR,
+        confidence=CERTAIN,
+        what=(
+            f"The chat template ends a reply with {name!r} ({token}), and eos_token_id is "
+            f"{list(case.eos_ids)}."
+        ),
+        why="The model ends its reply, and is then made to go on: it writes turns of its own.",
+        fix=f"model.generate(..., eos_token_id={both})",
         repair=lambda: _with(case, eos_token_id=both),
     )
 
@@ -242,6 +406,15 @@ def end_of_reply(case: Case) -> int | None:
     return first if starts else None
 
 
+@pitfall(
+    "no-cache",
+    subject=Subject.MODEL,
+    severities=(WARNING,),
+    symptom="The longer the text, the slower each token.",
+    cause="Without the key-value cache the loop feeds the whole text again in every step.",
+    example="model.generate(**inputs, use_cache=True)",
+    how_sure="Certain that it is off, and from where.",
+)
 def no_cache(case: Case) -> Iterator[Finding]:
     """The key-value cache is off."""
     if case.config is None or case.setting("use_cache") is not False or _room(case) <= 1:
@@ -250,12 +423,15 @@ def no_cache(case: Case) -> Iterator[Finding]:
     where = "The call says" if here else "The model's generation_config says"
     length = case.prompt_length
     yield Finding(
-        "no-cache",
-        WARNING,
-        LIKELY if here else CERTAIN,
-        f"{where} use_cache=False: each new token reads all {length} tokens of the prompt again.",
-        "The text is the same, and takes as many times longer as it is long.",
-        "model.generate(..., use_cache=True)",
+        code="no-cache",
+        severity=WARNING,
+        confidence=LIKELY if here else CERTAIN,
+        what=(
+            f"{where} use_cache=False: each new token reads all {length} tokens of the prompt "
+            "again."
+        ),
+        why="The text is the same, and takes as many times longer as it is long.",
+        fix="model.generate(..., use_cache=True)",
         repair=lambda: _with(case, use_cache=True),
     )
 
@@ -265,6 +441,19 @@ def no_cache(case: Case) -> Iterator[Finding]:
 _LARGEST_CHOSEN = 2**32 - 1
 
 
+@pitfall(
+    "no-seed",
+    subject=Subject.CHOOSING,
+    severities=(WARNING,),
+    symptom="A test or an experiment gives another text in each run.",
+    cause="Sampling draws from the global random generator, and nobody has set it.",
+    fix="Seed right before the call, and keep the batch the same: its rows share the draws.",
+    example="""
+        torch.manual_seed(0)
+        model.generate(**inputs, do_sample=True)
+    """,
+    how_sure="Reported only where repeatability was asked for (`repeatable=True`).",
+)
 def no_seed(case: Case) -> Iterator[Finding]:
     """The same text is expected again, and the draws begin anywhere."""
     if not case.repeatable or not case.setting("do_sample"):
@@ -272,28 +461,12 @@ def no_seed(case: Case) -> Iterator[Finding]:
     if torch.initial_seed() <= _LARGEST_CHOSEN:
         return
     yield Finding(
-        "no-seed",
-        WARNING,
-        LIKELY,
-        "The call samples, the same text is expected again, and no seed was set.",
-        "Each run draws other tokens, and so will every comparison of two settings.",
-        "transformers.set_seed(0)  # right before the call",
-    )
-
-
-def refused(case: Case) -> Iterator[Finding]:
-    """The call fails in the tokenizer, its template or `generate`; said in its own words."""
-    if case.refusal is None:
-        return
-    kind = type(case.refusal).__name__
-    words = " ".join(str(case.refusal).split()) or "no message"
-    yield Finding(
-        "refused",
-        ERROR,
-        CERTAIN,
-        f"The call fails with {kind}: {words[:500]}",
-        "There is no output.",
-        "# see the message",
+        code="no-seed",
+        severity=WARNING,
+        confidence=LIKELY,
+        what="The call samples, the same text is expected again, and no seed was set.",
+        why="Each run draws other tokens, and so will every comparison of two settings.",
+        fix="transformers.set_seed(0)  # right before the call",
     )
 
 

@@ -1,0 +1,88 @@
+"""What a pitfall is: a check, and beside it all that is known about what the check finds.
+
+    @pitfall("no-length", subject=Subject.LENGTH, severities=(WARNING,), symptom="...", ...)
+    def no_length(case):
+        if nobody_sets_a_length(case):
+            yield Finding(code="no-length", severity=WARNING, ...)
+
+`diagnose` and `watch` run every check whose needs a case meets, and `tools/pitfalls_page.py` makes
+docs/pitfalls.md from the words.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from llmcourse.doctor.case import Case
+from llmcourse.doctor.finding import Finding
+
+
+class Subject(StrEnum):
+    """What a pitfall is about, in the order of docs/pitfalls.md."""
+
+    BATCHES = "Batches, masks, positions"
+    LENGTH = "Length"
+    CHOOSING = "Choosing tokens"
+    PROMPTS = "Prompts and chat templates"
+    READING = "Reading the output"
+    ENDS = "The end of a text"
+    MODEL = "Model and loading"
+    CALL = "The call itself"
+
+
+class Needs(StrEnum):
+    """The facts that a check can look at, and who knows them."""
+
+    CALL = "call"  # prompt, inputs, settings, model, tokenizer: known before anything runs
+    OUTPUT = "output"  # what `generate` returned: with `run=True`, and under `watch`
+    # Only somebody who watches knows the others.
+    LOADS = "loads"  # what `from_pretrained` was asked for, before the call
+    TEMPLATE_CALLS = "template_calls"  # the conversation that was rendered into the prompt
+    # What was decoded of the output, after the call; the case has no weights by then, its model is
+    # `config` and `generation_config`.
+    DECODINGS = "decodings"
+    FORWARDS = "forwards"  # passes outside `generate` that got a mask: a loop written by hand
+
+
+def facts_in(case: Case) -> set[Needs]:
+    """Return what a case has for checks to look at."""
+    held = {
+        Needs.CALL: True,
+        Needs.OUTPUT: case.output is not None,
+        Needs.LOADS: bool(case.loads),
+        Needs.TEMPLATE_CALLS: bool(case.template_calls),
+        Needs.DECODINGS: bool(case.decoded),
+        Needs.FORWARDS: bool(case.forwards),
+    }
+    return {need for need, there in held.items() if there}
+
+
+Check = Callable[[Case], Iterator[Finding]]
+
+
+@dataclass(frozen=True, eq=False)
+class Pitfall:
+    """A known pitfall: what finds it, and what docs/pitfalls.md says about it.
+
+    It is called as the check is. The words are Markdown; white space in them counts as one space.
+    """
+
+    code: str  # a name that never changes: `padding-side`
+    check: Check  # yields what it finds in a case, mostly nothing or one finding of this code
+    subject: Subject  # the group that it belongs to
+    severities: tuple[str, ...]  # those that its findings may have
+    symptom: str  # what somebody sees who has not found it yet
+    cause: str  # what the loop does then
+    how_sure: str  # which part of a finding is certain, and which is inferred
+    fix: str = ""  # what to do, in words; "" where the example says it
+    example: str = ""  # lines of Python that do it
+    needs: tuple[Needs, ...] = (Needs.CALL,)  # any of them gives it something to look at
+    explains_refusal: bool = False  # its errors say better than `generate` why a call is refused
+
+    def __call__(self, case: Case) -> Iterator[Finding]:
+        return self.check(case)
+
+
+def pitfall(code: str, **known) -> Callable[[Check], Pitfall]:
+    """Make the check below a Pitfall; known: its other fields, by name."""
+    return lambda check: Pitfall(code=code, check=check, **known)
