@@ -14,16 +14,9 @@ from typing import NamedTuple
 import torch
 from torch.nn.functional import pad
 
-from llmcourse.decoding.cache import (
-    LIBRARY,
-    cache_in,
-    cached_length,
-    grown,
-    inputs_for,
-    is_recurrent,
-    prefill,
-)
+from llmcourse.decoding.cache import LIBRARY, cache_in, cached_length, is_recurrent
 from llmcourse.decoding.loop import Step, Token, draw_several, keeps_scores
+from llmcourse.decoding.model_inputs import grown, inputs_for, prefill
 from llmcourse.decoding.stops import eos_ids, explain, vote
 
 # A score that no text has. What is not there, or may not be chosen, gets it added.

@@ -10,14 +10,9 @@ from typing import Any
 
 import torch
 
-from llmcourse.decoding.cache import (
-    CACHE_NAMES,
-    MASKS_FROM_THE_LIBRARY,
-    cache_in,
-    cached_length,
-    is_fed_as_usual,
-)
+from llmcourse.decoding.cache import CACHE_NAMES, cache_in, cached_length
 from llmcourse.decoding.ingredients import Ingredients
+from llmcourse.decoding.model_inputs import MASKS_FROM_THE_LIBRARY, is_fed_as_usual
 
 # What the loop itself feeds, or only asks for; what else is passed to the model needs its own way.
 _FED = {"attention_mask", "position_ids", "use_cache", "logits_to_keep", *CACHE_NAMES}

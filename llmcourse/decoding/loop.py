@@ -12,14 +12,8 @@ from typing import NamedTuple
 
 import torch
 
-from llmcourse.decoding.cache import (
-    cache_in,
-    cached_length,
-    grown,
-    inputs_for,
-    is_recurrent,
-    prefill,
-)
+from llmcourse.decoding.cache import cache_in, cached_length, is_recurrent
+from llmcourse.decoding.model_inputs import grown, inputs_for, prefill
 from llmcourse.decoding.refusals import no_distribution
 from llmcourse.decoding.stops import eos_ids, explain, vote
 

@@ -4,15 +4,8 @@ import torch
 from transformers import StaticCache
 from transformers.generation import GenerationMode
 
-from llmcourse.decoding.cache import (
-    CACHE_NAMES,
-    LIBRARY,
-    cache_in,
-    cached_length,
-    is_fed_as_usual,
-    is_recurrent,
-    prompt_length,
-)
+from llmcourse.decoding.cache import CACHE_NAMES, LIBRARY, cache_in, cached_length, is_recurrent
+from llmcourse.decoding.model_inputs import is_fed_as_usual, prompt_length
 
 # What the model is fed: by the loop itself, or prepared by the library in each step (`forward`).
 # Anything else, such as pictures, would need more than that, so it is refused.

@@ -14,9 +14,10 @@ from itertools import count
 
 import torch
 
-from llmcourse.decoding.cache import LIBRARY, cache_in, cached_length, grown, inputs_for
+from llmcourse.decoding.cache import LIBRARY, cache_in, cached_length
 from llmcourse.decoding.drafts import DraftModel, TextLookup
 from llmcourse.decoding.loop import Token, draw, keeps_scores
+from llmcourse.decoding.model_inputs import grown, inputs_for
 from llmcourse.decoding.refusals import check_rollback
 from llmcourse.decoding.stops import eos_ids, explain, vote
 

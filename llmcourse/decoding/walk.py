@@ -13,8 +13,9 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.generation import GenerationMode
 
 from llmcourse import rules
-from llmcourse.decoding.cache import cache_in, grown, inputs_for, is_recurrent
+from llmcourse.decoding.cache import cache_in, is_recurrent
 from llmcourse.decoding.ingredients import ingredients, inputs_of
+from llmcourse.decoding.model_inputs import grown, inputs_for
 from llmcourse.decoding.refusals import check_prepared, no_distribution
 from llmcourse.decoding.stops import Reason, explain, vote
 from llmcourse.show import Table, in_words, percent, readable, token_text

@@ -8,34 +8,21 @@ tokenizes, `generate` runs the model), nor of what the doctor asks: it works ins
 
 import functools
 import inspect
-import os
 import sys
-import sysconfig
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
-import transformers
 from transformers import AutoTokenizer, GenerationMixin, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
-import llmcourse
+from llmcourse.doctor.call_site import Site, calls_up_from, is_of_a_library, site_of
 
-_LIBRARIES = ("llmcourse", "transformers", "torch")
 _TOKENIZER_METHODS = ("__call__", "encode", "apply_chat_template", "decode", "batch_decode")
-
-
-@dataclass(frozen=True)
-class Site:
-    """A line of the user's code."""
-
-    file: str | None = None  # as Python names it
-    line: int | None = None  # from 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +197,7 @@ def _who_listens(name: str) -> tuple:
 def _event(name, function, owner, arguments, keywords) -> Event | None:
     """Return the call as an event, or None where the library decodes for itself."""
     caller = _caller()
-    by_library = caller is not None and _package(caller) in _LIBRARIES
+    by_library = caller is not None and is_of_a_library(caller)
     if name in ("decode", "batch_decode") and by_library:
         return None  # a streamer of the library, or a pipeline
     named = _named(function, arguments, keywords)
@@ -228,7 +215,7 @@ def _caller() -> FrameType | None:
 
     None where a thread was started with nothing but that call.
     """
-    frames = _calls(sys._getframe())
+    frames = calls_up_from(sys._getframe())
     return next((frame for frame in frames if frame.f_globals is not globals()), None)
 
 
@@ -243,66 +230,6 @@ def _named(function, arguments, keywords) -> dict[str, Any]:
         if parameter.kind is parameter.VAR_KEYWORD:
             named |= named.pop(name, {})
     return {name: value for name, value in named.items() if name not in ("self", "cls")}
-
-
-def _package(frame: FrameType) -> str:
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
-
-
-def site_of(frame: FrameType | None) -> Site:
-    """Return the user's line that led to `frame`.
-
-    The first frame outside llmcourse, transformers and torch, and if there is one also outside the
-    standard library and other installed packages. A thread that starts in the library has none:
-    then what another thread, the main one first, is at, which is the line that started it.
-    """
-    outside = [call for call in _calls(frame) if _package(call) not in _LIBRARIES]
-    found = next((call for call in outside if not _is_installed(call)), None)
-    if found is None and threading.current_thread() is not threading.main_thread():
-        found = _own_frame_of_another_thread()
-    found = found or next(iter(outside), None)
-    return Site() if found is None else Site(found.f_code.co_filename, found.f_lineno)
-
-
-def _calls(frame: FrameType | None) -> Iterator[FrameType]:
-    """Yield a frame, its caller, the caller's caller ..."""
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
-
-
-def _own_frame_of_another_thread() -> FrameType | None:
-    frames = sys._current_frames()
-    frames.pop(threading.get_ident(), None)
-    first = threading.main_thread().ident
-    for _, frame in sorted(frames.items(), key=lambda item: item[0] != first):
-        for call in _calls(frame):
-            if not _is_installed(call):
-                return call
-    return None
-
-
-def _folders_of_packages() -> tuple[str, ...]:
-    """Return where installed packages lie, and this one, each with a separator at its end."""
-    places = {
-        *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")),
-        *(Path(library.__file__).parent.parent for library in (transformers, torch)),
-        Path(llmcourse.__file__).parent,
-    }
-    return tuple(f"{place}{os.sep}" for place in places if place)
-
-
-_INSTALLED = _folders_of_packages()
-
-
-@functools.cache
-def is_installed(file: str) -> bool:
-    """Tell whether a file of Python code belongs to a package or to Python, not to the user."""
-    return file.startswith((*_INSTALLED, "<frozen ")) or "site-packages" in Path(file).parts
-
-
-def _is_installed(frame: FrameType) -> bool:
-    return is_installed(frame.f_code.co_filename)
 
 
 def _before_forward(model, arguments: tuple, keywords: dict) -> None:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from llmcourse.doctor.call_site import is_installed
 from llmcourse.doctor.finding import ERROR, WARNING
-from llmcourse.doctor.listen import is_installed
 from llmcourse.doctor.report import counted, findings_as_lines
 from llmcourse.doctor.watch import Watch, watch
 from llmcourse.show import plural, printable

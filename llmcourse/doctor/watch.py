@@ -12,11 +12,12 @@ from typing import Any
 import torch
 
 from llmcourse.doctor import listen
+from llmcourse.doctor.call_site import Site
 from llmcourse.doctor.case import Case, Decoded, Forward, TemplateCall, complete, with_own_cache
 from llmcourse.doctor.diagnose import Diagnosis, check, new_text
 from llmcourse.doctor.evidence import measure
 from llmcourse.doctor.finding import Finding, in_order
-from llmcourse.doctor.listen import Event, Site
+from llmcourse.doctor.listen import Event
 from llmcourse.doctor.pitfalls import PITFALLS, Needs
 from llmcourse.doctor.report import as_json, findings_as_html, findings_as_text
 from llmcourse.doctor.template_marks import squeezed

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 
 from llmcourse import html
-from llmcourse.decoding.cache import grown
 from llmcourse.decoding.loop import Step
+from llmcourse.decoding.model_inputs import grown
 from llmcourse.show import Table, cut, plural, printable, token_text
 from llmcourse.views.batch import NARROW, PADDED, SEEN, Batch, batch, grid
 

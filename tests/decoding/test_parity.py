@@ -22,7 +22,7 @@ from transformers import (
 )
 
 import llmcourse
-from llmcourse.decoding.cache import _FED_AS_USUAL
+from llmcourse.decoding.model_inputs import _FED_AS_USUAL
 from tests.support.families import BOS, CONFIGS, PAD, VOCAB, WINDOW, build, tiny
 from tests.support.grid_space import Recorder
 

@@ -11,7 +11,7 @@ from transformers import DynamicCache, GenerationConfig
 from transformers.utils import logging as hf_logging
 
 import llmcourse
-from llmcourse.decoding.cache import _FED_AS_USUAL
+from llmcourse.decoding.model_inputs import _FED_AS_USUAL
 from tests.support.families import PAD, VOCAB, build, tiny, tiny_t5
 
 IDS = torch.tensor([[7, 8, 9, 10, 11]])

@@ -15,7 +15,7 @@ import transformers
 from transformers import GenerationMixin, PreTrainedTokenizerBase
 
 import llmcourse
-from llmcourse.doctor import listen
+from llmcourse.doctor import call_site, listen
 from tests.support.chat_templates import CHATML, letters
 from tests.support.families import build, tiny
 
@@ -247,8 +247,8 @@ def test_what_diagnose_asks_is_not_told(listener, tokenizer):
 
 def test_a_folder_whose_name_begins_as_the_packages_does_is_the_users_own():
     package = Path(llmcourse.__file__).parent
-    assert listen.is_installed(str(package / "show.py"))
-    assert not listen.is_installed(str(package.with_name("llmcourse_notes") / "mine.py"))
+    assert call_site.is_installed(str(package / "show.py"))
+    assert not call_site.is_installed(str(package.with_name("llmcourse_notes") / "mine.py"))
 
 
 def test_nothing_is_told_while_unheard(listener):
