@@ -17,16 +17,23 @@ from llmcourse.decoding.model_inputs import MASKS_FROM_THE_LIBRARY, is_fed_as_us
 # What the loop itself feeds, or only asks for; what else is passed to the model needs its own way.
 _FED = {"attention_mask", "position_ids", "use_cache", "logits_to_keep", *CACHE_NAMES}
 _LOOKED_AT = {"output_attentions", "output_hidden_states"}
+# Under which name a model gives its cache back; the last three are RWKV's, XLNet's and Reformer's.
+_ALL_CACHES = (*CACHE_NAMES, "state", "mems", "past_buckets_states")
 
 
 class HeldCache:
     """The cache that the model last gave back, which may be another one than it was given."""
 
     def __init__(self, cache):
-        self.cache = cache
+        self.cache = cache  # None until a model has made its own
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.cache, name)
+
+    def get_seq_length(self) -> int:
+        """Return how many tokens it holds; 0 where it does not count them."""
+        counts = hasattr(self.cache, "get_seq_length")
+        return (self.cache.get_seq_length() or 0) if counts else 0
 
 
 class Forward:
@@ -58,15 +65,40 @@ class Forward:
     def _run(self, inputs: dict):
         if self.cache_name is None:
             return self.model(**inputs)
-        inputs[self.cache_name] = self.held.cache
+        inputs[self.cache_name] = given = self.held.cache
         output = self.model(**inputs)
-        self._follow(output.get(self.cache_name))
+        returned = output.get(self.cache_name)
+        if returned is not None and returned is not given:  # go on with it, as `generate` does
+            self.held.cache = self.made.model_kwargs[self.cache_name] = returned
         return output
 
-    def _follow(self, cache) -> None:
-        """Go on with the cache that came back, as `generate` does."""
-        if cache is not None and cache is not self.held.cache:
-            self.held.cache = self.made.model_kwargs[self.cache_name] = cache
+
+class TextAndCache(HeldCache):
+    """The cache of a model that is fed in its own way, and the text, which follows it in a beam."""
+
+    def __init__(self, model, made: Ingredients, name: str):
+        super().__init__(made.model_kwargs.get(name))
+        self.model, self.made, self.name, self.ids = model, made, name, made.input_ids
+
+    def keep(self, cache) -> None:
+        """Go on with a cache, and return it in the end."""
+        self.cache = self.made.model_kwargs[self.name] = cache
+
+    def reorder_cache(self, rows: torch.Tensor) -> None:
+        """Let each row go on from the row that its text grew from. Raises ValueError as `generate`.
+
+        rows: (batch * beams,) int.
+        """
+        self.ids = self.ids[rows]
+        if hasattr(self.model, "_reorder_cache") and self.cache is not None:
+            self.keep(self.model._reorder_cache(self.cache, rows))
+        elif hasattr(self.cache, "reorder_cache"):
+            self.cache.reorder_cache(rows)
+        elif self.cache is not None:
+            raise ValueError(
+                f"{type(self.model).__name__} keeps a cache that cannot be reordered, which beam "
+                "search needs; leave num_beams out, or pass use_cache=False."
+            )
 
 
 class OwnWay(Forward):
@@ -74,44 +106,51 @@ class OwnWay(Forward):
 
     def __init__(self, model, made: Ingredients):
         super().__init__(model, made)
-        self.ids, self.first = made.input_ids, True
         self.kwargs = dict(made.model_kwargs)  # what is passed to the model; grows with the text
+        self.held = TextAndCache(model, made, self.cache_name or CACHE_NAMES[0])
+        self.first = True
+        config = made.generation_config
+        compiled = compiles(model, self.kwargs, config)
+        self.decode = model.get_compiled_call(config.compile_config) if compiled else model
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what a way of decoding takes, by name; there may be no cache yet to hold."""
+        return self.made.for_the_loop() | {self.held.name: self.held}
 
     def _run(self, inputs: dict):
-        if self.cache_name is not None:
-            self.kwargs[self.cache_name] = self.held.cache
-        if not self.first:
-            fed = inputs["input_ids"]
-            self.ids = torch.cat([self.ids, fed], dim=-1) if self.kwargs["use_cache"] else fed
+        self._update(inputs["input_ids"])
         ready = self.model.prepare_inputs_for_generation(
-            self.ids,
+            self.held.ids,
             next_sequence_length=self._unread(),
             is_first_iteration=self.first,
             **self.kwargs,
         )
-        output = self._compiled()(**ready, return_dict=True)
+        forward = self.model if self.first else self.decode  # the prefill is never compiled
+        output = forward(**ready, return_dict=True)
         self.kwargs = self.model._update_model_kwargs_for_generation(output, self.kwargs)
         self.first = False
+        self.cache_name = next((name for name in _ALL_CACHES if name in self.kwargs), None)
         if self.cache_name is not None:
-            self._follow(cache_in(self.kwargs))
+            self.held.keep(self.kwargs[self.cache_name])
         return output
+
+    def _update(self, fed: torch.Tensor) -> None:
+        """Append what is fed to the text, and take the cache as the loop has left it."""
+        if not self.first:
+            has_cache = self.kwargs["use_cache"]
+            self.held.ids = torch.cat([self.held.ids, fed], dim=-1) if has_cache else fed
+        if self.cache_name is not None:
+            self.kwargs[self.cache_name] = self.held.cache
 
     def _unread(self) -> int | None:
         """Return how many tokens the model has not read yet; None for all that there are."""
         if not self.first:
             return 1 if self.kwargs["use_cache"] else None
         embeds, mask = self.kwargs.get("inputs_embeds"), self.kwargs.get("attention_mask")
-        length = (self.ids if embeds is None else embeds).shape[1]
-        read = cached_length(self.held.cache)
+        length = (self.held.ids if embeds is None else embeds).shape[1]
+        read = cached_length(self.held)
         whole = embeds is not None or mask is None or mask.shape[1] == length
         return length - read if read and whole else None
-
-    def _compiled(self):
-        """Return the model, compiled where `generate` compiles it: never for the prefill."""
-        config = self.made.generation_config
-        if self.first or not compiles(self.model, self.kwargs, config):
-            return self.model
-        return self.model.get_compiled_call(config.compile_config)
 
 
 def forward_of(model, made: Ingredients) -> Forward:

@@ -227,7 +227,9 @@ def check_drafting(
             "would use the first only; leave one of the two out."
         )
     _check_verifiable(ids, generation_config, model_kwargs)
-    _check_feeding(model, generation_config)
+    own_cache = cache_in(model_kwargs) is None
+    if own_cache or not is_fed_as_usual(model, generation_config):
+        raise _has_its_own_way(model)
     if assistant_model is None:
         _check_lookup(lookup, generation_config.max_matching_ngram_size)
         return
@@ -304,13 +306,12 @@ def _check_assistant(model, assistant_model) -> None:
         )
 
 
-def _check_feeding(model, generation_config) -> None:
-    if not is_fed_as_usual(model, generation_config):
-        raise ValueError(
-            f"{type(model).__name__} prepares each step's inputs in its own way, which the visible "
-            "loop does not follow with a draft; leave out assistant_model= and "
-            "prompt_lookup_num_tokens=, or call model.generate(...) without custom_generate."
-        )
+def _has_its_own_way(model) -> ValueError:
+    return ValueError(
+        f"{type(model).__name__} prepares each step's inputs, or makes its cache, in its own way, "
+        "which the visible loop does not follow with a draft; leave out assistant_model= and "
+        "prompt_lookup_num_tokens=, or call model.generate(...) without custom_generate."
+    )
 
 
 def check_drafter(model, generation_config, cache) -> None:
@@ -318,7 +319,8 @@ def check_drafter(model, generation_config, cache) -> None:
 
     generation_config: the big model's. cache: the smaller one's, still empty. Raises ValueError.
     """
-    _check_feeding(model, generation_config)
+    if not is_fed_as_usual(model, generation_config):
+        raise _has_its_own_way(model)
     if cache is None or is_recurrent(cache):
         raise _no_rollback(type(model).__name__)
 
