@@ -14,7 +14,7 @@ from llmcourse.decoding import beam, loop, results, speculative
 from llmcourse.decoding.forward import Forward, forward_of
 from llmcourse.decoding.ingredients import Ingredients, ingredients
 from llmcourse.decoding.refusals import check_drafting, check_prepared
-from llmcourse.decoding.user_code import CheckedRules
+from llmcourse.decoding.user_code import checked
 
 _BEAMS = (GenerationMode.BEAM_SEARCH, GenerationMode.BEAM_SAMPLE)
 
@@ -104,7 +104,8 @@ def open_walk(model, made: Ingredients, streamer=None) -> Iterator:
     Raises ValueError, by name, for a setting that the loop cannot honour.
     """
     mode, config = made.mode, made.generation_config
-    made = replace(made, logits_processor=CheckedRules(made.logits_processor))
+    greedy = mode == GenerationMode.GREEDY_SEARCH
+    made = replace(made, logits_processor=checked(made.logits_processor, greedy))
     check_prepared(model, made.input_ids, config, made.model_kwargs, mode, streamer)
     check_drafting(model, made.input_ids, config, made.model_kwargs, mode, made.assistant_model)
     if mode == GenerationMode.ASSISTED_GENERATION:

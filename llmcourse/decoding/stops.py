@@ -46,7 +46,7 @@ def vote(criteria: Sequence, ids: torch.Tensor, scores) -> tuple[torch.Tensor, l
 
     ids: (batch, length) int64, with the newest token. scores: what `generate` hands to criteria.
     Returns done, (batch,) bool, and each criterion's own vote, as it came. Raises what a criterion
-    raises; TypeError and ValueError for a vote that is no truth value of each row.
+    raises; TypeError and RuntimeError for a vote that is no truth value of each row.
     """
     done = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
     votes = []

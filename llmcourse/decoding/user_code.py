@@ -13,47 +13,57 @@ import torch
 from transformers import LogitsProcessorList
 
 
-class CheckedRules(LogitsProcessorList):
-    """Rules that run in order, as in `generate`; each must return scores like those it was given.
+class Checked:
+    """A rule that is looked after: it must return scores like those it was given.
 
-    Raises TypeError where a rule returns anything but floating point scores, ValueError where their
-    shape is another one. What a rule raises itself passes through.
+    What the rule raises itself passes through, and what torch cannot compute with fails in torch,
+    as in `generate`; what would go on unseen, or fail much later, is named here.
     """
 
-    def __init__(self, rules):
-        super().__init__(rules)
-        # a rule with more arguments than (ids, scores) is asked through the library, which refuses
-        self.plain = [len(inspect.signature(rule.__call__).parameters) <= 2 for rule in self]
+    def __init__(self, rule: Callable, greedy: bool):
+        self.rule, self.greedy = rule, greedy
+        # with more arguments than (ids, scores) it is asked through the library, which refuses it
+        plain = len(inspect.signature(rule.__call__).parameters) <= 2
+        self.ask = rule if plain else LogitsProcessorList([rule])
 
     def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """ids: (rows, length) int64, scores: (rows, vocab) float32; returns scores."""
-        for rule, plain in zip(self, self.plain, strict=True):
-            made = rule(ids, scores) if plain else LogitsProcessorList([rule])(ids, scores)
-            scores = checked_scores(rule, made, like=scores)
-        return scores
+        """ids: (rows, length) int64, scores: (rows, vocab) float32; returns scores.
+
+        Raises RuntimeError for another shape; TypeError, in greedy decoding, for what is no tensor
+        of floating point numbers: `generate` takes the largest there, and the loop probabilities.
+        """
+        given = scores.shape
+        made = self.ask(ids, scores)
+        tensor = isinstance(made, torch.Tensor)
+        if self.greedy and not (tensor and made.is_floating_point()):
+            raise TypeError(
+                f"The rule {name_of(self.rule)} returned "
+                f"{made.dtype if tensor else type(made).__name__}; return a floating point tensor "
+                f"of shape {tuple(given)}, such as scores.masked_fill(...)."
+            )
+        if tensor and made.dim() and made.shape != given:
+            raise RuntimeError(
+                f"The rule {name_of(self.rule)} returned scores of shape {tuple(made.shape)}; "
+                f"return {tuple(given)}, the shape it was given: a row for each text, a score for "
+                "each token."
+            )
+        return made
 
 
-def checked_scores(rule: Callable, scores, *, like: torch.Tensor) -> torch.Tensor:
-    """Return the scores that a rule made of `like`, (rows, vocab) float32; raises as said above."""
-    if not isinstance(scores, torch.Tensor) or not scores.is_floating_point():
-        kind = scores.dtype if isinstance(scores, torch.Tensor) else type(scores).__name__
-        raise TypeError(
-            f"The rule {name_of(rule)} returned {kind}; return a floating point tensor of shape "
-            f"{tuple(like.shape)}, such as scores.masked_fill(...)."
-        )
-    if scores.shape != like.shape:
-        raise ValueError(
-            f"The rule {name_of(rule)} returned scores of shape {tuple(scores.shape)}; return "
-            f"{tuple(like.shape)}, the shape it was given: a row for each text, a score for each "
-            "token."
-        )
-    return scores
+def checked(rules, greedy: bool) -> LogitsProcessorList:
+    """Return the rules, each looked after. greedy: whether the largest score is taken."""
+    return LogitsProcessorList([Checked(rule, greedy) for rule in rules])
+
+
+def unchecked(rules) -> list:
+    """Return the rules as they were before `checked`."""
+    return [rule.rule if isinstance(rule, Checked) else rule for rule in rules]
 
 
 def checked_vote(criterion: Callable, vote, *, rows: int):
     """Return a criterion's vote, a bool or one for each of `rows`; raises for anything else.
 
-    Raises TypeError for what is no truth value, ValueError for another number of them.
+    Raises TypeError for what is no truth value, RuntimeError for another number of them.
     """
     shape = vote.shape if isinstance(vote, torch.Tensor) else None
     known = vote.dtype == torch.bool if shape is not None else isinstance(vote, bool)
@@ -64,7 +74,7 @@ def checked_vote(criterion: Callable, vote, *, rows: int):
             f"({rows},): True for each row that is done."
         )
     if shape is not None and tuple(shape) not in ((), (1,), (rows,)):
-        raise ValueError(
+        raise RuntimeError(
             f"The criterion {name_of(criterion)} returned a vote of shape {tuple(shape)}; return "
             f"({rows},): True for each row that is done."
         )
