@@ -84,7 +84,7 @@ class Hypothesis(NamedTuple):
     stop_reason: str | None  # a word if it has ended
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class BeamStep(Step):
     """What happened in one turn of beam search.
 

@@ -17,6 +17,7 @@ from llmcourse.decoding.cache import CACHE_NAMES, cache_in, cached_length
 from llmcourse.decoding.ingredients import ingredients
 from llmcourse.decoding.refusals import check_drafter, check_rollback
 from llmcourse.decoding.stops import eos_ids
+from llmcourse.decoding.user_code import unchecked
 
 
 class TextLookup:
@@ -86,7 +87,8 @@ class DraftModel:
         self.model = model
         self.tokens = own.num_assistant_tokens
         self.schedule = own.num_assistant_tokens_schedule
-        self.rules = [rule for rule in rules if not isinstance(rule, MinLengthLogitsProcessor)]
+        own_length = MinLengthLogitsProcessor  # of the big model's text, not of a draft
+        self.rules = [rule for rule in unchecked(rules) if not isinstance(rule, own_length)]
         self.min_length = generation_config.min_length or 0
         self.max_length = generation_config.max_length
         self.settings = copy.deepcopy(generation_config)  # it draws as the big model does

@@ -1,11 +1,8 @@
 """What each rule did in one step: tokens dropped, probability moved, entropy lost."""
 
-import inspect
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import torch
 from transformers import LogitsProcessorList
@@ -14,6 +11,7 @@ from transformers.generation import GenerationMode
 from llmcourse.decoding.generate import steps
 from llmcourse.decoding.ingredients import ingredients
 from llmcourse.decoding.loop import Step
+from llmcourse.decoding.user_code import name_of
 from llmcourse.show import Table, percent, token_text
 
 
@@ -140,50 +138,3 @@ def _step_of_row(walk: Iterator[Step], at: int, row: int) -> Step:
         f"at={at} is beyond the last step: row {row} got {step.index + 1} tokens and stopped "
         f"({step.stop_reasons[row]}); pass 0 to {step.index}."
     )
-
-
-# How a rule is called in the table.
-
-
-def name_of(rule: Callable) -> str:
-    """Return the name of a rule with the settings that can be seen: `keep_top_p(p=0.9)`.
-
-    A partial shows what is bound; a processor those of its constructor's arguments which it keeps
-    under the same name and which are not the default.
-    """
-    if isinstance(rule, partial):
-        bound = [_short(value) for value in rule.args]
-        bound += [f"{name}={_short(value)}" for name, value in rule.keywords.items()]
-        return f"{name_of(rule.func)}({', '.join(bound)})"
-    if hasattr(rule, "__name__"):
-        return rule.__name__
-    kept = [f"{name}={_short(value)}" for name, value in _settings(rule)]
-    return type(rule).__name__ + (f"({', '.join(kept)})" if kept else "")
-
-
-def _settings(rule) -> Iterator[tuple[str, Any]]:
-    try:
-        parameters = inspect.signature(type(rule)).parameters
-    except (TypeError, ValueError):  # a class that is not written in Python
-        return
-    for name, parameter in parameters.items():
-        value = _plain(getattr(rule, "__dict__", {}).get(name))
-        if isinstance(value, _PLAIN) and value != parameter.default:
-            yield name, value
-
-
-_PLAIN = int | float | str | list | tuple | dict | set
-
-
-def _plain(value):
-    """Return what a small tensor holds, and anything else as it is."""
-    return value.tolist() if isinstance(value, torch.Tensor) and value.numel() <= 8 else value
-
-
-def _short(value) -> str:
-    """Return a setting in a few characters; what is not a plain value by its kind alone."""
-    value = _plain(value)
-    if value is None or isinstance(value, _PLAIN):
-        text = repr(value)
-        return text if len(text) <= 40 else f"{text[:39]}…"
-    return getattr(value, "__name__", type(value).__name__)

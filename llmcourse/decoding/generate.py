@@ -4,14 +4,17 @@ The settings of a call decide how it is decoded, as in `model.generate`. Each wa
 generator of steps: `loop` (greedy decoding and sampling), `beam` and `speculative`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from transformers.generation import GenerationMode
 
 from llmcourse.decoding import beam, loop, results, speculative
+from llmcourse.decoding.forward import Forward, forward_of
 from llmcourse.decoding.ingredients import Ingredients, ingredients
 from llmcourse.decoding.refusals import check_drafting, check_prepared
+from llmcourse.decoding.user_code import checked
 
 _BEAMS = (GenerationMode.BEAM_SEARCH, GenerationMode.BEAM_SAMPLE)
 
@@ -57,7 +60,9 @@ def generate(
     """
     call = {"tokenizer": tokenizer, "rules": rules, "assistant_model": assistant_model}
     made = ingredients(model, inputs, **call, **generate_kwargs)
-    return _collect(_prompt_first(open_walk(model, made, streamer), made, streamer), made)
+    made, text = results.noting_the_text(made)
+    walk = _prompt_first(open_walk(model, made, streamer), made, streamer)
+    return _collect(walk, made, text)
 
 
 def glass_box(
@@ -89,7 +94,8 @@ def glass_box(
         model_kwargs=model_kwargs,
         assistant_model=assistant_model,
     )
-    return _collect(open_walk(model, made, streamer), made)
+    made, text = results.noting_the_text(made)
+    return _collect(open_walk(model, made, streamer), made, text)
 
 
 def open_walk(model, made: Ingredients, streamer=None) -> Iterator:
@@ -98,24 +104,35 @@ def open_walk(model, made: Ingredients, streamer=None) -> Iterator:
     Raises ValueError, by name, for a setting that the loop cannot honour.
     """
     mode, config = made.mode, made.generation_config
+    greedy = mode == GenerationMode.GREEDY_SEARCH
+    made = replace(made, logits_processor=checked(made.logits_processor, greedy))
     check_prepared(model, made.input_ids, config, made.model_kwargs, mode, streamer)
     check_drafting(model, made.input_ids, config, made.model_kwargs, mode, made.assistant_model)
-    walk = way_of(mode)(model, **made.for_the_loop())
+    if mode == GenerationMode.ASSISTED_GENERATION:
+        walk = speculative.decode(model, **made.for_the_loop())
+    else:
+        forward = forward_of(model, made)
+        search = beam.search if mode in _BEAMS else loop.decode
+        walk = search(forward, **forward.arguments())
+        walk = _looked_into(walk, forward) if forward.looks else walk
     return walk if streamer is None else _streamed(walk, streamer)
 
 
-def way_of(mode: GenerationMode) -> Callable[..., Iterator]:
-    """Return the generator of steps that decodes in this mode."""
-    if mode in _BEAMS:
-        return beam.search
-    if mode == GenerationMode.ASSISTED_GENERATION:
-        return speculative.decode
-    return loop.decode
+def _collect(walk: Iterator, made: Ingredients, text: results.Text):
+    try:
+        if made.mode in _BEAMS:
+            return results.collect_beams(walk, made)
+        return results.collect_tokens(walk, made, text)
+    except RuntimeError as error:
+        if isinstance(error.__cause__, StopIteration):  # of user code; a generator renames it
+            raise error.__cause__ from None
+        raise
 
 
-def _collect(walk: Iterator, made: Ingredients):
-    collect = results.collect_beams if made.mode in _BEAMS else results.collect_tokens
-    return collect(walk, made)
+def _looked_into(walk: Iterator, forward: Forward) -> Iterator:
+    """Give each step what its forward pass showed of the model's inside."""
+    for step in walk:
+        yield replace(step, attentions=forward.attentions, hidden_states=forward.hidden_states)
 
 
 def _streamed(walk: Iterator, streamer) -> Iterator:

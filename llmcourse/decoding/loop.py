@@ -41,6 +41,10 @@ class Step:
     finished: torch.Tensor  # (batch,) bool, which rows are done
     stop_reasons: tuple[str | None, ...]  # a word for each finished row, with a `sentence`
     seconds: float  # from the start of the forward pass to the decision to stop or go on
+    # With output_attentions=True, of each layer (batch, heads, tokens, tokens so far) float32
+    attentions: tuple[torch.Tensor, ...] | None = None
+    # With output_hidden_states=True, the embeddings and after each layer (batch, tokens, hidden)
+    hidden_states: tuple[torch.Tensor, ...] | None = None
 
     def new_tokens(self) -> tuple[Token, ...]:
         """Return the tokens by which each row grew, in order: one here, several in a `Round`.
@@ -118,7 +122,7 @@ def decode(
             return
 
         # 7. With a cache the next step reads the new token only, without one everything again.
-        fed = chosen[:, None] if use_cache else ids
+        fed = ids[:, -1:].clone() if use_cache else ids
         mask, positions = grown(mask, positions)
         if is_recurrent(cache):
             mask = None  # a state-space model (Mamba) needs its mask for the prefill only

@@ -5,8 +5,38 @@ choosing tokens.
 """
 
 import torch
+from transformers.generation import GenerationMixin
 
 from llmcourse.decoding.cache import cache_in, cached_length
+
+# These classes change `prepare_inputs_for_generation`, but not what they are fed from step to step;
+# tests/decoding/test_parity.py compares them with `generate`.
+_FED_AS_USUAL = {
+    "bamba",
+    "falcon_h1",
+    "falcon_mamba",
+    "mamba",
+    "mamba2",
+    "phi3",
+    "phimoe",
+}
+
+# These count a mask's ones to know the distance between tokens (ALiBi); with a static cache the
+# library stretches the mask to the cache's length.
+MASKS_FROM_THE_LIBRARY = {"bloom"}
+
+
+def is_fed_as_usual(model, generation_config) -> bool:
+    """Tell whether a model wants tokens, mask, positions and the cache, and nothing of its own."""
+    kind = model.config.model_type
+    prepare = model.prepare_inputs_for_generation  # of this object: an adapter may replace it
+    function = getattr(prepare, "__func__", prepare)
+    usual = function is GenerationMixin.prepare_inputs_for_generation
+    own = getattr(type(model), "prepare_inputs_for_generation", None)
+    known = kind in _FED_AS_USUAL and function is own
+    turn = getattr(model.config, "original_max_position_embeddings", None)  # Phi-3's long rope
+    switches = kind in ("phi3", "phimoe") and turn and generation_config.max_length > turn
+    return (usual or known) and not switches
 
 
 def inputs_for(fed: torch.Tensor, mask, positions) -> dict:
@@ -59,7 +89,7 @@ def prefill(model, ids, mask, positions, *, chunk: int | None, **forward_kwargs)
     cache = cache_in(forward_kwargs)
     fed = not_yet_read(ids, mask, positions, cache)
     if chunk is None:
-        return fed
+        return fed.clone()  # the caller keeps the prompt, whatever is done to a step
     *first, last = fed.split(chunk, dim=-1)
     read = cached_length(cache)
     for piece in first:

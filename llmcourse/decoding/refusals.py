@@ -2,13 +2,24 @@
 
 import torch
 from transformers import StaticCache
-from transformers.generation import GenerationMixin, GenerationMode
+from transformers.generation import GenerationMode
 
 from llmcourse.decoding.cache import CACHE_NAMES, LIBRARY, cache_in, cached_length, is_recurrent
-from llmcourse.decoding.model_inputs import prompt_length
+from llmcourse.decoding.model_inputs import is_fed_as_usual, prompt_length
 
-# What the loop itself reads or passes on; anything else would be ignored, so it is refused.
-_UNDERSTOOD = {"attention_mask", "position_ids", "use_cache", "logits_to_keep", *CACHE_NAMES}
+# What the model is fed: by the loop itself, or prepared by the library in each step (`forward`).
+# Anything else, such as pictures, would need more than that, so it is refused.
+_UNDERSTOOD = {
+    "attention_mask",
+    "position_ids",
+    "token_type_ids",
+    "inputs_embeds",
+    "use_cache",
+    "logits_to_keep",
+    "output_attentions",
+    "output_hidden_states",
+    *CACHE_NAMES,
+}
 
 # Ways of decoding, and what changes them, that the loop does not have.
 _NOT_BUILT = (
@@ -22,21 +33,6 @@ _NOT_BUILT = (
     "speculation_type",
     "assistant_ensemble_weight",
 )
-
-# These classes change `prepare_inputs_for_generation`, but not what they are fed from step to step;
-# tests/decoding/test_parity.py compares them with `generate`.
-_FED_AS_USUAL = {
-    "bamba",
-    "falcon_h1",
-    "falcon_mamba",
-    "mamba",
-    "mamba2",
-    "phi3",
-    "phimoe",
-}
-
-# These count a mask's ones to know the distance between tokens (ALiBi).
-_POSITIONS_FROM_THE_MASK = {"bloom"}
 
 # Named arguments of `generate` that it does not hand on to a `custom_generate` function.
 _NOT_HANDED_ON = (
@@ -126,40 +122,22 @@ def check_prepared(
     mode: what the settings ask for. Raises ValueError with the way out.
     """
     _check_model(model)
-    _check_feeding(model, generation_config)
     _check_mode(generation_config, mode, streamer)
-    for name in ("output_attentions", "output_hidden_states", "token_healing"):
-        if getattr(generation_config, name, None):
-            raise _not_built(name, getattr(generation_config, name), f"leave {name} out")
+    if getattr(generation_config, "token_healing", None):
+        raise _not_built("token_healing", True, "leave token_healing out")
     for name in sorted(model_kwargs.keys() - _UNDERSTOOD):
         if model_kwargs[name] is not None:
             raise _not_built(
                 name, "...", f"pass input_ids and attention_mask, and leave {name} out"
             )
-    _check_ids(model, "input_ids", input_ids)
+    if model_kwargs.get("inputs_embeds") is None:
+        _check_ids(model, "input_ids", input_ids)
     if input_ids.device.type != model.device.type:
         raise ValueError(
             f"input_ids is on {input_ids.device} and the model on {model.device}; pass "
             "inputs.to(model.device)."
         )
     _check_cache(model, input_ids, generation_config, model_kwargs)
-
-
-def _check_feeding(model, generation_config) -> None:
-    kind = model.config.model_type
-    prepare = model.prepare_inputs_for_generation  # of this object: an adapter may replace it
-    function = getattr(prepare, "__func__", prepare)
-    usual = function is GenerationMixin.prepare_inputs_for_generation
-    own = getattr(type(model), "prepare_inputs_for_generation", None)
-    known = kind in _FED_AS_USUAL and function is own
-    turn = getattr(model.config, "original_max_position_embeddings", None)  # Phi-3's long rope
-    switches = kind in ("phi3", "phimoe") and turn and generation_config.max_length > turn
-    if (usual or known) and not switches:
-        return
-    raise ValueError(
-        f"{type(model).__name__} prepares each step's inputs in its own way, which the visible "
-        "loop does not follow; call model.generate(...) without custom_generate."
-    )
 
 
 _BUILT = (
@@ -192,14 +170,10 @@ def _check_mode(generation_config, mode: GenerationMode, streamer) -> None:
 
 def _check_cache(model, ids, generation_config, model_kwargs: dict) -> None:
     cache = cache_in(model_kwargs)
-    if model_kwargs.get("use_cache") and cache is None:
-        raise ValueError(
-            f"{type(model).__name__} makes a cache of its own, which the visible loop does not "
-            "hand on; pass use_cache=False, or call model.generate(...) without custom_generate."
-        )
     mask, positions = model_kwargs.get("attention_mask"), model_kwargs.get("position_ids")
     held = cached_length(cache)
-    if held >= prompt_length(ids, mask, positions):
+    embeds = model_kwargs.get("inputs_embeds")
+    if held >= prompt_length(ids if embeds is None else embeds, mask, positions):
         raise ValueError(
             f"past_key_values holds {held} tokens and the prompt has {ids.shape[1]}, so nothing is "
             "left to read. Pass the whole text with at least one token more, or drop the last "
@@ -214,13 +188,6 @@ def _check_cache(model, ids, generation_config, model_kwargs: dict) -> None:
             f"cache_implementation={generation_config.cache_implementation or 'offloaded'} moves "
             "the cache from the GPU to the computer's memory, and this model is on the cpu; leave "
             "cache_implementation out."
-        )
-    fixed = getattr(cache, "is_compileable", False) and mask is not None
-    if fixed and model.config.model_type in _POSITIONS_FROM_THE_MASK:
-        raise ValueError(
-            f"{type(model).__name__} makes its positions from the mask, which the visible loop "
-            "does not stretch to the length of a static cache; leave cache_implementation out, or "
-            "pass one prompt without padding."
         )
     used = cache if model_kwargs.get("use_cache") else None
     _check_chunks(generation_config.prefill_chunk_size, used)
@@ -260,6 +227,9 @@ def check_drafting(
             "would use the first only; leave one of the two out."
         )
     _check_verifiable(ids, generation_config, model_kwargs)
+    own_cache = cache_in(model_kwargs) is None
+    if own_cache or not is_fed_as_usual(model, generation_config):
+        raise _has_its_own_way(model)
     if assistant_model is None:
         _check_lookup(lookup, generation_config.max_matching_ngram_size)
         return
@@ -275,6 +245,9 @@ def check_drafting(
 def _check_verifiable(ids, generation_config, model_kwargs: dict) -> None:
     """Refuse a call whose cache could not be rolled back, or that holds several texts."""
     cache = cache_in(model_kwargs)
+    for name in ("inputs_embeds", "token_type_ids", "output_attentions", "output_hidden_states"):
+        if model_kwargs.get(name) is not None:
+            raise _not_built(f"{name} with a draft", "...", f"leave {name} out")
     if len(ids) > 1:
         raise ValueError(
             f"input_ids has {len(ids)} rows, and each would accept another part of its draft; "
@@ -333,12 +306,21 @@ def _check_assistant(model, assistant_model) -> None:
         )
 
 
+def _has_its_own_way(model) -> ValueError:
+    return ValueError(
+        f"{type(model).__name__} prepares each step's inputs, or makes its cache, in its own way, "
+        "which the visible loop does not follow with a draft; leave out assistant_model= and "
+        "prompt_lookup_num_tokens=, or call model.generate(...) without custom_generate."
+    )
+
+
 def check_drafter(model, generation_config, cache) -> None:
     """Refuse a smaller model that the loop cannot feed, or whose drafts could not be forgotten.
 
     generation_config: the big model's. cache: the smaller one's, still empty. Raises ValueError.
     """
-    _check_feeding(model, generation_config)
+    if not is_fed_as_usual(model, generation_config):
+        raise _has_its_own_way(model)
     if cache is None or is_recurrent(cache):
         raise _no_rollback(type(model).__name__)
 

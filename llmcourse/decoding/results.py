@@ -1,7 +1,7 @@
 """What `generate` returns, made from the steps of the visible loop."""
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import torch
 from transformers.generation import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput
@@ -13,25 +13,45 @@ _FIELDS = {field.name for field in fields(GenerateDecoderOnlyOutput)}
 _CACHE_FIELD = next(name for name in CACHE_NAMES if name in _FIELDS)
 
 
-def collect_tokens(walk: Iterator, made: Ingredients) -> torch.Tensor | GenerateDecoderOnlyOutput:
+class Text:
+    """A criterion that ends no text, and notes the text that the others have just seen.
+
+    ids: (batch, length) int64. User code may have written into them, which in `generate` changes
+    what is returned.
+    """
+
+    ids: torch.Tensor
+
+    def __call__(self, ids: torch.Tensor, scores) -> torch.Tensor:
+        self.ids = ids
+        return torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+
+
+def noting_the_text(made: Ingredients) -> tuple[Ingredients, Text]:
+    """Return the call with a last criterion that notes its text, and that criterion."""
+    text = Text()
+    return replace(made, stopping_criteria=[*made.stopping_criteria, text]), text
+
+
+def collect_tokens(
+    walk: Iterator, made: Ingredients, text: Text
+) -> torch.Tensor | GenerateDecoderOnlyOutput:
     """Run `walk`, of steps or of rounds, to its end, and return what `generate` returns.
 
     Returns (batch, length + new tokens) int64, or with `return_dict_in_generate=True` the library's
     own output, with one attribute more: `stop_reasons`, a word for each row. Its scores and logits
     have one element for each token, not each round.
     """
-    new, kept = [], Kept(made.generation_config)
+    kept = Kept(made.generation_config)
     for step in walk:
         for token in step.new_tokens():
-            new.append(token.chosen)
             kept.add(token)
-    sequences = torch.cat([made.input_ids, torch.stack(new, dim=1)], dim=1)
+        kept.look(step)
     if not made.generation_config.return_dict_in_generate:
-        return sequences
+        return text.ids
     output = GenerateDecoderOnlyOutput(
-        sequences=sequences,
-        scores=kept.scores,
-        logits=kept.logits,
+        sequences=text.ids,
+        **kept.fields(),
         **{_CACHE_FIELD: cache_in(made.model_kwargs)},
     )
     output.stop_reasons = step.stop_reasons
@@ -49,6 +69,7 @@ def collect_beams(
     config, kept = made.generation_config, Kept(made.generation_config)
     for step in walk:
         kept.add(step)
+        kept.look(step)
     asked_for, prompt = config.num_return_sequences, made.input_ids.shape[1]
     ids, best, rows = (part[:, :asked_for].flatten(0, 1) for part in step.ended.texts)
     longest = int((rows >= 0).sum(dim=1).max())
@@ -58,8 +79,7 @@ def collect_beams(
     output = GenerateBeamDecoderOnlyOutput(
         sequences=sequences,
         sequences_scores=best if config.output_scores else None,
-        scores=kept.scores,
-        logits=kept.logits,
+        **kept.fields(),
         beam_indices=rows[:, :longest],
         **{_CACHE_FIELD: cache_in(made.model_kwargs)},
     )
@@ -68,16 +88,29 @@ def collect_beams(
 
 
 class Kept:
-    """The scores and logits that the call asks to have back, each None if it does not."""
+    """What the call asks to have back of every step, by its name in the output."""
 
     def __init__(self, generation_config):
+        names = ("scores", "logits", "attentions", "hidden_states")
         wanted = generation_config.return_dict_in_generate
-        self.scores = () if wanted and generation_config.output_scores else None
-        self.logits = () if wanted and generation_config.output_logits else None
+        self.by_name = {
+            name: [] if wanted and getattr(generation_config, f"output_{name}") else None
+            for name in names
+        }
 
-    def add(self, step) -> None:
-        """Keep what is wanted of a token or a step: scores, logits, (rows, vocab) float32."""
-        if self.scores is not None:
-            self.scores += (step.scores,)
-        if self.logits is not None:
-            self.logits += (step.logits,)
+    def add(self, token) -> None:
+        """Keep the scores and logits, (rows, vocab) float32, of a token or a step."""
+        self._keep(token, "scores", "logits")
+
+    def look(self, step) -> None:
+        """Keep what a step shows of the model's inside."""
+        self._keep(step, "attentions", "hidden_states")
+
+    def _keep(self, thing, *names: str) -> None:
+        for name in names:
+            if self.by_name[name] is not None:
+                self.by_name[name].append(getattr(thing, name))
+
+    def fields(self) -> dict[str, tuple | None]:
+        """Return what was kept, None for what the call did not ask for."""
+        return {name: None if kept is None else tuple(kept) for name, kept in self.by_name.items()}

@@ -14,6 +14,7 @@ from transformers import (
     StopStringCriteria,
 )
 
+from llmcourse.decoding.user_code import checked_vote
 from llmcourse.show import token_bytes
 
 # Where several criteria end a row in the same step, the first of these is its reason;
@@ -44,12 +45,13 @@ def vote(criteria: Sequence, ids: torch.Tensor, scores) -> tuple[torch.Tensor, l
     """Ask every criterion whether each row is done; any yes ends the row.
 
     ids: (batch, length) int64, with the newest token. scores: what `generate` hands to criteria.
-    Returns done, (batch,) bool, and each criterion's own vote, as it came.
+    Returns done, (batch,) bool, and each criterion's own vote, as it came. Raises what a criterion
+    raises; TypeError and RuntimeError for a vote that is no truth value of each row.
     """
     done = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
     votes = []
     for criterion in criteria:
-        votes.append(criterion(ids, scores))
+        votes.append(checked_vote(criterion, criterion(ids, scores), rows=len(ids)))
         done = done | votes[-1]
     return done, votes
 

@@ -7,7 +7,7 @@ import torch
 from transformers import LogitsProcessorList
 
 from llmcourse import html
-from llmcourse.decoding.explain_rules import name_of
+from llmcourse.decoding.user_code import name_of
 from llmcourse.html import BLUE, GREY
 from llmcourse.show import Table, percent, plural, printable, token_text
 from llmcourse.views._chart import Chart, chart, drawable

@@ -139,7 +139,26 @@ COMBINATIONS = {
     "criterion_of_another_batch": {"stopping_criteria": [returns(torch.zeros(3).bool())]},
     "criterion_fails": {"stopping_criteria": [divide_by_zero]},
     "processors_are_no_list": {"logits_processor": Thing()},
+    "embeddings_of_another_width": {"input_ids": None, "inputs_embeds": torch.randn(1, 4, 31)},
+    "embeddings_and_ids_of_another_width": {"inputs_embeds": torch.randn(1, 5, 31)},
     "processor_cannot_be_called": {"logits_processor": [Thing()]},
+    "processor_returns_none": {"logits_processor": [returns(None)]},
+    "processor_returns_a_list": {"logits_processor": [returns([1.0, 2.0])]},
+    "processor_returns_no_rows": {
+        "prompt_lookup_num_tokens": 2,
+        "logits_processor": [lambda ids, scores: scores[:-1]],
+    },
+    "processor_returns_rows_twice": {
+        "prompt_lookup_num_tokens": 2,
+        "logits_processor": [lambda ids, scores: torch.cat([scores, scores])],
+    },
+    "processor_returns_another_vocabulary": {
+        "prompt_lookup_num_tokens": 2,
+        "logits_processor": [lambda ids, scores: scores[:, :-1]],
+    },
+    "criterion_returns_no_rows": {
+        "stopping_criteria": [returns(torch.ones(0, dtype=torch.bool))],
+    },
     "processor_returns_a_number": {**SAMPLING, "logits_processor": [returns(torch.tensor(1.0))]},
     "processor_returns_none_when_sampling": {**SAMPLING, "logits_processor": [returns(None)]},
     "processor_fails": {"logits_processor": [divide_by_zero]},
@@ -277,21 +296,6 @@ STRICTER = {
         {"input_ids": IDS.to("meta")},
         NotImplementedError,
         "a kind of RuntimeError: looking at the ids fails a little earlier than in `generate`",
-    ),
-    "embeddings_of_another_width": (
-        {"input_ids": None, "inputs_embeds": torch.randn(1, 4, 31)},
-        ValueError,
-        "the loop does not take embeddings, whatever their width",
-    ),
-    "embeddings_and_ids": (
-        {"inputs_embeds": torch.randn(1, 5, 31)},
-        ValueError,
-        "the loop does not take embeddings, whatever their width",
-    ),
-    "processor_returns_none": (
-        {"logits_processor": [returns(None)]},
-        AttributeError,
-        "a Step has probabilities, so the loop takes the softmax first, also in greedy decoding",
     ),
     "custom_generate_that_is_nowhere": (
         {"custom_generate": "nowhere"},

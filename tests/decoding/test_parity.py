@@ -22,7 +22,7 @@ from transformers import (
 )
 
 import llmcourse
-from llmcourse.decoding.refusals import _FED_AS_USUAL
+from llmcourse.decoding.model_inputs import _FED_AS_USUAL
 from tests.support.compare import (
     assert_equal_output,
     assert_equal_steps,

@@ -11,7 +11,7 @@ from transformers import DynamicCache, GenerationConfig
 from transformers.utils import logging as hf_logging
 
 import llmcourse
-from llmcourse.decoding.refusals import _FED_AS_USUAL
+from llmcourse.decoding.model_inputs import _FED_AS_USUAL
 from tests.support.families import PAD, VOCAB, build, tiny, tiny_t5
 
 IDS = torch.tensor([[7, 8, 9, 10, 11]])
@@ -51,8 +51,6 @@ NOT_BUILT = {
     "dola": ({"dola_layers": "low"}, "dola_layers", "low"),
     "constrained": ({"force_words_ids": [[3]], "num_beams": 2}, "force_words_ids", "[[3]]"),
     "low_memory": ({"num_beams": 2, "low_memory": True}, "low_memory", "True"),
-    "attentions": ({"output_attentions": True}, "output_attentions", "True"),
-    "hidden_states": ({"output_hidden_states": True}, "output_hidden_states", "True"),
     "in_a_generation_config": (
         {"generation_config": GenerationConfig(penalty_alpha=0.6), "max_new_tokens": None},
         "penalty_alpha",
@@ -110,18 +108,30 @@ def test_an_argument_that_generate_would_not_hand_on_is_refused(door, name, valu
 
 
 @pytest.mark.parametrize("door", [*DOORS.values(), the_box], ids=[*DOORS, "glass_box"])
-def test_embeddings_in_place_of_ids_are_refused_by_name(door):
-    call = {"inputs_embeds": torch.randn(1, 4, 32), "max_new_tokens": 3}
-    error = assert_no_forward(tiny("llama"), door, **call)
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"inputs_embeds": torch.randn(1, 5, 32)},
+        {"token_type_ids": torch.zeros(1, 5, dtype=torch.int64)},
+        {"output_attentions": True},
+        {"output_hidden_states": True},
+    ],
+    ids=lambda more: next(iter(more)),
+)
+def test_what_a_draft_does_not_go_with_is_refused_by_name(more, door):
+    call = {**CALL, **more, "prompt_lookup_num_tokens": 2}
+    error = assert_no_forward(tiny("gpt2"), door, **call)
     assert type(error) is ValueError
-    assert "inputs_embeds" in str(error) and "pass input_ids" in str(error)
+    assert f"{next(iter(more))} with a draft" in str(error)
 
 
-@pytest.mark.parametrize("door", [*DOORS.values(), the_box], ids=[*DOORS, "glass_box"])
-def test_token_types_are_refused_by_name_where_the_model_knows_them(door):
-    error = assert_no_forward(tiny("gpt2"), door, **CALL, token_type_ids=torch.zeros_like(IDS))
+@pytest.mark.parametrize("name", ["pixel_values", "encoder_outputs", "mm_token_type_ids"])
+def test_inputs_of_other_kinds_are_refused_by_name(name):
+    made = llmcourse.ingredients(tiny("llama"), **CALL)
+    made.model_kwargs[name] = torch.zeros(1, 3)
+    error = error_of(llmcourse.glass_box, tiny("llama"), **made.for_the_loop())
     assert type(error) is ValueError
-    assert "token_type_ids" in str(error) and "leave token_type_ids out" in str(error)
+    assert name in str(error) and f"leave {name} out" in str(error)
 
 
 @pytest.mark.parametrize("door", [*DOORS.values(), the_box], ids=[*DOORS, "glass_box"])
@@ -140,58 +150,6 @@ def test_a_model_that_cannot_generate_is_refused(door):
         assert f"{type(thing).__name__} has no `generate`" in str(error)
 
 
-STATEFUL = {"vocab_size": VOCAB, "hidden_size": 32, "num_hidden_layers": 2}
-
-
-def own_way(family: str):
-    """Return a tiny model that makes its cache itself, where `generate` prepares none."""
-    from transformers import MiniMaxConfig, MiniMaxForCausalLM, RwkvConfig, RwkvForCausalLM
-
-    if family == "rwkv":
-        config = RwkvConfig(**STATEFUL, attention_hidden_size=32, context_length=64)
-        return RwkvForCausalLM(config).eval()
-    config = MiniMaxConfig(
-        **STATEFUL,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        num_local_experts=4,
-        block_size=4,
-    )
-    return MiniMaxForCausalLM(config).eval()
-
-
-@pytest.mark.parametrize("door", [*DOORS.values(), the_box], ids=[*DOORS, "glass_box"])
-@pytest.mark.parametrize("family", ["rwkv", "minimax"])
-def test_a_model_with_a_cache_of_its_own_is_refused_but_runs_without_cache(family, door):
-    model = own_way(family)
-    error = assert_no_forward(model, door, **CALL)
-    assert type(error) is ValueError
-    assert type(model).__name__ in str(error)
-    assert "use_cache=False" in str(error)
-    call = {**CALL, "use_cache": False}
-    assert torch.equal(llmcourse.generate(model, **call), model.generate(**call))
-
-
-def test_a_phi_3_that_would_switch_its_rope_within_the_text_is_refused():
-    model = build("phi3", original_max_position_embeddings=8)
-    error = error_of(llmcourse.steps, model, input_ids=IDS, max_new_tokens=4)
-    assert type(error) is ValueError
-    assert "Phi3ForCausalLM prepares each step's inputs in its own way" in str(error)
-    call = {"input_ids": IDS, "max_new_tokens": 3}
-    assert torch.equal(llmcourse.generate(model, **call), model.generate(**call))
-
-
-def test_a_model_that_was_given_its_own_preparation_is_refused():
-    """Adapters that put a learned prompt before the text replace the method of one object."""
-    model = build("llama")
-    usual = model.prepare_inputs_for_generation
-    model.prepare_inputs_for_generation = lambda *args, **kwargs: usual(*args, **kwargs)
-    error = error_of(the_box, model, **CALL)
-    assert type(error) is ValueError
-    assert "in its own way" in str(error)
-
-
 @pytest.mark.slow
 def test_a_compiled_model_runs_in_the_loop():
     model = build("llama")
@@ -203,7 +161,7 @@ def test_a_compiled_model_runs_in_the_loop():
     assert torch.equal(llmcourse.generate(compiled, **CALL), model.generate(**CALL))
 
 
-def test_every_causal_model_of_the_library_is_fed_as_usual_or_refused():
+def test_every_causal_model_of_the_library_is_fed_as_usual_or_followed():
     """Overriding how a step is prepared, in a class that the loop lets through, would be silent."""
     import transformers
     from transformers.generation import GenerationMixin
@@ -225,7 +183,7 @@ def test_every_causal_model_of_the_library_is_fed_as_usual_or_refused():
             is not GenerationMixin.prepare_inputs_for_generation
         )
         if (own_preparation and kind not in _FED_AS_USUAL) or kind == "rwkv":
-            continue  # refused; RWKV because it makes a cache of its own
+            continue  # fed by the library; RWKV because it makes a cache of its own
         for method in what_the_loop_stands_in_for:
             if getattr(model_class, method) is not getattr(GenerationMixin, method):
                 silent.append(f"{name}.{method}")

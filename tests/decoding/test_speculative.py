@@ -17,7 +17,7 @@ from llmcourse.decoding import drafts, speculative
 from llmcourse.decoding.cache import CACHE_NAMES, LIBRARY, cache_in
 from llmcourse.decoding.ingredients import ingredients
 from llmcourse.decoding.loop import draw
-from llmcourse.decoding.refusals import _FED_AS_USUAL
+from llmcourse.decoding.model_inputs import _FED_AS_USUAL
 from tests.support.families import CONFIGS, VOCAB, WINDOW, build, tiny, tiny_t5
 from tests.support.grid_space import Recorder
 from tests.support.settings import EVERYTHING, PENALTIES, SAMPLING, SEED, modes

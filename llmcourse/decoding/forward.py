@@ -1,0 +1,179 @@
+"""The model as the loop calls it: the cache that it gives back is followed, and its own ways too.
+
+Most models want tokens, mask, positions and the cache (`cache.inputs_for`), and are called so. Some
+prepare each step's inputs in their own way, and some calls need it (embeddings in place of ids,
+token types, a compiled forward pass): these are called as `generate` calls them, through the
+library's public `prepare_inputs_for_generation`.
+"""
+
+from typing import Any
+
+import torch
+
+from llmcourse.decoding.cache import CACHE_NAMES, cache_in, cached_length
+from llmcourse.decoding.ingredients import Ingredients
+from llmcourse.decoding.model_inputs import MASKS_FROM_THE_LIBRARY, is_fed_as_usual
+
+# What the loop itself feeds, or only asks for; what else is passed to the model needs its own way.
+_FED = {"attention_mask", "position_ids", "use_cache", "logits_to_keep", *CACHE_NAMES}
+_LOOKED_AT = {"output_attentions", "output_hidden_states"}
+# Under which name a model gives its cache back; the last three are RWKV's, XLNet's and Reformer's.
+_ALL_CACHES = (*CACHE_NAMES, "state", "mems", "past_buckets_states")
+
+
+class HeldCache:
+    """The cache that the model last gave back, which may be another one than it was given."""
+
+    def __init__(self, cache):
+        self.cache = cache  # None until a model has made its own
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.cache, name)
+
+    def get_seq_length(self) -> int:
+        """Return how many tokens it holds; 0 where it does not count them."""
+        counts = hasattr(self.cache, "get_seq_length")
+        return (self.cache.get_seq_length() or 0) if counts else 0
+
+
+class Forward:
+    """A model, called by the loop with what it has not read yet.
+
+    made: the prepared call; the cache in its `model_kwargs` becomes the one that came back last.
+    """
+
+    def __init__(self, model, made: Ingredients):
+        self.model, self.made = model, made
+        known = (name for name in CACHE_NAMES if made.model_kwargs.get(name) is not None)
+        self.cache_name = next(known, None)
+        self.held = HeldCache(cache_in(made.model_kwargs))
+        self.looks = any(made.model_kwargs.get(name) for name in _LOOKED_AT)
+        self.attentions = self.hidden_states = None  # of the last pass, where they are asked for
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what a way of decoding takes, by name, with the cache as we hold it."""
+        held = {} if self.cache_name is None else {self.cache_name: self.held}
+        return self.made.for_the_loop() | held
+
+    def __call__(self, **inputs):
+        """Run the forward pass. inputs: what `inputs_for` makes, and the loop's own arguments."""
+        output = self._run(inputs)
+        if self.looks:
+            self.attentions, self.hidden_states = output.attentions, output.hidden_states
+        return output
+
+    def _run(self, inputs: dict):
+        if self.cache_name is None:
+            return self.model(**inputs)
+        inputs[self.cache_name] = given = self.held.cache
+        output = self.model(**inputs)
+        returned = output.get(self.cache_name)
+        if returned is not None and returned is not given:  # go on with it, as `generate` does
+            self.held.cache = self.made.model_kwargs[self.cache_name] = returned
+        return output
+
+
+class TextAndCache(HeldCache):
+    """The cache of a model that is fed in its own way, and the text, which follows it in a beam."""
+
+    def __init__(self, model, made: Ingredients, name: str):
+        super().__init__(made.model_kwargs.get(name))
+        self.model, self.made, self.name, self.ids = model, made, name, made.input_ids
+
+    def keep(self, cache) -> None:
+        """Go on with a cache, and return it in the end."""
+        self.cache = self.made.model_kwargs[self.name] = cache
+
+    def reorder_cache(self, rows: torch.Tensor) -> None:
+        """Let each row go on from the row that its text grew from. Raises ValueError as `generate`.
+
+        rows: (batch * beams,) int.
+        """
+        self.ids = self.ids[rows]
+        if hasattr(self.model, "_reorder_cache") and self.cache is not None:
+            self.keep(self.model._reorder_cache(self.cache, rows))
+        elif hasattr(self.cache, "reorder_cache"):
+            self.cache.reorder_cache(rows)
+        elif self.cache is not None:
+            raise ValueError(
+                f"{type(self.model).__name__} keeps a cache that cannot be reordered, which beam "
+                "search needs; leave num_beams out, or pass use_cache=False."
+            )
+
+
+class OwnWay(Forward):
+    """A model whose inputs the library prepares for each step, as in `generate`."""
+
+    def __init__(self, model, made: Ingredients):
+        super().__init__(model, made)
+        self.kwargs = dict(made.model_kwargs)  # what is passed to the model; grows with the text
+        self.held = TextAndCache(model, made, self.cache_name or CACHE_NAMES[0])
+        self.first = True
+        config = made.generation_config
+        compiled = compiles(model, self.kwargs, config)
+        self.decode = model.get_compiled_call(config.compile_config) if compiled else model
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what a way of decoding takes, by name; there may be no cache yet to hold."""
+        return self.made.for_the_loop() | {self.held.name: self.held}
+
+    def _run(self, inputs: dict):
+        self._update(inputs["input_ids"])
+        ready = self.model.prepare_inputs_for_generation(
+            self.held.ids,
+            next_sequence_length=self._unread(),
+            is_first_iteration=self.first,
+            **self.kwargs,
+        )
+        forward = self.model if self.first else self.decode  # the prefill is never compiled
+        output = forward(**ready, return_dict=True)
+        self.kwargs = self.model._update_model_kwargs_for_generation(output, self.kwargs)
+        self.first = False
+        self.cache_name = next((name for name in _ALL_CACHES if name in self.kwargs), None)
+        if self.cache_name is not None:
+            self.held.keep(self.kwargs[self.cache_name])
+        return output
+
+    def _update(self, fed: torch.Tensor) -> None:
+        """Append what is fed to the text, and take the cache as the loop has left it."""
+        if not self.first:
+            has_cache = self.kwargs["use_cache"]
+            self.held.ids = torch.cat([self.held.ids, fed], dim=-1) if has_cache else fed
+        if self.cache_name is not None:
+            self.kwargs[self.cache_name] = self.held.cache
+
+    def _unread(self) -> int | None:
+        """Return how many tokens the model has not read yet; None for all that there are."""
+        if not self.first:
+            return 1 if self.kwargs["use_cache"] else None
+        embeds, mask = self.kwargs.get("inputs_embeds"), self.kwargs.get("attention_mask")
+        length = (self.held.ids if embeds is None else embeds).shape[1]
+        read = cached_length(self.held)
+        whole = embeds is not None or mask is None or mask.shape[1] == length
+        return length - read if read and whole else None
+
+
+def forward_of(model, made: Ingredients) -> Forward:
+    """Return the model as the loop calls it in this call."""
+    return (OwnWay if needs_own_way(model, made) else Forward)(model, made)
+
+
+def needs_own_way(model, made: Ingredients) -> bool:
+    """Tell whether the library has to prepare the inputs of each step."""
+    kwargs, config = made.model_kwargs, made.generation_config
+    more = any(kwargs[name] is not None for name in kwargs.keys() - _FED - _LOOKED_AT)
+    cache = cache_in(kwargs)
+    fixed = getattr(cache, "is_compileable", False) and kwargs.get("attention_mask") is not None
+    return (
+        more
+        or not is_fed_as_usual(model, config)
+        or (cache is None and bool(kwargs.get("use_cache")))  # it makes a cache of its own
+        or (fixed and model.config.model_type in MASKS_FROM_THE_LIBRARY)
+        or compiles(model, kwargs, config)
+    )
+
+
+def compiles(model, model_kwargs: dict, generation_config) -> bool:
+    """Tell whether `generate` compiles the forward pass, as for a static cache on a GPU."""
+    criteria = getattr(model, "_valid_auto_compile_criteria", None)
+    return criteria is not None and bool(criteria(model_kwargs, generation_config))
