@@ -79,9 +79,10 @@ parity: setup  ## compare the loop with generate in thousands of drawn calls
 bench: model  ## measure the speed of the loop beside that of generate
 	@$(VENV_PYTHON) -m benchmarks.loop $(BENCH_ARGS)
 
-lint: setup  ## check style and format, notebooks included
+lint: setup  ## check style, format, and what imports what; notebooks included
 	@$(VENV_PYTHON) -m ruff check .
 	@$(VENV_PYTHON) -m ruff format --check .
+	@$(dir $(VENV_PYTHON))lint-imports --no-cache >/dev/null || $(dir $(VENV_PYTHON))lint-imports --no-cache
 
 pins: setup  ## make constraints.txt again; PINS_ARGS=--upgrade takes newer versions
 	@$(VENV_PYTHON) -m tools.pins $(PINS_ARGS)

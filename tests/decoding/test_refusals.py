@@ -4,6 +4,7 @@ import inspect
 import logging
 import re
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from transformers import DynamicCache, GenerationConfig
 from transformers.utils import logging as hf_logging
 
 import llmcourse
+from llmcourse.decoding import refusals
 from llmcourse.decoding.model_inputs import _FED_AS_USUAL
 from tests.support.families import PAD, VOCAB, build, tiny, tiny_t5
 
@@ -412,3 +414,14 @@ def test_every_refusal_reads_as_sentences():
     for error in errors:
         assert re.search(r"[.?]$", str(error)), error
         assert not re.search(r"[{}]|  ", str(error)), error
+
+
+# The README's list.
+
+
+def test_the_readme_lists_every_setting_that_is_refused():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (said,) = re.findall(r"^What the loop does not do it refuses by name.*$", readme, re.M)
+    named = {name.partition("=")[0] for name in re.findall(r"`([^`]+)`", said)}
+    known = {*refusals._NOT_BUILT, *refusals._NOT_HANDED_ON}
+    assert named == known | {"low_memory", "token_healing", "cache_implementation"}
