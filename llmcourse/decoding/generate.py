@@ -11,9 +11,9 @@ import torch
 from transformers.generation import GenerationMode
 
 from llmcourse.decoding import beam, loop, results, speculative
-from llmcourse.decoding.forward import Forward, forward_of
 from llmcourse.decoding.ingredients import Ingredients, ingredients
 from llmcourse.decoding.refusals import check_drafting, check_prepared
+from llmcourse.decoding.unusual_models import Forward, forward_of
 from llmcourse.decoding.user_code import checked
 
 _BEAMS = (GenerationMode.BEAM_SEARCH, GenerationMode.BEAM_SAMPLE)

@@ -1,6 +1,6 @@
-"""The model as the loop calls it: the cache that it gives back is followed, and its own ways too.
+"""Models that are called, or give their cache back, in another way than most: as in `generate`.
 
-Most models want tokens, mask, positions and the cache (`cache.inputs_for`), and are called so. Some
+Most models want tokens, mask, positions and the cache (`model_inputs`), and are called so. Some
 prepare each step's inputs in their own way, and some calls need it (embeddings in place of ids,
 token types, a compiled forward pass): these are called as `generate` calls them, through the
 library's public `prepare_inputs_for_generation`.

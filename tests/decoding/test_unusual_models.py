@@ -6,7 +6,7 @@ import transformers
 from transformers import CompileConfig, DynamicCache
 
 import llmcourse
-from llmcourse.decoding import forward
+from llmcourse.decoding import unusual_models
 from tests.support.families import CONFIGS, PAD, VOCAB, build, tiny
 
 IDS = torch.tensor([[7, 8, 9, 10, 11], [PAD, PAD, 3, 4, 5]])
@@ -249,7 +249,7 @@ def test_disable_compile_is_followed(door):
 
 def test_usual_calls_take_the_short_way():
     made = llmcourse.ingredients(tiny("llama"), input_ids=IDS, attention_mask=MASK, **CALL)
-    assert type(forward.forward_of(tiny("llama"), made)) is forward.Forward
+    assert type(unusual_models.forward_of(tiny("llama"), made)) is unusual_models.Forward
 
 
 # What user code writes into.
