@@ -7,7 +7,7 @@ from transformers.generation import GenerationMode
 from llmcourse.decoding.cache import CACHE_NAMES, LIBRARY, cache_in, cached_length, is_recurrent
 from llmcourse.decoding.model_inputs import is_fed_as_usual, prompt_length
 
-# What the model is fed: by the loop, or as the library prepares it for each step (`unusual_models`).
+# What the model is fed: by the loop, or as the library prepares it in each step (`unusual_models`).
 # Anything else, such as pictures, would need more than that, so it is refused.
 _UNDERSTOOD = {
     "attention_mask",
