@@ -23,11 +23,12 @@ from tests.support.toy_models import quick_llama
 
 
 def contestants(model, call: dict) -> dict:
-    names = [field.name for field in fields(llmcourse.Step)]
+    kinds = (llmcourse.Step, llmcourse.BeamStep, llmcourse.Round)
+    names = {kind: [field.name for field in fields(kind)] for kind in kinds}
 
     def read_every_field():
         for step in llmcourse.steps(model, **call):
-            for name in names:
+            for name in names[type(step)]:
                 getattr(step, name)
 
     return {
