@@ -4,7 +4,7 @@ The settings of a call decide how it is decoded, as in `model.generate`. Each wa
 generator of steps: `loop` (greedy decoding and sampling), `beam` and `speculative`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
@@ -13,6 +13,7 @@ from transformers.generation import GenerationMode
 from llmcourse.decoding import beam, loop, results, speculative
 from llmcourse.decoding.ingredients import Ingredients, ingredients
 from llmcourse.decoding.refusals import check_drafting, check_prepared
+from llmcourse.decoding.speculative import Round
 from llmcourse.decoding.unusual_models import Forward, forward_of
 from llmcourse.decoding.user_code import checked
 
@@ -108,14 +109,18 @@ def open_walk(model, made: Ingredients, streamer=None) -> Iterator:
     made = replace(made, logits_processor=checked(made.logits_processor, greedy))
     check_prepared(model, made.input_ids, config, made.model_kwargs, mode, streamer)
     check_drafting(model, made.input_ids, config, made.model_kwargs, mode, made.assistant_model)
-    if mode == GenerationMode.ASSISTED_GENERATION:
-        walk = speculative.decode(model, **made.for_the_loop())
-    else:
-        forward = forward_of(model, made)
-        search = beam.search if mode in _BEAMS else loop.decode
-        walk = search(forward, **forward.arguments())
-        walk = _looked_into(walk, forward) if forward.looks else walk
+    forward = forward_of(model, made)
+    walk = way_of(mode)(forward, **forward.arguments())
+    if forward.looks:
+        walk = _looked_into(walk, forward)
     return walk if streamer is None else _streamed(walk, streamer)
+
+
+def way_of(mode: GenerationMode) -> Callable[..., Iterator]:
+    """Return the generator of steps that decodes in this mode."""
+    if mode in _BEAMS:
+        return beam.search
+    return speculative.decode if mode == GenerationMode.ASSISTED_GENERATION else loop.decode
 
 
 def _collect(walk: Iterator, made: Ingredients, text: results.Text):
@@ -132,7 +137,12 @@ def _collect(walk: Iterator, made: Ingredients, text: results.Text):
 def _looked_into(walk: Iterator, forward: Forward) -> Iterator:
     """Give each step what its forward pass showed of the model's inside."""
     for step in walk:
-        yield replace(step, attentions=forward.attentions, hidden_states=forward.hidden_states)
+        if isinstance(step, Round) and forward.shown.get("attentions") == ():
+            raise IndexError(
+                "output_attentions=True has nothing to split among the tokens of a draft: this "
+                'model computes no attentions; load it with attn_implementation="eager".'
+            )
+        yield replace(step, **forward.shown)
 
 
 def _streamed(walk: Iterator, streamer) -> Iterator:

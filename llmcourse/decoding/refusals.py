@@ -191,6 +191,9 @@ def _check_cache(model, ids, generation_config, model_kwargs: dict) -> None:
         )
     used = cache if model_kwargs.get("use_cache") else None
     _check_chunks(generation_config.prefill_chunk_size, used)
+    if generation_config.prefill_chunk_size is not None and embeds is not None:
+        chunk = generation_config.prefill_chunk_size
+        raise _not_built("prefill_chunk_size", chunk, "it cuts ids: leave it or inputs_embeds out")
 
 
 def _check_chunks(chunk: int | None, cache) -> None:
@@ -245,7 +248,7 @@ def check_drafting(
 def _check_verifiable(ids, generation_config, model_kwargs: dict) -> None:
     """Refuse a call whose cache could not be rolled back, or that holds several texts."""
     cache = cache_in(model_kwargs)
-    for name in ("inputs_embeds", "token_type_ids", "output_attentions", "output_hidden_states"):
+    for name in ("inputs_embeds", "token_type_ids"):
         if model_kwargs.get(name) is not None:
             raise _not_built(f"{name} with a draft", "...", f"leave {name} out")
     if len(ids) > 1:
@@ -336,7 +339,7 @@ def check_rollback(model, cache) -> None:
         states = (getattr(layer, "is_recurrent_states_initialized", {}) for layer in cache.layers)
         can = not any(any(state.values()) for state in states)
     if not can:
-        raise _no_rollback(type(model).__name__)
+        raise _no_rollback(getattr(model, "called", type(model).__name__))
 
 
 def _no_rollback(name: str) -> ValueError:

@@ -5,9 +5,11 @@ from dataclasses import fields, replace
 
 import torch
 from transformers.generation import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput
+from transformers.generation.utils import _split_model_outputs
 
 from llmcourse.decoding.cache import CACHE_NAMES, cache_in
 from llmcourse.decoding.ingredients import Ingredients
+from llmcourse.decoding.speculative import Round
 
 _FIELDS = {field.name for field in fields(GenerateDecoderOnlyOutput)}
 _CACHE_FIELD = next(name for name in CACHE_NAMES if name in _FIELDS)
@@ -42,11 +44,15 @@ def collect_tokens(
     own output, with one attribute more: `stop_reasons`, a word for each row. Its scores and logits
     have one element for each token, not each round.
     """
-    kept = Kept(made.generation_config)
+    kept, length = Kept(made.generation_config), made.input_ids.shape[1]
     for step in walk:
         for token in step.new_tokens():
             kept.add(token)
-        kept.look(step)
+        if isinstance(step, Round):
+            kept.look_into_round(step, length)
+        else:
+            kept.look(step)
+        length = text.ids.shape[1]
     if not made.generation_config.return_dict_in_generate:
         return text.ids
     output = GenerateDecoderOnlyOutput(
@@ -105,6 +111,17 @@ class Kept:
     def look(self, step) -> None:
         """Keep what a step shows of the model's inside."""
         self._keep(step, "attentions", "hidden_states")
+
+    def look_into_round(self, one: Round, length: int) -> None:
+        """Keep what a round shows, token by token. length: of the text before the round."""
+        for name in ("attentions", "hidden_states"):
+            kept, shown = self.by_name[name], getattr(one, name)
+            if kept is None or shown[0] is None:  # fails as `generate` does where there is nothing
+                continue
+            new = one.chosen.shape[1]
+            added = new if kept else length + new  # at first the prompt's come along
+            split = _split_model_outputs(tuple(kept), shown, length, added, name == "attentions")
+            self.by_name[name] = list(split)
 
     def _keep(self, thing, *names: str) -> None:
         for name in names:

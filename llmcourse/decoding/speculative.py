@@ -44,6 +44,10 @@ class Round:
     stop_reasons: tuple[str | None, ...]  # a word when finished, else None
     seconds: float  # of the whole round
     draft_seconds: float  # the part of it that went into the draft
+    # With output_attentions=True, of each layer (1, heads, tokens read, tokens so far) float32: of
+    # the whole pass, what was rejected included
+    attentions: tuple[torch.Tensor, ...] | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None  # the same, (1, tokens read, hidden)
 
     def new_tokens(self) -> tuple[Token, ...]:
         """Return the new tokens one by one, as a `Step` for each would give them."""

@@ -16,7 +16,7 @@ from llmcourse.decoding.model_inputs import MASKS_FROM_THE_LIBRARY, is_fed_as_us
 
 # What the loop itself feeds, or only asks for; what else is passed to the model needs its own way.
 _FED = {"attention_mask", "position_ids", "use_cache", "logits_to_keep", *CACHE_NAMES}
-_LOOKED_AT = {"output_attentions", "output_hidden_states"}
+_LOOKED_AT = ("output_attentions", "output_hidden_states")
 # Under which name a model gives its cache back; the last three are RWKV's, XLNet's and Reformer's.
 _ALL_CACHES = (*CACHE_NAMES, "state", "mems", "past_buckets_states")
 
@@ -44,11 +44,13 @@ class Forward:
 
     def __init__(self, model, made: Ingredients):
         self.model, self.made = model, made
+        self.config, self.called = model.config, type(model).__name__
         known = (name for name in CACHE_NAMES if made.model_kwargs.get(name) is not None)
         self.cache_name = next(known, None)
         self.held = HeldCache(cache_in(made.model_kwargs))
-        self.looks = any(made.model_kwargs.get(name) for name in _LOOKED_AT)
-        self.attentions = self.hidden_states = None  # of the last pass, where they are asked for
+        asked = [name for name in _LOOKED_AT if made.model_kwargs.get(name)]
+        self.looks = tuple(name.removeprefix("output_") for name in asked)
+        self.shown = {}  # of the last pass, by name, what was asked for
 
     def arguments(self) -> dict[str, Any]:
         """Return what a way of decoding takes, by name, with the cache as we hold it."""
@@ -59,7 +61,9 @@ class Forward:
         """Run the forward pass. inputs: what `inputs_for` makes, and the loop's own arguments."""
         output = self._run(inputs)
         if self.looks:
-            self.attentions, self.hidden_states = output.attentions, output.hidden_states
+            # where they are returned, a model that has none fails as in `generate`
+            none = () if self.made.generation_config.return_dict_in_generate else (None,)
+            self.shown = {name: getattr(output, name, *none) for name in self.looks}
         return output
 
     def _run(self, inputs: dict):
@@ -161,7 +165,7 @@ def forward_of(model, made: Ingredients) -> Forward:
 def needs_own_way(model, made: Ingredients) -> bool:
     """Tell whether the library has to prepare the inputs of each step."""
     kwargs, config = made.model_kwargs, made.generation_config
-    more = any(kwargs[name] is not None for name in kwargs.keys() - _FED - _LOOKED_AT)
+    more = any(kwargs[name] is not None for name in kwargs.keys() - _FED - {*_LOOKED_AT})
     cache = cache_in(kwargs)
     fixed = getattr(cache, "is_compileable", False) and kwargs.get("attention_mask") is not None
     return (

@@ -115,8 +115,6 @@ def test_an_argument_that_generate_would_not_hand_on_is_refused(door, name, valu
     [
         {"inputs_embeds": torch.randn(1, 5, 32)},
         {"token_type_ids": torch.zeros(1, 5, dtype=torch.int64)},
-        {"output_attentions": True},
-        {"output_hidden_states": True},
     ],
     ids=lambda more: next(iter(more)),
 )

@@ -58,6 +58,29 @@ def test_attentions_and_hidden_states_are_those_of_generate(family, way):
     assert_same_call(model, {"input_ids": IDS, "attention_mask": MASK, **CALL, **WAYS[way], **look})
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2", "mistral"])
+def test_the_tokens_of_a_draft_show_what_they_show_in_generate(family):
+    model = build(family)
+    model.set_attn_implementation("eager")
+    call = {**CALL, "max_new_tokens": 12, "prompt_lookup_num_tokens": 3}
+    look = {"output_attentions": True, "output_hidden_states": True}
+    assert_same_call(model, {"input_ids": torch.tensor([[7, 8, 9, 7, 8, 9, 7]]), **call, **look})
+
+
+def test_attentions_that_a_model_does_not_compute_are_named_with_a_draft():
+    call = {"input_ids": IDS[:1], **CALL, "prompt_lookup_num_tokens": 3, "output_attentions": True}
+    with pytest.raises(IndexError):
+        tiny("llama").generate(**call, return_dict_in_generate=True)
+    with pytest.raises(IndexError, match='attn_implementation="eager"'):
+        list(llmcourse.steps(tiny("llama"), **call))
+
+
+def test_embeddings_in_chunks_are_refused():
+    call = {"inputs_embeds": torch.randn(1, 6, 32), "prefill_chunk_size": 2, **CALL}
+    with pytest.raises(ValueError, match="leave it or inputs_embeds out"):
+        llmcourse.generate(tiny("llama"), **call)
+
+
 def test_a_step_shows_attentions_and_hidden_states_only_when_asked():
     model = build("llama")
     model.set_attn_implementation("eager")

@@ -388,7 +388,8 @@ def _tensors(thing) -> tuple:
 
 
 def _new_tokens(cell: Cell, sequences: torch.Tensor) -> torch.Tensor:
-    return sequences[:, 0 if "inputs_embeds" in cell.settings else width(cell.prompt) :]
+    only_embeds = "inputs_embeds" in cell.settings and "inputs" not in cell.settings
+    return sequences[:, 0 if only_embeds else width(cell.prompt) :]
 
 
 def _facts(cell: Cell, theirs: Run) -> dict[str, bool]:

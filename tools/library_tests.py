@@ -1,0 +1,155 @@
+"""Run transformers' own generation tests through the visible loop: `make library-tests`.
+
+    make library-tests TRANSFORMERS=../transformers      # a checkout of its repository
+
+Makes an environment of its own, .venv-library, with the library of that checkout. Every test of
+`tests/generation` that calls `generate`, and the generation tests of every decoder-only family, run
+twice: as they are, and with each call sent through the loop (`tools/through_the_loop.py`). Counted
+are the tests that pass in the first run and call `generate`. Writes benchmarks/library_tests.md.
+"""
+
+import argparse
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "benchmarks" / "library_tests.md"
+NEEDED = ("parameterized", "datasets", "pytest", "pytest-xdist", "psutil", "gguf", "platformdirs")
+KINDS = ("pass", "refused", "wrong or fail")
+
+
+def install(folder: Path, checkout: Path) -> Path:
+    """Make the environment; return its Python."""
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        torch = re.search(r"^torch==\S+", (ROOT / "constraints.txt").read_text(), re.M)[0]
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, torch, checkout, "accelerate", *NEEDED], check=True)
+    return python
+
+
+def families(checkout: Path) -> list[str]:
+    """Return the decoder-only families that have tests, by the names of their folders."""
+    source = (checkout / "src/transformers/models/auto/modeling_auto.py").read_text()
+    block = source.split("MODEL_FOR_CAUSAL_LM_MAPPING_NAMES = ")[1].split("\n)\n")[0]
+    kinds = re.findall(r'^\s+\("([\w-]+)", "\w+"\)', block, re.M)
+    tests = checkout / "tests" / "models"
+    there = {kind.replace("-", "_") for kind in kinds}
+    return sorted(name for name in there if (tests / name / f"test_modeling_{name}.py").exists())
+
+
+def generation_tests(checkout: Path) -> list[str]:
+    """Return the names of the tests that every family inherits."""
+    tree = ast.parse((checkout / "tests/generation/test_utils.py").read_text())
+    (mixin,) = [
+        part
+        for part in tree.body
+        if isinstance(part, ast.ClassDef) and part.name == "GenerationTesterMixin"
+    ]
+    return [part.name for part in mixin.body if getattr(part, "name", "").startswith("test_")]
+
+
+def run(python: Path, checkout: Path, loop: str, log: Path, options) -> None:
+    names = families(checkout) if not options.only else options.only.split(",")
+    files = [f"tests/models/{name}/test_modeling_{name}.py" for name in names]
+    if not options.only:
+        files.append("tests/generation/test_utils.py")
+    log.unlink(missing_ok=True)
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"-n{options.workers}"]
+    command += ["-p", "tools.through_the_loop", f"--loop={loop}", f"--loop-log={log}"]
+    command += ["--loop-only", ",".join(generation_tests(checkout)), "--tb=no", *files]
+    quiet = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+    subprocess.run(command, cwd=checkout, env={**os.environ, **quiet}, stdout=subprocess.DEVNULL)
+
+
+def read(log: Path) -> dict[str, dict]:
+    return {seen["test"]: seen for seen in map(json.loads, log.read_text().splitlines())}
+
+
+def kind_of(seen: dict | None) -> str:
+    if seen is None:
+        return "wrong or fail"
+    if seen["outcome"] == "passed":
+        return "pass"
+    return "refused" if seen["refused"] else "wrong or fail"
+
+
+def page(before: dict, after: dict, versions: str) -> str:
+    """Return the table: a row a family, and what was refused for what reason."""
+    counted = {
+        test: after.get(test)
+        for test, seen in before.items()
+        if seen["outcome"] == "passed" and seen["called"]
+    }
+    rows: dict[str, Counter] = {}
+    reasons: Counter = Counter()
+    failed = []
+    for test, seen in counted.items():
+        family = re.search(r"tests/(?:models/)?(\w+)/", test)[1]
+        kind = kind_of(seen)
+        rows.setdefault(family, Counter())[kind] += 1
+        if kind == "refused":
+            reasons[re.sub(r"\b[A-Z]\w+\b", "MODEL", seen["refused"].split(";")[0])] += 1
+        if kind == "wrong or fail":
+            failed.append((test, "no outcome" if seen is None else seen["said"]))
+    total = sum(rows.values(), Counter())
+    lines = [
+        "# The library's own generation tests, through the visible loop",
+        "",
+        f"`make library-tests`, {versions}. Counted are the tests that pass as they are and call "
+        "`generate`.",
+        "",
+        "| family | " + " | ".join(KINDS) + " |",
+        "|---|" + "---|" * len(KINDS),
+        "| **all** | " + " | ".join(f"**{total[kind]}**" for kind in KINDS) + " |",
+        *(
+            f"| {family} | " + " | ".join(str(counts[kind]) for kind in KINDS) + " |"
+            for family, counts in sorted(rows.items())
+        ),
+        "",
+        "## Refused because",
+        "",
+        *(f"- {count}: {reason}" for reason, count in reasons.most_common()),
+        "",
+        "## Wrong or failed",
+        "",
+        *(f"- `{test}`: {' '.join(said.split())[:200]}" for test, said in sorted(failed)),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("checkout", type=Path, help="of github.com/huggingface/transformers")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only", help="families, with commas between; nothing is written then")
+    parser.add_argument("--python", type=Path, help="of an environment that is there already")
+    options = parser.parse_args()
+    checkout = options.checkout.resolve()
+    if not (checkout / "tests" / "generation" / "test_utils.py").is_file():
+        print(f"{checkout} is not a checkout of transformers: it has no tests/generation.")
+        return 2
+    python = options.python or install(ROOT / ".venv-library", checkout)
+    logs = [ROOT / ".venv-library" / f"{loop}.jsonl" for loop in ("off", "on")]
+    logs[0].parent.mkdir(exist_ok=True)
+    for loop, log in zip(("off", "on"), logs, strict=True):
+        run(python, checkout, loop, log, options)
+    ask = "import torch, transformers as t; print('transformers', t.__version__, torch.__version__)"
+    versions = subprocess.run([python, "-c", ask], capture_output=True, text=True).stdout.strip()
+    made = page(*map(read, logs), versions)
+    print(made)
+    if not options.only:
+        PAGE.write_text(made, encoding="utf-8")
+    return 1 if "## Wrong or failed\n\n-" in made else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
