@@ -29,10 +29,10 @@ OLD_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
 	'Python 3.11 or newer is needed, and $(PYTHON) is ' + sys.version.split()[0] + \
 	'. If there is a newer one, name it: make lab PYTHON=python3.12')
 
-.PHONY: help lab quick test test-browser test-oldest test-newest notebooks threads docs parity bench lint pins setup model clean
+.PHONY: help lab quick test test-browser test-oldest test-newest library-tests notebooks threads docs parity bench lint pins setup model clean
 
 help:  ## list what make can do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 lab: model  ## set up if needed, and open the lessons in JupyterLab
 	@echo "JupyterLab opens in the browser; without one, go to an address below. Ctrl-C twice stops it."
@@ -62,6 +62,10 @@ test-oldest: model  ## run tests and lessons on the oldest packages that are adm
 
 test-newest: model  ## the same on the newest
 	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m tools.other_versions newest $(NBVAL) $(TEST_ARGS) $(NOTEBOOKS)
+
+library-tests: setup  ## transformers' own generation tests through the loop: TRANSFORMERS=<a checkout>
+	@test -n "$(TRANSFORMERS)" || { echo "Name a checkout of transformers: make library-tests TRANSFORMERS=../transformers"; exit 1; }
+	@$(VENV_PYTHON) -m tools.library_tests "$(TRANSFORMERS)"
 
 notebooks: model  ## run the lessons, store their outputs and the repository's address
 	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m tools.run_notebooks $(NOTEBOOKS)
@@ -99,7 +103,7 @@ model: setup  ## fetch the model of the lessons, about 100 MB, if it is not ther
 	@$(VENV_PYTHON) -m llmcourse fetch
 
 clean:  ## remove .venv and all caches in this folder; the model stays
-	rm -rf .venv .venv-oldest .venv-newest .venv.lock .pytest_cache .ruff_cache .hypothesis build dist *.egg-info \
+	rm -rf .venv .venv-oldest .venv-newest .venv-library .venv.lock .pytest_cache .ruff_cache .hypothesis build dist *.egg-info \
 		tests/browser/.failures
 	find llmcourse tests tools benchmarks notebooks -type d \
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
