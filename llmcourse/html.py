@@ -47,23 +47,12 @@ def escape_attribute(text: str) -> str:
     return html.escape(str(text)).replace("$", "&#36;")
 
 
-def table(
-    caption: str,
-    headers: Sequence[str],
-    rows: Iterable[str],
-    *,
-    notes: Iterable[str] = (),
-    gap: int = 0,
-    look: str = "",
-) -> str:
+def table(caption: str, headers: Sequence[str], rows: Iterable[str], **looks) -> str:
     """Return a table with a caption; where it is wider than the page it scrolls in its own box.
 
-    headers: of the columns, none where each row has its own; a newline in one is kept. rows: what
-    `row` returns. notes: lines in small letters under the caption. gap: pixels around each cell, so
-    that tinted cells stand apart; without one there is a line above each row. look: of the headers.
+    All as in `bare_table`.
     """
-    made = bare_table(caption, headers, rows, notes=notes, gap=gap, look=look)
-    return f'<div style="overflow-x:auto">{made}</div>'
+    return f'<div style="overflow-x:auto">{bare_table(caption, headers, rows, **looks)}</div>'
 
 
 def bare_table(
@@ -75,7 +64,12 @@ def bare_table(
     gap: int = 0,
     look: str = "",
 ) -> str:
-    """Return the table alone: as wide as it is."""
+    """Return a table with a caption, as wide as it is.
+
+    headers: of the columns, none where each row has its own; a newline in one is kept. rows: what
+    `row` returns. notes: lines in small letters under the caption. gap: pixels around each cell, so
+    that tinted cells stand apart; without one there is a line above each row. look: of the headers.
+    """
     under = "".join(
         f'<br><small style="font-weight:normal">{escape(note)}</small>' for note in notes
     )
