@@ -84,7 +84,7 @@ def table(title: str, groups: dict[str, list]) -> str:
 
 
 def report(done: dict) -> None:
-    from tests.support.families import CONFIGS
+    from tests.support.families import FAMILIES
     from tests.support.grid import Cell
     from tests.support.grid_space import PROMPTS, SETTINGS
 
@@ -95,7 +95,7 @@ def report(done: dict) -> None:
         by["prompt"][cell.prompt].append(verdict)
         for setting in cell.settings:
             by["setting"][setting].append(verdict)
-    for title, order in (("setting", SETTINGS), ("family", CONFIGS), ("prompt", PROMPTS)):
+    for title, order in (("setting", SETTINGS), ("family", FAMILIES), ("prompt", PROMPTS)):
         groups = {name: by[title][name] for name in order if name in by[title]}
         print("\n" + table(title, groups))
     verdicts = list(done.values())
@@ -127,9 +127,10 @@ def main() -> int:
     prepare()
     if options.cell:
         return run_one(options.cell)
+    from tests.support.families import FAMILIES
     from tests.support.grid import cells
 
-    names = dict.fromkeys(map(str, cells(options.cells, options.seed)))
+    names = dict.fromkeys(map(str, cells(options.cells, options.seed, FAMILIES)))
     names = [name for name in names if not options.only or options.only in name]
     if not names:
         print(f"none of the {options.cells} cells holds {options.only!r}")

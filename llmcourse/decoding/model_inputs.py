@@ -21,10 +21,6 @@ _FED_AS_USUAL = {
     "phimoe",
 }
 
-# These count a mask's ones to know the distance between tokens (ALiBi); with a static cache the
-# library stretches the mask to the cache's length.
-MASKS_FROM_THE_LIBRARY = {"bloom"}
-
 
 def is_fed_as_usual(model, generation_config) -> bool:
     """Tell whether a model wants tokens, mask, positions and the cache, and nothing of its own."""

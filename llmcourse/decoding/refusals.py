@@ -62,6 +62,13 @@ def check_call(model, call: dict) -> None:
             _check_mask(name, call)
 
 
+def holds_something(value) -> bool:
+    """Tell whether there is something in an input; of pictures the library may prepare none."""
+    return (
+        any(map(holds_something, value.values())) if isinstance(value, dict) else value is not None
+    )
+
+
 def _check_model(model) -> None:
     if getattr(getattr(model, "config", None), "is_encoder_decoder", False):
         raise ValueError(
@@ -126,7 +133,7 @@ def check_prepared(
     if getattr(generation_config, "token_healing", None):
         raise _not_built("token_healing", True, "leave token_healing out")
     for name in sorted(model_kwargs.keys() - _UNDERSTOOD):
-        if model_kwargs[name] is not None:
+        if holds_something(model_kwargs[name]):
             raise _not_built(
                 name, "...", f"pass input_ids and attention_mask, and leave {name} out"
             )
@@ -137,7 +144,7 @@ def check_prepared(
             f"input_ids is on {input_ids.device} and the model on {model.device}; pass "
             "inputs.to(model.device)."
         )
-    _check_cache(model, input_ids, generation_config, model_kwargs)
+    _check_cache(model, input_ids, generation_config, model_kwargs, mode)
 
 
 _BUILT = (
@@ -168,8 +175,10 @@ def _check_mode(generation_config, mode: GenerationMode, streamer) -> None:
         raise _not_built("generation mode", mode.value, "ask for another")
 
 
-def _check_cache(model, ids, generation_config, model_kwargs: dict) -> None:
+def _check_cache(model, ids, generation_config, model_kwargs: dict, mode) -> None:
     cache = cache_in(model_kwargs)
+    if getattr(model.config, "is_decoder", True) is False:  # a BERT that reads both ways
+        check_without_cache(model, generation_config, mode)
     mask, positions = model_kwargs.get("attention_mask"), model_kwargs.get("position_ids")
     held = cached_length(cache)
     embeds = model_kwargs.get("inputs_embeds")
@@ -326,6 +335,16 @@ def check_drafter(model, generation_config, cache) -> None:
         raise _has_its_own_way(model)
     if cache is None or is_recurrent(cache):
         raise _no_rollback(type(model).__name__)
+
+
+def check_without_cache(model, generation_config, mode: GenerationMode) -> None:
+    """Refuse what needs a cache with a model that gives none back. Raises ValueError."""
+    name = type(model).__name__
+    if generation_config.prefill_chunk_size is not None:
+        chunk = generation_config.prefill_chunk_size
+        raise _not_built("prefill_chunk_size", chunk, f"{name} gives no cache back: leave it out")
+    if mode == GenerationMode.ASSISTED_GENERATION:
+        raise _no_rollback(name)
 
 
 def check_rollback(model, cache) -> None:

@@ -9,10 +9,12 @@ library's public `prepare_inputs_for_generation`.
 from typing import Any
 
 import torch
+from transformers import DynamicCache
 
 from llmcourse.decoding.cache import CACHE_NAMES, cache_in, cached_length
 from llmcourse.decoding.ingredients import Ingredients
-from llmcourse.decoding.model_inputs import MASKS_FROM_THE_LIBRARY, is_fed_as_usual
+from llmcourse.decoding.model_inputs import is_fed_as_usual
+from llmcourse.decoding.refusals import check_without_cache, holds_something
 
 # What the loop itself feeds, or only asks for; what else is passed to the model needs its own way.
 _FED = {"attention_mask", "position_ids", "use_cache", "logits_to_keep", *CACHE_NAMES}
@@ -72,7 +74,9 @@ class Forward:
         inputs[self.cache_name] = given = self.held.cache
         output = self.model(**inputs)
         returned = output.get(self.cache_name)
-        if returned is not None and returned is not given:  # go on with it, as `generate` does
+        if returned is None:
+            check_without_cache(self.model, self.made.generation_config, self.made.mode)
+        elif returned is not given:  # go on with it, as `generate` does
             self.held.cache = self.made.model_kwargs[self.cache_name] = returned
         return output
 
@@ -165,16 +169,20 @@ def forward_of(model, made: Ingredients) -> Forward:
 def needs_own_way(model, made: Ingredients) -> bool:
     """Tell whether the library has to prepare the inputs of each step."""
     kwargs, config = made.model_kwargs, made.generation_config
-    more = any(kwargs[name] is not None for name in kwargs.keys() - _FED - {*_LOOKED_AT})
+    more = any(holds_something(kwargs[name]) for name in kwargs.keys() - _FED - {*_LOOKED_AT})
     cache = cache_in(kwargs)
-    fixed = getattr(cache, "is_compileable", False) and kwargs.get("attention_mask") is not None
     return (
         more
         or not is_fed_as_usual(model, config)
         or (cache is None and bool(kwargs.get("use_cache")))  # it makes a cache of its own
-        or (fixed and model.config.model_type in MASKS_FROM_THE_LIBRARY)
+        or has_a_fixed_size(cache)  # the library makes the mask for all of it
         or compiles(model, kwargs, config)
     )
+
+
+def has_a_fixed_size(cache) -> bool:
+    """Tell whether a cache has all its places from the start, as a static one has."""
+    return bool(getattr(cache, "is_compileable", False)) and type(cache) is not DynamicCache
 
 
 def compiles(model, model_kwargs: dict, generation_config) -> bool:

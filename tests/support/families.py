@@ -65,6 +65,44 @@ CONFIGS = {
 if "prepare_inputs_for_generation" in vars(BloomForCausalLM):
     del CONFIGS["bloom"]  # an older version, in which the loop refuses it
 
+# More families, for the grid of `make parity` alone: all that are built in a second from a config
+# like those above. What this library does not know is left out.
+_EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+_LATENT = {"kv_lora_rank": 8, "q_lora_rank": 8, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8}
+_ROUTED = {"n_routed_experts": 4, "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1}
+_ALIKE = [
+    (
+        _TRANSFORMER,
+        """
+    apertus arcee aria_text beam bert bert-generation biogpt bitnet camembert cohere2
+    cohere2_moe ctrl cwm data2vec-text diffllama doge electra ernie ernie4_5 exaone4
+    flex_olmo flint fuyu gemma4_unified_text glm glm4 gpt-sw3 gpt_bigcode gpt_neox_japanese
+    granite_swa granitemoe granitemoe_swa granitemoeshared helium hrm_text hunyuan_v1_dense
+    hunyuan_v1_moe hyperclovax internlm3 iquestcoder jais2 jetmoe llama4_text megatron-bert
+    minimax ministral ministral3 modernbert-decoder mpt nanochat nemotron olmo olmo3
+    olmo_hybrid olmoe openai-gpt persimmon phi rembert roberta roberta-prelayernorm roformer
+    rwkv seed_oss starcoder2 trocr vaultgemma xglm xlm-roberta xlm-roberta-xl
+    """,
+    ),
+    ({**_TRANSFORMER, "num_key_value_heads": 4}, "minicpm3"),
+    ({**_TRANSFORMER, "num_local_experts": 4}, "deepseek_v4 minimax_m3_vl_text"),
+    (
+        {**_TRANSFORMER, **_EXPERTS},
+        """
+    afmoe ernie4_5_moe exaone_moe glm4_moe hy_v3 kolibri1 laguna mellum mimo_v2_flash
+    minimax_m2 nemotron_h qwen2_moe qwen3_moe solar_open
+    """,
+    ),
+    (
+        {**_TRANSFORMER, **_EXPERTS, **_LATENT, **_ROUTED, "v_head_dim": 8},
+        "hy_v4 inkling2_text inkling_text",
+    ),
+]
+MORE = {
+    name: config for config, names in _ALIKE for name in names.split() if name in CONFIG_MAPPING
+}
+FAMILIES = {**MORE, **CONFIGS}
+
 
 def build(family: str, **changes):
     """Return a new float32 model of `family`, the same weights each time; changes: to its config.
@@ -74,7 +112,7 @@ def build(family: str, **changes):
     """
     with torch.random.fork_rng():
         torch.manual_seed(2)
-        config = CONFIG_MAPPING[family](**{**CONFIGS[family], **changes})
+        config = CONFIG_MAPPING[family](**{**FAMILIES[family], **changes})
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
         for weights in model.parameters():
             if weights.dim() > 1:

@@ -81,19 +81,19 @@ class Deck:
             self.left += self.rng.sample(self.cards, len(self.cards))
 
 
-def cells(count: int, seed: int = 0) -> list[Cell]:
+def cells(count: int, seed: int = 0, families=CONFIGS) -> list[Cell]:
     """Return the first `count` cells of the endless grid of `seed`, a good spread at any length."""
-    return list(islice(_endless(seed), count))
+    return list(islice(_endless(seed, families), count))
 
 
-def _endless(seed: int) -> Iterator[Cell]:
+def _endless(seed: int, names) -> Iterator[Cell]:
     rng = Random(seed)
-    families = {kind: Deck(rng, CONFIGS) for kind in KINDS}
+    families = {kind: Deck(rng, names) for kind in KINDS}
     prompts, singles = {kind: Deck(rng, PROMPTS) for kind in KINDS}, Deck(rng, SINGLE)
     usual = [name for name, setting in SETTINGS.items() if not setting.rare]
     rare = Deck(rng, [name for name, setting in SETTINGS.items() if setting.rare])
-    names = {kind: Deck(rng, [*SETTINGS, *usual]) for kind in ("alone", "pair")}
-    names["combination"] = Deck(rng, [name for name in usual if name not in CHOOSES])
+    chosen_names = {kind: Deck(rng, [*SETTINGS, *usual]) for kind in ("alone", "pair")}
+    chosen_names["combination"] = Deck(rng, [name for name in usual if name not in CHOOSES])
     ways = Deck(rng, WAYS)
     for index in count():
         kind = KINDS[index % 3]
@@ -103,11 +103,11 @@ def _endless(seed: int) -> Iterator[Cell]:
             size = rng.randint(3, 7) - len(mode)
             chosen = [rare.deal()] if size > 1 and rng.random() < 0.3 else []
             while len(chosen) < size:
-                chosen.append(names[kind].deal(_fits(mode, chosen, rng)))
+                chosen.append(chosen_names[kind].deal(_fits(mode, chosen, rng)))
         else:
-            chosen = [names[kind].deal()]
+            chosen = [chosen_names[kind].deal()]
             if kind == "pair":
-                chosen.append(names[kind].deal(_goes_with(chosen[0])))
+                chosen.append(chosen_names[kind].deal(_goes_with(chosen[0])))
         settings = _with_needs(mode, chosen, rng, may_choose=kind != "combination")
         if kind != "alone" and rng.random() < 0.4:
             settings.setdefault("eos_token_id", SOME_EOS)
@@ -353,7 +353,7 @@ def _by_token(step, values: torch.Tensor) -> tuple:
 
 def _first_unequal(name: str, ours, theirs) -> str:
     """Return where two values differ first, '' if they are equal; nan is equal to nan."""
-    if isinstance(theirs, tuple) and isinstance(ours, tuple):
+    if isinstance(theirs, tuple | list) and isinstance(ours, tuple | list):
         for step, (one, other) in enumerate(zip(ours, theirs, strict=False)):
             if unequal := _first_unequal(f"{name} of step {step}", one, other):
                 return unequal

@@ -22,7 +22,7 @@ from transformers import (
     WatermarkingConfig,
 )
 
-from tests.support.families import BOS, CONFIGS, PAD, VOCAB, build
+from tests.support.families import BOS, FAMILIES, PAD, VOCAB, build
 from tests.support.settings import EQUAL, EVERYTHING, ONE, SOME_EOS, UNEQUAL, masked
 from tests.support.toy_tokenizers import letter_pairs
 
@@ -278,7 +278,7 @@ class Recorder:
 @cache
 def _assistant(family: str, kind: str):
     if kind == "smaller":
-        layers = next(name for name in ("num_hidden_layers", "n_layer") if name in CONFIGS[family])
+        layers = next(name for name in ("num_hidden_layers", "n_layer") if name in FAMILIES[family])
         changes = {"attn_layer_indices": [0]} if family == "bamba" else {}
         return build(family, **{layers: 1}, **changes)
     model = build(family)
