@@ -65,7 +65,8 @@ def run(python: Path, checkout: Path, loop: str, log: Path, options) -> None:
     command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"-n{options.workers}"]
     command += ["-p", "tools.through_the_loop", f"--loop={loop}", f"--loop-log={log}"]
     command += ["--loop-only", ",".join(generation_tests(checkout)), "--tb=no", *files]
-    quiet = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    quiet = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
 
     subprocess.run(command, cwd=checkout, env={**os.environ, **quiet}, stdout=subprocess.DEVNULL)
 
