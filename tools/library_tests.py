@@ -63,6 +63,7 @@ def run(python: Path, checkout: Path, loop: str, log: Path, options) -> None:
         files.append("tests/generation/test_utils.py")
     log.unlink(missing_ok=True)
     command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"-n{options.workers}"]
+    command += ["--continue-on-collection-errors"]
     command += ["-p", "tools.through_the_loop", f"--loop={loop}", f"--loop-log={log}"]
     command += ["--loop-only", ",".join(generation_tests(checkout)), "--tb=no", *files]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
