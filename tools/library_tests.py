@@ -68,8 +68,10 @@ def run(python: Path, checkout: Path, loop: str, log: Path, options) -> None:
     command += ["--loop-only", ",".join(generation_tests(checkout)), "--tb=no", *files]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     quiet = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    quiet["PYTHONHASHSEED"] = "0"  # some names come from sets, and workers must agree on them
 
-    subprocess.run(command, cwd=checkout, env={**os.environ, **quiet}, stdout=subprocess.DEVNULL)
+    with open(log.with_suffix(".txt"), "w", encoding="utf-8") as said:
+        subprocess.run(command, cwd=checkout, env={**os.environ, **quiet}, stdout=said)
 
 
 def read(log: Path) -> dict[str, dict]:
