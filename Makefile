@@ -29,7 +29,7 @@ OLD_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
 	'Python 3.11 or newer is needed, and $(PYTHON) is ' + sys.version.split()[0] + \
 	'. If there is a newer one, name it: make lab PYTHON=python3.12')
 
-.PHONY: help lab quick test test-browser test-oldest test-newest notebooks threads docs parity bench lint pins setup model clean
+.PHONY: help lab quick test test-browser test-oldest test-newest colab notebooks threads docs parity bench lint pins setup model clean
 
 help:  ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -63,12 +63,16 @@ test-oldest: model  ## run tests and lessons on the oldest packages that are adm
 test-newest: model  ## the same on the newest
 	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m tools.other_versions newest $(NBVAL) $(TEST_ARGS) $(NOTEBOOKS)
 
+colab: model  ## run the lessons as in Colab: its packages, and what is committed, from a clone
+	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m tools.colab $(NBVAL) $(TEST_ARGS) $(NOTEBOOKS)
+
 notebooks: model  ## run the lessons, store their outputs and the repository's address
 	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m tools.run_notebooks $(NOTEBOOKS)
 
 docs: setup  ## write the pages that are made from code
 	@$(VENV_PYTHON) -m tools.architecture
 	@$(VENV_PYTHON) -m tools.pitfalls_page
+	@$(VENV_PYTHON) -m tools.versions_page
 
 threads: model  ## check that outputs do not depend on threads or vector instructions
 	@$(VENV_PYTHON) -m tools.threads $(NBVAL) $(NOTEBOOKS)
@@ -99,8 +103,8 @@ model: setup  ## fetch the model of the lessons, about 100 MB, if it is not ther
 	@$(VENV_PYTHON) -m llmcourse fetch
 
 clean:  ## remove .venv and all caches in this folder; the model stays
-	rm -rf .venv .venv-oldest .venv-newest .venv.lock .pytest_cache .ruff_cache .hypothesis build dist *.egg-info \
-		tests/browser/.failures
+	rm -rf .venv .venv-oldest .venv-newest .venv-colab .venv.lock .pytest_cache .ruff_cache .hypothesis \
+		build dist *.egg-info tests/browser/.failures
 	find llmcourse tests tools benchmarks notebooks -type d \
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
