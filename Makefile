@@ -29,7 +29,7 @@ OLD_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
 	'Python 3.11 or newer is needed, and $(PYTHON) is ' + sys.version.split()[0] + \
 	'. If there is a newer one, name it: make lab PYTHON=python3.12')
 
-.PHONY: help lab quick test test-browser test-oldest test-newest library-tests notebooks threads docs parity bench lint pins setup model clean
+.PHONY: help lab quick test test-browser test-oldest test-newest colab library-tests notebooks threads docs parity bench lint pins setup model clean
 
 help:  ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -67,12 +67,16 @@ library-tests: setup  ## transformers' own generation tests through the loop: TR
 	@test -n "$(TRANSFORMERS)" || { echo "Name a checkout of transformers: make library-tests TRANSFORMERS=../transformers"; exit 1; }
 	@$(VENV_PYTHON) -m tools.library_tests "$(TRANSFORMERS)"
 
+colab: model  ## run the lessons as in Colab: its packages, and what is committed, from a clone
+	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m tools.colab $(NBVAL) $(TEST_ARGS) $(NOTEBOOKS)
+
 notebooks: model  ## run the lessons, store their outputs and the repository's address
 	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m tools.run_notebooks $(NOTEBOOKS)
 
 docs: setup  ## write the pages that are made from code
 	@$(VENV_PYTHON) -m tools.architecture
 	@$(VENV_PYTHON) -m tools.pitfalls_page
+	@$(VENV_PYTHON) -m tools.versions_page
 
 threads: model  ## check that outputs do not depend on threads or vector instructions
 	@$(VENV_PYTHON) -m tools.threads $(NBVAL) $(NOTEBOOKS)
@@ -103,8 +107,8 @@ model: setup  ## fetch the model of the lessons, about 100 MB, if it is not ther
 	@$(VENV_PYTHON) -m llmcourse fetch
 
 clean:  ## remove .venv and all caches in this folder; the model stays
-	rm -rf .venv .venv-oldest .venv-newest .venv-library .venv.lock .pytest_cache .ruff_cache .hypothesis build dist *.egg-info \
-		tests/browser/.failures
+	rm -rf .venv .venv-oldest .venv-newest .venv-colab .venv-library .venv.lock .pytest_cache .ruff_cache \
+		.hypothesis build dist *.egg-info tests/browser/.failures
 	find llmcourse tests tools benchmarks notebooks -type d \
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 

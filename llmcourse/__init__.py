@@ -7,10 +7,17 @@
 Importing this package is cheap: the first name that needs torch and transformers imports them.
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# On some processors bitsandbytes advises, in red, to install kernels that nothing here needs, when
+# it is imported; and `transformers.set_seed` imports it where peft is installed, as it is in Colab.
+logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(
+    lambda record: "kernels-community" not in record.getMessage()
+)
 
 _HOME_OF = {
     "load": "models.load",

@@ -8,6 +8,7 @@ import torch
 from transformers import LogitsProcessorList, StopStringCriteria
 from transformers.generation import GenerationMode
 
+from llmcourse.decoding.cache import CACHE_NAMES
 from llmcourse.decoding.refusals import check_call
 from llmcourse.show import Table
 
@@ -62,9 +63,7 @@ class Ingredients:
         everything: also the hidden defaults that do nothing, such as `top_p=1.0`.
         """
         rows = {"input_ids": _shown(self.input_ids)}
-        rows |= {name: _shown(value) for name, value in self.model_kwargs.items()}
-        if rows.get("attention_mask") == "None":
-            rows["attention_mask"] = "None: no padding"
+        rows |= {name: _shown_input(name, value) for name, value in self.model_kwargs.items()}
         rows["logits_processor"] = _names(self.logits_processor)
         rows["stopping_criteria"] = _names(self.stopping_criteria)
         if self.assistant_model is not None:
@@ -73,7 +72,10 @@ class Ingredients:
         idle = {name for name, value in settings.items() if self._is_idle(name, value)}
         shown = settings.keys() - (set() if everything else idle)
         rows |= {name: _shown(value) for name, value in settings.items() if name in shown}
-        lines = [(name, value, self.origins.get(name, PREPARED)) for name, value in rows.items()]
+        lines = [
+            ("cache" if name in CACHE_NAMES else name, value, self.origins.get(name, PREPARED))
+            for name, value in rows.items()
+        ]
         more = "" if everything or not idle else f"; {len(idle)} more are off by default"
         caption = f"What `generate` would work with{more}"
         return Table(caption, ("setting", "value", "from"), lines)
@@ -208,6 +210,14 @@ def _shown(value) -> str:
     if isinstance(value, torch.Tensor):
         return f"tensor {tuple(value.shape)}"
     return type(value).__name__ if hasattr(value, "get_seq_length") else str(value)
+
+
+def _shown_input(name: str, value) -> str:
+    """Show what the model is given; a mask of ones alike, which `generate` drops from 5.18 on."""
+    ones = isinstance(value, torch.Tensor) and value.ndim == 2 and bool(value.all())
+    if name == "attention_mask" and (ones or value is None):
+        return "all ones: no padding"
+    return _shown(value)
 
 
 def _names(things: list) -> str:

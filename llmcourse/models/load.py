@@ -1,6 +1,5 @@
 """Which model, and how it is loaded: the course's own, one from a hub, or one from a folder."""
 
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,18 +109,13 @@ def compute_as_asked(model) -> None:
 
 
 def import_bitsandbytes(quantize: str) -> None:
-    """Import it without its advice on optional kernels, which depends on the processor."""
-    logger = logging.getLogger("bitsandbytes")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Import bitsandbytes; its advice on optional kernels is dropped in llmcourse/__init__.py."""
     try:
         import bitsandbytes  # noqa: F401
     except ImportError as error:
         raise ImportError(
             f"quantize={quantize!r} needs bitsandbytes: `pip install bitsandbytes`."
         ) from error
-    finally:
-        logger.setLevel(level)
 
 
 def folder_or_hub_id(name: str | os.PathLike) -> Path | str:

@@ -16,7 +16,7 @@ from transformers import (
 )
 
 import llmcourse
-from llmcourse.decoding.cache import LIBRARY, cache_in
+from llmcourse.decoding.cache import CACHE_NAMES, LIBRARY, cache_in
 from tests.support.families import BOS, PAD, build, tiny
 
 IDS = torch.tensor([[7, 8, 9, 10, 11]])
@@ -191,6 +191,21 @@ def test_the_table_says_of_every_setting_in_force_where_it_comes_from():
     ]
     assert origin == "prepared"
     assert rows["stopping_criteria"][0] == "MaxLengthCriteria > EosTokenCriteria"
+
+
+def test_the_table_shows_mask_and_cache_in_one_form_on_every_version():
+    ones = torch.ones_like(IDS)
+    call = {"input_ids": IDS, "attention_mask": ones, "max_new_tokens": 3}
+    made = llmcourse.ingredients(tiny("llama"), **call)
+    assert rows_of(made)["attention_mask"] == ("all ones: no padding", "the call")
+    assert rows_of(made)["cache"] == ("DynamicCache", "prepared")
+    for name in CACHE_NAMES:
+        for mask in (ones, None):
+            given = {"attention_mask": mask, name: cache_in(made.model_kwargs)}
+            rows = rows_of(dataclasses.replace(made, model_kwargs=given))
+            assert rows["attention_mask"] == ("all ones: no padding", "the call")
+            assert rows["cache"][0] == "DynamicCache"
+            assert not {"past_key_values", "cache_params"} & set(rows)
 
 
 def test_the_table_leaves_out_what_is_off_by_default_unless_asked():

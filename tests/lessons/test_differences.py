@@ -1,11 +1,13 @@
 """Cells that print something else on another version: each listed with a reason, and checked."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -16,7 +18,7 @@ from tools import known_differences, run_notebooks
 ROOT = Path(__file__).parent.parent.parent
 LISTED = [
     pytest.param(versions, *place, reason, id="-".join([versions, *place]))
-    for versions in ("oldest", "newest")
+    for versions in known_differences.LANES
     for place, reason in known_differences.known(versions).items()
 ]
 
@@ -56,6 +58,7 @@ def test_only_a_listed_cell_may_differ_and_it_must(tmp_path):
     (tmp_path / "list.toml").write_text(LIST)
     ours = {name: v for name, v in os.environ.items() if not name.startswith("PYTEST")}
     plugin = ["-p", "tools.known_differences", "--versions=newest", "--differences=list.toml"]
+    plugin += ["--results=lane.json", "--packages=python==3.11.7 torch==2.15.0"]
     command = [sys.executable, "-m", "pytest", *plugin, "--nbval", "--nbval-current-env", "-n1"]
     subprocess.run(
         [*command, "--junitxml=results.xml", "."],
@@ -64,7 +67,7 @@ def test_only_a_listed_cell_may_differ_and_it_must(tmp_path):
         capture_output=True,
     )
     made = [
-        [part.tag for part in case if part.tag != "system-out"]
+        [part.tag for part in case if part.tag not in ("system-out", "properties")]
         for case in ElementTree.parse(tmp_path / "results.xml").iter("testcase")
     ]
     failed, xfailed = ["failure"], ["skipped"]
@@ -76,3 +79,37 @@ def test_only_a_listed_cell_may_differ_and_it_must(tmp_path):
         "other": failed,
     }
     assert dict(zip(CELLS, made, strict=True)) == expected
+    written = json.loads((tmp_path / "lane.json").read_text(encoding="utf-8"))
+    assert written["packages"] == {"python": "3.11.7", "torch": "2.15.0"}
+    small = written["notebooks"]["small"]
+    assert small["cells"] == len(CELLS) and small["differ"] == ["listed"]
+    assert sorted(small["failed"]) == ["listed-raises", "listed-same", "other"]
+
+
+class Report:
+    """What pytest says of a cell that was run, and what it knows of its place."""
+
+    def __init__(self, notebook, outcome):
+        self.user_properties, self.when = [("cell", (notebook, "a"))], "call"
+        self.passed, self.failed = outcome == "passed", outcome == "failed"
+        self.skipped = outcome == "skipped"
+
+
+def write(file, packages, **outcomes):
+    """Write the results of a run in which each notebook has one cell."""
+    options = {"--results": str(file), "--packages": packages}
+    made = known_differences.Results(SimpleNamespace(getoption=options.get))
+    for notebook, outcome in outcomes.items():
+        made.pytest_runtest_logreport(Report(notebook, outcome))
+    made.pytest_sessionfinish()
+    notebooks = json.loads(file.read_text(encoding="utf-8"))["notebooks"]
+    return {name: (one["differ"], one["failed"]) for name, one in notebooks.items()}
+
+
+def test_results_of_notebooks_that_were_left_out_hold_on_the_same_packages_alone(tmp_path):
+    file = tmp_path / "results" / "newest.json"
+    first = write(file, "torch==2.14.0", one="passed", two="failed")
+    assert first == {"one": ([], []), "two": ([], ["a"])}
+    again = write(file, "torch==2.14.0", two="skipped")
+    assert again == {"one": ([], []), "two": (["a"], [])}
+    assert write(file, "torch==2.15.0", two="passed") == {"two": ([], [])}

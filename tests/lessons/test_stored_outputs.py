@@ -142,6 +142,20 @@ def test_all_lessons_start_with_the_same_code_cell():
     assert odd == []
 
 
+def test_the_first_cell_says_what_to_do_where_the_course_could_not_be_installed(monkeypatch):
+    """As pip does when it cannot reach the repository: it prints, and raises nothing."""
+    first = code_cells(nbformat.read(LESSONS[0], as_version=4))[0].source
+    source, pips = re.subn(
+        r"^( *)%pip install -q {source}$", r"\1asked.append(source)", first, flags=re.M
+    )
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "llmcourse", None)  # an import of it fails
+    asked = []
+    with pytest.raises(ImportError, match=r"still missing.*get its ZIP.*%pip install"):
+        exec(source, {"asked": asked})
+    assert pips == len(asked) == 1
+
+
 # The checks have teeth
 
 

@@ -164,7 +164,13 @@ def test_four_bits_are_nf4_and_compute_in_the_dtype_asked_for():
     assert load.quantization("4bit", "float32").bnb_4bit_compute_dtype == torch.float32
     assert load.quantization("4bit", None).bnb_4bit_compute_dtype == torch.bfloat16
     assert load.quantization("4bit", "auto").bnb_4bit_quant_type == "nf4"
-    assert logging.getLogger("bitsandbytes").level == logging.NOTSET
+
+
+def test_advice_on_kernels_that_depends_on_the_processor_is_dropped_and_nothing_else(caplog):
+    logger = logging.getLogger("bitsandbytes.backends.cpu.ops")
+    logger.warning("Failed to load CPU gemm_4bit_forward from kernels-community: %s.", "no kernels")
+    logger.warning("Something else went wrong: %s.", "no library")
+    assert caplog.messages == ["Something else went wrong: no library."]
 
 
 # Other models: a tiny random Llama in a local folder.

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.M)[1].split())
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/versions.md")
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[!c]*.yml"))  # not config.yml
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("**/*.ipynb"))
@@ -52,7 +52,16 @@ def test_every_make_target_that_is_named_exists(name):
 
 
 def test_contributing_explains_every_lane():
-    lanes = {"quick", "test", "test-browser", "test-oldest", "test-newest", "threads", "parity"}
+    lanes = {
+        "quick",
+        "test",
+        "test-browser",
+        "test-oldest",
+        "test-newest",
+        "colab",
+        "threads",
+        "parity",
+    }
     assert lanes <= targets(text("CONTRIBUTING.md"))
 
 

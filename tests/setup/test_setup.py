@@ -17,7 +17,15 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tools import bootstrap, other_versions, pins, threads
+from tools import (
+    bootstrap,
+    colab,
+    known_differences,
+    other_versions,
+    pins,
+    threads,
+    versions_page,
+)
 
 ROOT = Path(__file__).parent.parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -29,18 +37,9 @@ EXTRAS = {
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
 BINDER = yaml.safe_load((ROOT / ".binder/environment.yml").read_text(encoding="utf-8"))
 
-# What Colab has imported, or may have, before a lesson starts (August 2026). Replacing any of it
-# asks the learner to restart.
-COLAB = {
-    "ipykernel": "6.17.1",
-    "ipython": "7.34.0",
-    "ipywidgets": "7.7.1",
-    "matplotlib": "3.10.0",
-    "numpy": "2.1.3",
-    "tokenizers": "0.22.2",
-    "torch": "2.11.0",
-    "transformers": "5.15.0",
-}
+# What Colab has imported, or may have, before a lesson starts. Replacing any of it asks the learner
+# to restart.
+COLAB = colab.pins()
 
 made_by_make = pytest.mark.skipif(
     Path(sys.prefix).resolve() != bootstrap.VENV, reason="holds for the .venv that make built"
@@ -304,12 +303,91 @@ def test_the_plainest_vectors_are_always_supported():
 def test_another_version_runs_the_lessons_and_all_tests_but_those_about_the_setup(which):
     plan = make("-n", f"test-{which}").stdout
     assert in_order(plan, f"-m tools.other_versions {which} --nbval ", "notebooks/01_")
-    command = other_versions.tests(Path("python"), which, ["--nbval", "notebooks/01.ipynb"])
+    options = ["--nbval", "notebooks/01.ipynb"]
+    command = other_versions.tests(Path("python"), which, "torch==2.11.0", options)
     assert command[:3] == ["python", "-m", "pytest"]
     assert command[-3:] == ["--nbval", "notebooks/01.ipynb", "tests"]
     assert f"--versions={which}" in command
+    assert "--packages=torch==2.11.0" in command
+    assert any(part.endswith(f"results/{which}.json") for part in command)
     left_out = [part.removeprefix("--ignore=") for part in command if "--ignore=" in part]
     assert left_out and all((ROOT / path).exists() for path in left_out)
+
+
+# make colab
+
+
+def test_what_colab_holds_is_pinned_with_its_date_and_source():
+    facts = colab.facts()
+    assert re.fullmatch(r"3\.\d+", facts["python"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", facts["date"])
+    assert re.fullmatch(r"[0-9a-f]{40}", facts["commit"])
+    assert facts["source"].startswith("https://github.com/googlecolab/")
+    needed = {requirement.name for requirement in CORE}
+    brought = {"bitsandbytes", "gguf", "llguidance"}  # by the first cell
+    assert needed - set(COLAB) == brought
+    assert {"peft", "ipykernel", "ipython", "tokenizers", "numpy"} <= set(COLAB)
+
+
+def test_the_lessons_run_in_colabs_environment_without_the_repository(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(colab.subprocess, "run", lambda command, **_: asked.append(command) or Done)
+    options = ["--nbval", "--nbval-current-env", "-n", "2", "notebooks/01.ipynb"]
+    assert colab.run_lessons(options, tmp_path, "torch==2.11.0") == 0
+    (command,) = asked
+    assert command[-4:] == ["--nbval", "-n", "2", str(tmp_path / "01.ipynb")]
+    assert {"--versions=colab", "--nbval-kernel-name=colab"} <= set(command)
+    assert "--nbval-current-env" not in command, "it would run them where pytest runs"
+
+
+class Done:
+    returncode = 0
+
+
+def test_colabs_kernel_takes_the_clone_for_the_repository_and_does_not_find_this_one(tmp_path):
+    colab.kernel(tmp_path, tmp_path / "clone")
+    made = json.loads((tmp_path / "kernels" / "colab" / "kernel.json").read_text("utf-8"))
+    assert made["env"]["PYTHONPATH"] == ""
+    config = ["git", "config", "--get-regexp", "^url"]
+    said = subprocess.run(config, env={**os.environ, **made["env"]}, capture_output=True, text=True)
+    repository = PROJECT["urls"]["Repository"]
+    assert said.stdout == f"url.{(tmp_path / 'clone').as_uri()}.insteadof {repository}\n"
+
+
+def test_a_package_of_colab_that_is_replaced_or_gone_is_named():
+    before = {"numpy": "2.1.3", "torch": "2.11.0", "pillow": "11.3.0"}
+    after = {"numpy": "2.5.0", "torch": "2.11.0", "gguf": "0.17"}
+    assert colab.replaced(before, after) == [
+        "numpy 2.1.3 became 2.5.0",
+        "pillow 11.3.0 became nothing",
+    ]
+
+
+# What was run: docs/versions.md
+
+
+@pytest.mark.parametrize("lane", versions_page.LANES)
+def test_a_lane_ran_every_lesson_and_only_listed_cells_differed(lane):
+    made = versions_page.read(lane)
+    assert set(made["notebooks"]) == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    differed = {(name, cell) for name, one in made["notebooks"].items() for cell in one["differ"]}
+    assert differed == set(known_differences.known(lane))
+    assert not any(one["failed"] for one in made["notebooks"].values())
+
+
+@pytest.mark.parametrize("name", ["torch", "transformers"])
+def test_the_floors_are_what_was_run_and_no_version_that_was_run_is_outside(name):
+    (range_,) = [requirement.specifier for requirement in CORE if requirement.name == name]
+    (floor,) = [part.version for part in range_ if part.operator == ">="]
+    ran = {lane: versions_page.read(lane)["packages"][name] for lane in versions_page.LANES}
+    assert ran["oldest"].split("+")[0] in (floor, f"{floor}.0")
+    assert all(range_.contains(version) for version in ran.values())
+
+
+def test_the_page_of_versions_says_what_was_run():
+    assert (ROOT / "docs" / "versions.md").read_text("utf-8") == versions_page.page(), (
+        "run `make docs`"
+    )
 
 
 # make quick
