@@ -28,7 +28,7 @@ SCHEMA = "llmcourse.doctor/1"
 KINDS = (".py", ".ipynb")
 _START = "from llmcourse.doctor.run_script import main; main()"
 _LOOK_EVERY = 0.5  # seconds between two looks at how far the script is
-_SAID_AFTER = 3  # seconds of waiting for what a script left open, until that is said
+_SAID_AFTER = 10  # seconds of waiting for what a script left open, until that is said
 # Seconds without news until what a script left open is ended, and while a call to generate runs.
 PATIENCE, PATIENCE_IN_A_CALL = 60, 600
 _TO_END = 5  # seconds that a process gets to end itself

@@ -28,7 +28,7 @@ from llmcourse.html import escape
 from llmcourse.show import in_words, plural, printable
 
 SCHEMA = "llmcourse.watch/1"
-_KEPT = 1000  # template, tokenizer and decode calls that a watch remembers
+_KEPT = 1000  # template calls that a watch remembers, and texts decoded of one call, or of several
 _LONGEST = 600  # characters of a failure that are shown
 _PATIENCE = 10  # seconds that a reader waits for other threads to end the calls they are in
 _TENSORS = ("inputs", "input_ids", "attention_mask", "position_ids", "token_type_ids")
@@ -81,8 +81,9 @@ class WatchedCall:
     diagnosis: (
         Diagnosis  # what is found, with how its output was decoded as far as it was looked at
     )
-    decoded: deque[Decoded] = field(default_factory=deque)  # of its output, by user code
-    times_decoded: int = 0  # how often, also what is forgotten by now
+    decoded: list[Decoded] = field(default_factory=list)  # of its output, by user code
+    times_decoded: int = 0  # how often, also what is not kept
+    forgotten: bool = False  # whether `decoded` made room for that of later calls
     to_look_at: bool = False  # whether something was decoded since `diagnosis` was made
 
 
@@ -103,7 +104,8 @@ class Watch:
     _loads: list[Load] = field(default_factory=list)
     _rendered: deque[Rendered] = field(default_factory=lambda: deque(maxlen=_KEPT))
     _tokenizer_in_use: Any = None  # the last one that user code called
-    _decoded: deque[WatchedCall] = field(default_factory=deque)  # a call for each kept decoding
+    _decoded: deque[WatchedCall] = field(default_factory=deque)  # of which decodings are kept
+    _kept: int = 0  # decodings that are kept, of all calls
     _numbers: itertools.count = field(default_factory=itertools.count)  # of the calls to come
     # Where all that is seen is written down for another process; None: nowhere.
     journal: Journal | None = None
@@ -274,16 +276,33 @@ class Watch:
     def _keep_decoded(self, call: WatchedCall, one: Decoded, tokenizer) -> None:
         """Keep what was decoded of a call's output; look at it now and then, later ever rarer."""
         with self._changed:
-            call.decoded.append(one)
             call.times_decoded += 1
+            if call.forgotten or len(call.decoded) == _KEPT:
+                return
+            if not call.decoded:
+                self._decoded.append(call)
+            call.decoded.append(one)
             call.to_look_at = True
-            self._decoded.append(call)
-            if len(self._decoded) > _KEPT:
-                self._decoded.popleft().decoded.popleft()
+            self._kept += 1
         if call.case.tokenizer is None:  # no other was seen before the call
             call.case.tokenizer = tokenizer
         if call.times_decoded & (call.times_decoded - 1) == 0:  # 1, 2, 4, 8 ...
             self._look_at_decoded(call)
+        if self._kept > _KEPT:
+            self._forget_the_oldest(call)
+
+    def _forget_the_oldest(self, but: WatchedCall) -> None:
+        """Forget what was decoded of the oldest call, but not what was found in it."""
+        with self._changed:
+            if self._decoded[0] is but:
+                return
+            oldest = self._decoded.popleft()
+            oldest.forgotten = True
+        if oldest.to_look_at:
+            self._look_at_decoded(oldest)
+        with self._changed:
+            self._kept -= len(oldest.decoded)
+            oldest.decoded.clear()
 
     def _look_at_loop(self, event: Event) -> None:
         """Keep what is found in a forward pass, once for each line and code."""
@@ -389,6 +408,8 @@ class Watch:
         """Make a call's diagnosis again, with all that was decoded of its output."""
         with self._changed:
             call.to_look_at, decoded = False, list(call.decoded)
+        if not decoded:
+            return
         where = Site(decoded[0].file, decoded[0].line)
         try:
             with listen.unheard():
