@@ -63,7 +63,7 @@ class Visit:
         """Yield a line for each finding, as linters do, and a summary."""
         yield from findings_as_lines(self.findings, self.file)
         for sentence in self.failures:
-            yield printable(f"{self.file}: the doctor could not look: {sentence}", _LONGEST)
+            yield printable(f"{self.file}: the doctor could not look at {sentence}", _LONGEST)
         if self.doctor_failed is not None:
             yield printable(f"the doctor itself failed: {self.doctor_failed}", _LONGEST)
         yield printable(summary(self), None)
@@ -234,7 +234,7 @@ def _as_visit(file: str, returned: int, seen: Seen, left_open: str | None) -> Vi
     found += map(Finding.from_dict, seen.loops)
     failures = [*seen.failures, *([] if left_open is None else [left_open])]
     if seen.began and not seen.ended and returned == 0:
-        failures.append("it left by os._exit, or became another program, and was not seen after")
+        failures.append("what came after it left by os._exit or became another program")
     interrupted = _interrupted(returned, seen)
     doctor_failed = _doctor_failed(returned, seen)
     failed = seen.raised or _failure(returned, seen.exit_of)

@@ -254,7 +254,8 @@ class Watch:
         self._rendered.append(rendered)
 
     def _keep_decoding(self, event: Event) -> None:
-        self._keep_tokenizer(event)
+        if self._tokenizer_in_use is None:  # what encodes says more
+            self._keep_tokenizer(event)
         kwargs, site = dict(event.arguments), event.site
         given = [kwargs.pop(name, None) for name in ("token_ids", "sequences")]
         texts = event.result if isinstance(event.result, list) else [event.result]
@@ -294,7 +295,7 @@ class Watch:
     def _forget_the_oldest(self, but: WatchedCall) -> None:
         """Forget what was decoded of the oldest call, but not what was found in it."""
         with self._changed:
-            if self._decoded[0] is but:
+            if not self._decoded or self._decoded[0] is but:
                 return
             oldest = self._decoded.popleft()
             oldest.forgotten = True
