@@ -7,6 +7,7 @@ import sys
 from typing import TextIO
 
 from llmcourse.models import fetch
+from llmcourse.show import in_words
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -136,12 +137,14 @@ def visit_script(options: argparse.Namespace) -> int:
 
     try:
         visited = child_process.visit(options.file, options.arguments, to_stderr=options.json)
-        lines = [] if options.json else list(visited.lines())
-    except (OSError, ValueError) as error:  # of the file that was named, not what it raised
-        print(error, file=sys.stderr)
-        visited, lines = child_process.Visit(options.file, failed=str(error)), []
-    if options.json:
-        lines = [visited.to_json()]
+        lines = visited.report(options.json)
+    except child_process.NotAScript as error:
+        write_to_stderr([str(error)])
+        visited = child_process.Visit(options.file, failed=str(error))
+        lines = visited.report(in_json=True) if options.json else []
+    except Exception as error:
+        visited = child_process.Visit(options.file, doctor_failed=in_words(error))
+        lines = visited.report(options.json)
     try:
         write_lines(lines, sys.stdout)
     except BrokenPipeError:  # whoever reads has read enough
@@ -149,8 +152,7 @@ def visit_script(options: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         throw_away_stdout()
         fault = f"the doctor itself failed: stdout cannot be written: {error}"
-        with contextlib.suppress(OSError, ValueError):
-            write_lines([*lines, fault], sys.stderr)
+        write_to_stderr([*lines, fault])
         return 2
     return visited.status(options.warnings_as_errors)
 
@@ -163,6 +165,12 @@ def write_lines(lines: list[str], out: TextIO | None) -> None:
     for line in lines:
         out.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
     out.flush()
+
+
+def write_to_stderr(lines: list[str]) -> None:
+    """Write to stderr, if it can be written."""
+    with contextlib.suppress(OSError, ValueError):
+        write_lines(lines, sys.stderr)
 
 
 def throw_away_stdout() -> None:

@@ -7,6 +7,7 @@ the script did to its own stdout, its modules or itself.
 """
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -33,6 +34,10 @@ _SAID_AFTER = 10  # seconds of waiting for what a script left open, until that i
 PATIENCE, PATIENCE_IN_A_CALL = 60, 600
 _TO_END = 5  # seconds that a process gets to end itself
 _LONGEST = 600  # characters of a sentence that are shown
+
+
+class NotAScript(ValueError):
+    """What was named cannot be run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +74,15 @@ class Visit:
         yield printable(summary(self), None)
 
     def to_json(self) -> str:
-        """Return the findings, failures and counts as one JSON object."""
+        """Return calls, findings and failures as one JSON object, for any console: in ASCII."""
         names = ("calls", "findings", "failures", "file", "failed", "doctor_failed")
-        return as_json(SCHEMA, **{name: getattr(self, name) for name in names})
+        return json.dumps(
+            json.loads(as_json(SCHEMA, **{name: getattr(self, name) for name in names}))
+        )
+
+    def report(self, in_json: bool) -> list[str]:
+        """Return the lines of the report, in words or one of JSON."""
+        return [self.to_json()] if in_json else list(self.lines())
 
 
 def summary(visited: Visit) -> str:
@@ -94,16 +105,14 @@ def visit(file: str, arguments: list[str], to_stderr: bool = False) -> Visit:
     arguments: what the script finds in `sys.argv[1:]`. to_stderr: what it prints to stdout goes
     there. A script runs as `python file` would run it; a notebook's code cells run in order in one
     namespace, in the notebook's folder, as in Jupyter. What the file raises is shown on stderr; a
-    fault of the doctor's own is the visit's `doctor_failed`. Raises FileNotFoundError, and
-    ValueError for a file that is neither.
+    fault of the doctor's own is the visit's `doctor_failed`. Raises NotAScript for a file that is
+    neither, or not there.
     """
     path = Path(file)
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{file} is not a file; name a script (.py) or a notebook (.ipynb)."
-        )
+        raise NotAScript(f"{file} is not a file; name a script (.py) or a notebook (.ipynb).")
     if path.suffix not in KINDS:
-        raise ValueError(f"{file} is neither a script (.py) nor a notebook (.ipynb).")
+        raise NotAScript(f"{file} is neither a script (.py) nor a notebook (.ipynb).")
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             journal = Path(folder, "journal")

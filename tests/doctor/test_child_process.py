@@ -333,6 +333,17 @@ def test_a_fault_of_the_doctors_own_is_said_to_be_its_own(tmp_path, monkeypatch,
     assert plain["doctor_failed"] == "ZeroDivisionError: division by zero"
 
 
+def test_a_fault_while_the_report_is_made_is_the_doctors_own_too(tmp_path, monkeypatch, capfd):
+    made = child_process.Visit.report
+
+    def fails_at_first(self, in_json):
+        return 1 / 0 if self.doctor_failed is None else made(self, in_json)
+
+    monkeypatch.setattr(child_process.Visit, "report", fails_at_first)
+    status, plain = said(write(tmp_path), capfd)
+    assert status == 2 and plain["doctor_failed"] == "ZeroDivisionError: division by zero"
+
+
 @pytest.mark.parametrize(
     "start, words",
     [("raise SystemExit(3)", "status 3 before the script began"), ("import nowhere", "status 1")],
@@ -386,13 +397,18 @@ def test_a_reader_who_has_read_enough_changes_no_status(tmp_path):
 def test_a_console_that_cannot_say_it_gets_it_in_escapes(tmp_path):
     path = tmp_path / "größe.py"
     path.write_text("")
-    done = subprocess.run(
-        [sys.executable, "-m", "llmcourse", "doctor", str(path)],
-        env={**os.environ, "PYTHONIOENCODING": "ascii"},
-        capture_output=True,
-        cwd=ROOT,
+    command = [sys.executable, "-m", "llmcourse", "doctor"]
+    plain, in_json = (
+        subprocess.run(
+            [*command, *options, str(path)],
+            env={**os.environ, "PYTHONIOENCODING": "ascii"},
+            capture_output=True,
+            cwd=ROOT,
+        )
+        for options in ([], ["--json"])
     )
-    assert done.returncode == 0 and b"gr\\xf6\\xdfe.py: no call" in done.stdout
+    assert plain.returncode == 0 and b"gr\\xf6\\xdfe.py: no call" in plain.stdout
+    assert json.loads(in_json.stdout)["file"] == str(path)
 
 
 # With calls: what was found before the end is told, whatever the end
