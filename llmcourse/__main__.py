@@ -2,9 +2,12 @@
 
 import argparse
 import contextlib
+import os
 import sys
+from typing import TextIO
 
 from llmcourse.models import fetch
+from llmcourse.show import in_words
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -16,9 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(
-            "Interrupted. Nothing half-made was kept; run it again when you like.", file=sys.stderr
-        )
+        fetched = "Nothing half-made was kept; run it again when you like."
+        print("Interrupted.", fetched if options.command is fetch_model else "", file=sys.stderr)
         return 130
 
 
@@ -80,7 +82,8 @@ def parser() -> argparse.ArgumentParser:
         description="Run FILE as it is and print a line for each finding about its calls to "
         "`generate`: FILE:LINE: SEVERITY CODE: what and why | fix. In a notebook LINE is "
         "CELL:LINE, its code cells counted from 1. docs/pitfalls.md explains the codes. The exit "
-        "status is 0 when there are no errors, 1 when there are, and 2 when FILE itself failed.",
+        "status is 0 when there are no errors, 1 when there are, 2 when FILE itself or the doctor "
+        "failed, and 130 after Ctrl-C. The report comes when FILE has ended, however it ends.",
     )
     doctoring.add_argument("file", metavar="FILE", help="a script (.py) or a notebook (.ipynb)")
     doctoring.add_argument(
@@ -129,17 +132,53 @@ def race_in_terminal(options: argparse.Namespace) -> int:
 
 
 def visit_script(options: argparse.Namespace) -> int:
-    from llmcourse.doctor import run_script
+    """Run the doctor's command; its status is 2 too where the report cannot be written."""
+    from llmcourse.doctor import child_process
 
     try:
-        with run_script.stdout_on_stderr() if options.json else contextlib.nullcontext():
-            visited = run_script.visit(options.file, options.arguments)
-    except (OSError, ValueError) as error:  # of the file that was named, not what it raised
-        print(error, file=sys.stderr)
+        visited = child_process.visit(options.file, options.arguments, to_stderr=options.json)
+        lines = visited.report(options.json)
+    except child_process.NotAScript as error:
+        write_to_stderr([str(error)])
+        visited = child_process.Visit(options.file, failed=str(error))
+        lines = visited.report(in_json=True) if options.json else []
+    except Exception as error:
+        visited = child_process.Visit(options.file, doctor_failed=in_words(error))
+        lines = visited.report(options.json)
+    try:
+        write_lines(lines, sys.stdout)
+    except BrokenPipeError:  # whoever reads has read enough
+        throw_away_stdout()
+    except (OSError, ValueError) as error:
+        throw_away_stdout()
+        fault = f"the doctor itself failed: stdout cannot be written: {error}"
+        write_to_stderr([*lines, fault])
         return 2
-    for line in [visited.to_json()] if options.json else visited.lines():
-        print(line)
     return visited.status(options.warnings_as_errors)
+
+
+def write_lines(lines: list[str], out: TextIO | None) -> None:
+    """Write to stdout or stderr what its encoding can say, now; raises OSError if it is closed."""
+    if out is None:
+        raise OSError("it is closed")
+    encoding = out.encoding or "utf-8"
+    for line in lines:
+        out.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    out.flush()
+
+
+def write_to_stderr(lines: list[str]) -> None:
+    """Write to stderr, if it can be written."""
+    with contextlib.suppress(OSError, ValueError):
+        write_lines(lines, sys.stderr)
+
+
+def throw_away_stdout() -> None:
+    """Let nobody try again to write what stdout did not take."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 if __name__ == "__main__":

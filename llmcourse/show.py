@@ -37,7 +37,15 @@ def readable(text: str, longest: int = 400) -> str:
 
 def in_words(error: BaseException) -> str:
     """Return an error as one readable line of at most 400 characters."""
-    return readable(f"{type(error).__name__}: {error}", 400)
+    return readable(f"{type(error).__name__}: {message_of(error)}", 400)
+
+
+def message_of(error: BaseException) -> str:
+    """Return an error's message, also of a class whose own `__str__` fails."""
+    try:
+        return str(error)
+    except Exception as failure:
+        return f"(its message cannot be read: {type(failure).__name__})"
 
 
 def cut(text: str, longest: int | None) -> str:

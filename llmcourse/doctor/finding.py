@@ -1,7 +1,7 @@
 """What the doctor says: a finding, and what its fix was measured to change."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
@@ -45,6 +45,7 @@ class Finding:
     evidence: Evidence | None = None  # what the fix changes, if that was measured
     line: int | None = None  # where the call stands, from 1; None if that is not known
     file: str | None = None  # the file of that line, as Python names it
+    count: int = 1  # how many calls at this line have it; a loop by hand is looked at once
     # Makes the call with its fix; None where a fix cannot be tried from here.
     repair: Callable[[], Repair] | None = field(default=None, repr=False, compare=False)
 
@@ -56,11 +57,29 @@ class Finding:
     def as_dict(self) -> dict[str, Any]:
         """Return the finding as plain values, for JSON."""
         names = ("code", "severity", "confidence", "what", "why", "fix", "file", "line", "page")
-        plain = {name: getattr(self, name) for name in names}
+        plain = {name: getattr(self, name) for name in (*names, "count")}
         plain["evidence"] = None if self.evidence is None else vars(self.evidence).copy()
         return plain
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> "Finding":
+        """Return the finding that `as_dict` made plain values of, without its repair."""
+        known = {one.name: plain[one.name] for one in fields(cls) if one.name in plain}
+        evidence = plain["evidence"] and Evidence(**plain["evidence"])
+        return cls(**{**known, "evidence": evidence})
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return errors first, then warnings, then notes; else as they came."""
     return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
+
+
+def once_per_line(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return the first finding of each code and line, with how often it came; errors first."""
+    first: dict[tuple, Finding] = {}
+    counts: dict[tuple, int] = {}
+    for found in findings:
+        key = (found.code, found.file, found.line)
+        first.setdefault(key, found)
+        counts[key] = counts.get(key, 0) + found.count
+    return in_order(replace(found, count=counts[key]) for key, found in first.items())

@@ -9,7 +9,7 @@ from typing import Any
 
 from llmcourse import html
 from llmcourse.doctor.finding import ERROR, NOTE, SEVERITIES, WARNING, Finding
-from llmcourse.show import plural, printable
+from llmcourse.show import cut, plural, printable
 
 _SIGNS = {ERROR: "✗", WARNING: "!", NOTE: "·"}
 _TINTS = {ERROR: html.ORANGE_TINT, WARNING: html.YELLOW_TINT, NOTE: html.GREY_TINT}
@@ -20,6 +20,11 @@ _LONGEST = 600  # characters of a sentence that are shown
 def place_of(finding: Finding) -> str:
     """Return `file:line` as far as they are known."""
     return ":".join(str(part) for part in (finding.file, finding.line) if part is not None)
+
+
+def _times(finding: Finding) -> str:
+    """Return how often a finding occurred at its line, in brackets; "" for once."""
+    return "" if finding.count == 1 else f" ({plural(finding.count, 'time')})"
 
 
 def counted(findings: Iterable[Finding]) -> dict[str, str]:
@@ -37,7 +42,9 @@ def findings_as_text(findings: Iterable[Finding]) -> str:
 def _as_text(finding: Finding) -> str:
     sign = _SIGNS[finding.severity]
     place = f"{place_of(finding)}: " if place_of(finding) else ""
-    head = f"{sign} {place}{finding.severity} [{finding.code}] ({finding.confidence})"
+    head = (
+        f"{sign} {place}{finding.severity} [{finding.code}] ({finding.confidence}){_times(finding)}"
+    )
     parts = [finding.what, finding.why, f"fix: {finding.fix}"]
     if finding.evidence is not None:
         parts.append(f"seen: {finding.evidence.sentence}")
@@ -70,7 +77,8 @@ def _name(finding: Finding) -> str:
     look = html.tinted(_TINTS[finding.severity]) + "white-space:nowrap;"
     kind = html.chip(f"{_SIGNS[finding.severity]} {finding.severity}", look)
     place = f"<br><small>{_shown(place_of(finding))}</small>" if place_of(finding) else ""
-    return f"<b>{_shown(finding.code)}</b><br>{kind}<br><small>{finding.confidence}</small>{place}"
+    sure = f"<small>{finding.confidence}{_times(finding)}</small>"
+    return f"<b>{_shown(finding.code)}</b><br>{kind}<br>{sure}{place}"
 
 
 def _said(finding: Finding) -> str:
@@ -86,7 +94,8 @@ def findings_as_lines(findings: Iterable[Finding], file: str) -> Iterator[str]:
     """Yield a line for each finding, as linters do; file: where one is that does not say."""
     for found in findings:
         where = _from_here(f"{found.file or file}:{found.line or 1}")
-        message = f"{found.severity} {found.code}: {found.what} {found.why} | fix: {found.fix}"
+        said = " ".join(cut(sentence, _LONGEST) for sentence in (found.what, found.why))
+        message = f"{found.severity} {found.code}: {said}{_times(found)} | fix: {found.fix}"
         yield printable(f"{where}: {message}", None)
 
 

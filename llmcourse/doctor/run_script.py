@@ -1,104 +1,116 @@
-"""A user's script or notebook, run as it is while the doctor looks at its calls to `generate`."""
+"""A user's script or notebook, run as Python or Jupyter would, with all its calls written down.
 
+`child_process` starts this in a process of its own: `main`. It stays out of the way: nothing heavy
+is imported before the script imports it, and how the script ends is left to Python.
+"""
+
+import atexit
+import builtins
 import contextlib
-import io
+import importlib.machinery
 import json
-import os
-import runpy
 import sys
 import tempfile
 import threading
-import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType, TracebackType
 
-from llmcourse.doctor.call_site import is_installed
-from llmcourse.doctor.finding import ERROR, WARNING
-from llmcourse.doctor.report import counted, findings_as_lines
-from llmcourse.doctor.watch import Watch, watch
-from llmcourse.show import plural, printable
+from llmcourse.doctor.journal import Journal
+from llmcourse.show import in_words
 
-SCHEMA = "llmcourse.doctor/1"
-KINDS = (".py", ".ipynb")
+INTERRUPTED = 130  # the exit status after Ctrl-C, as shells have it
 
 
-@dataclass(frozen=True, eq=False)
-class Visit:
-    """A file that was run."""
-
-    file: str  # as it was named on the command line
-    watched: Watch  # what the doctor saw meanwhile
-    failure: str | None  # in words, why the file itself failed, or None
-
-    def status(self, warnings_as_errors: bool = False) -> int:
-        """Return the exit status: 2 if the file failed, 1 if there are errors, else 0."""
-        if self.failure is not None:
-            return 2
-        grave = (ERROR, WARNING) if warnings_as_errors else (ERROR,)
-        return int(any(found.severity in grave for found in self.watched.findings))
-
-    def lines(self) -> Iterator[str]:
-        """Yield a line for each finding, as linters do, and a summary."""
-        yield from findings_as_lines(self.watched.findings, self.file)
-        for sentence in self.watched.failures:
-            yield printable(f"{self.file}: the doctor could not look: {sentence}", None)
-        yield printable(summary(self), None)
-
-    def to_json(self) -> str:
-        """Return the findings, failures and counts as one JSON object."""
-        seen = json.loads(self.watched.to_json())
-        return json.dumps({**seen, "schema": SCHEMA, "file": self.file, "failed": self.failure})
+def main() -> None:
+    """Run the file that `sys.argv` names: the journal's path, the file's, and its arguments."""
+    journal, path, arguments = Journal(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
+    when_imported("transformers", lambda: _listen(journal))
+    run = run_notebook if path.suffix == ".ipynb" else run_script
+    journal.began()
+    try:
+        run(path, arguments, journal)
+    except SystemExit as leaving:
+        journal.ended(raised=None, exit_of=in_words(leaving), left_open=_left_open())
+        raise
+    except BaseException as error:
+        journal.ended(raised=in_words(error), exit_of=None, left_open=_left_open())
+        _show(error, str(path))
+        sys.exit(INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1)
+    journal.ended(raised=None, exit_of=None, left_open=_left_open())
 
 
-def visit(file: str, arguments: list[str]) -> Visit:
-    """Run `file`, a Python script or a notebook, under watch, and return what was found.
+def when_imported(name: str, then: Callable[[], None]) -> None:
+    """Call `then` as soon as a module was imported, by whom and when ever that is."""
 
-    arguments: what the script finds in `sys.argv[1:]`. A script runs as `python file` would run it;
-    a notebook's code cells run in order in one namespace, in the notebook's folder, as in Jupyter.
-    What the file raises is shown on stderr. Raises FileNotFoundError, and ValueError for a file
-    that is neither.
-    """
-    path = Path(file)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{file} is not a file; name a script (.py) or a notebook (.ipynb)."
-        )
-    if path.suffix not in KINDS:
-        raise ValueError(f"{file} is neither a script (.py) nor a notebook (.ipynb).")
-    run = run_script if path.suffix == ".py" else run_notebook
-    with watch() as watched:
-        failure = run(path, arguments)
-        _wait_for_threads()
-    return Visit(file, watched, failure)
+    class Finder:
+        @staticmethod
+        def find_spec(asked, path=None, target=None):
+            if asked != name:
+                return None
+            others = [finder for finder in sys.meta_path if finder is not Finder]
+            specs = (finder.find_spec(asked, path, target) for finder in others)
+            spec = next((spec for spec in specs if spec is not None), None)
+            if spec is not None and spec.loader is not None:
+                execute = spec.loader.exec_module
 
+                def exec_module(module: ModuleType) -> None:
+                    execute(module)
+                    then()
 
-def run_script(path: Path, arguments: list[str]) -> str | None:
-    """Run a script as `__main__`; return in words why it failed, or None."""
-    with _as_started([str(path), *arguments], str(path.resolve().parent)):
-        return _failure_of(lambda: runpy.run_path(str(path), run_name="__main__"))
+                spec.loader.exec_module = exec_module
+            return spec
+
+    sys.meta_path.insert(0, Finder)
 
 
-def run_notebook(path: Path, arguments: list[str]) -> str | None:
-    """Run a notebook's code cells, magics included; return in words why one failed, or None.
+def _listen(journal: Journal) -> None:
+    """Look at every call from now on, to the end of the process."""
+    try:
+        from llmcourse.doctor.watch import Watch
+
+        watched = Watch(journal=journal)
+        watched.__enter__()
+        atexit.register(watched.look_at_the_rest)
+    except Exception as error:  # ours, not the script's: it goes on
+        journal.doctor_failed(in_words(error))
+
+
+def run_script(path: Path, arguments: list[str], journal: Journal) -> None:
+    """Run a script as `python path arguments` would; it stays `__main__` until the process ends."""
+    program = ModuleType("__main__")
+    program.__file__, program.__builtins__ = str(path), builtins
+    program.__loader__ = importlib.machinery.SourceFileLoader("__main__", str(path))
+    sys.modules["__main__"] = program
+    _as_started(path, arguments)
+    exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), program.__dict__)
+
+
+def run_notebook(path: Path, arguments: list[str], journal: Journal) -> None:
+    """Run a notebook's code cells in order, magics included, in its folder, as in Jupyter.
 
     Cells are counted from 1, code cells alone, and a cell's lines belong to the file `path:cell`. A
-    cell that is tagged `raises-exception` may fail. Raises ValueError where `path` is no notebook.
+    cell that is tagged `raises-exception` may fail. Raises what a cell raises, and ValueError where
+    `path` is no notebook.
     """
     cells = code_cells(path)
-    folder = path.resolve().parent
+    _as_started(path, arguments)
     with (
-        _as_started([str(path), *arguments], str(folder)),
-        contextlib.chdir(folder),
-        tempfile.TemporaryDirectory() as scratch,
+        contextlib.chdir(path.resolve().parent),
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch,
         _shell(scratch) as shell,
     ):
         for number, (source, may_fail) in enumerate(cells, 1):
+            journal.cell(number)
             shell.compile.get_code_name = lambda *_, name=f"{path}:{number}": name
-            failure = _failure_of(lambda source=source: _run_cell(shell, source), may_fail)
-            if failure is not None:
-                return f"cell {number}: {failure}"
-    return None
+            try:
+                shell.run_cell(source, store_history=False).raise_error()
+            except SystemExit as leaving:
+                if leaving.code not in (None, 0):
+                    raise
+            except Exception:
+                if not may_fail:
+                    raise
 
 
 def code_cells(path: Path) -> list[tuple[str, bool]]:
@@ -110,8 +122,8 @@ def code_cells(path: Path) -> list[tuple[str, bool]]:
             for cell in cells
             if cell["cell_type"] == "code"
         ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is not a notebook (format 4): {error!r}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} is not a notebook (format 4): {in_words(error)}") from None
 
 
 @contextlib.contextmanager
@@ -122,7 +134,7 @@ def _shell(folder: str) -> Iterator:
 
     config = Config()
     config.HistoryManager.enabled = False
-    before = sys.modules["__main__"], sys.displayhook, sys.excepthook
+    excepthook = sys.excepthook
     shell = InteractiveShell(config=config, ipython_dir=folder)
     InteractiveShell._instance = shell
     shell.enable_gui = lambda *_: None  # `%matplotlib` asks for it, and there are no windows
@@ -130,81 +142,32 @@ def _shell(folder: str) -> Iterator:
     try:
         yield shell
     finally:
-        InteractiveShell.clear_instance()
-        sys.modules["__main__"], sys.displayhook, sys.excepthook = before
+        sys.excepthook = excepthook
 
 
-def _run_cell(shell, source: str) -> None:
-    result = shell.run_cell(source, store_history=False)
-    result.raise_error()
-
-
-def _failure_of(run: Callable[[], object], may_fail: bool = False) -> str | None:
-    """Run; show on stderr what Python would show; return in words why it failed, or None."""
-    try:
-        run()
-    except SystemExit as leaving:
-        if leaving.code is None or leaving.code == 0:
-            return None
-        if not isinstance(leaving.code, int):
-            print(leaving.code, file=sys.stderr)
-        return f"SystemExit: {leaving.code}"
-    except Exception as error:
-        if may_fail:
-            return None
-        trace = error.__traceback__
-        while trace.tb_next and is_installed(trace.tb_frame.f_code.co_filename):
-            trace = trace.tb_next  # the file's own lines, without ours that led there
-        traceback.print_exception(type(error), error, trace, file=sys.stderr)
-        return f"{type(error).__name__}: {error}"
-    return None
-
-
-@contextlib.contextmanager
-def _as_started(argv: list[str], folder: str) -> Iterator[None]:
+def _as_started(path: Path, arguments: list[str]) -> None:
     """Give a script the argv and import path that it would have had as a program of its own."""
-    before = sys.argv, sys.path[:]
-    sys.argv, sys.path[0] = argv, folder
+    sys.argv = [str(path), *arguments]
+    if not sys.flags.safe_path:
+        sys.path[0] = str(path.resolve().parent)
+
+
+def _left_open() -> list[str]:
+    """Return the names of the threads for which Python waits at the end."""
+    here = threading.current_thread()
+    return [one.name for one in threading.enumerate() if one is not here and not one.daemon]
+
+
+def _show(error: BaseException, path: str) -> None:
+    """Show on stderr what Python would show, from the file's own lines on."""
+    error = error.with_traceback(_from_its_lines(error.__traceback__, path))
     try:
-        yield
-    finally:
-        sys.argv, sys.path[:] = before
+        sys.excepthook(type(error), error, error.__traceback__)
+    except Exception:  # the hook is the script's
+        sys.__excepthook__(type(error), error, error.__traceback__)
 
 
-def _wait_for_threads() -> None:
-    """Wait for the threads that Python itself would wait for at the end of a script."""
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
-
-
-@contextlib.contextmanager
-def stdout_on_stderr() -> Iterator[None]:
-    """Send what is printed to stdout, by Python and by what it starts, to stderr."""
-    try:
-        kept = os.dup(1)
-        sys.stdout.flush()
-        os.dup2(2, 1)
-    except (OSError, io.UnsupportedOperation):
-        kept = None
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        if kept is not None:
-            os.dup2(kept, 1)
-            os.close(kept)
-
-
-def summary(visited: Visit) -> str:
-    """Return one line: how many calls were looked at, and how much was found."""
-    calls = len(visited.watched.diagnoses)
-    findings = visited.watched.findings
-    looked_at = f"{plural(calls, 'call')} to generate"
-    if visited.failure is not None:
-        start = f"{visited.file} failed ({visited.failure}) after {looked_at}"
-    elif not calls and not findings:
-        return f"{visited.file}: no call to generate was made, so there was nothing to look at."
-    else:
-        start = f"{visited.file}: looked at {looked_at}"
-    return f"{start}: {', '.join(counted(findings).values())}."
+def _from_its_lines(trace: TracebackType | None, path: str) -> TracebackType | None:
+    while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(path):
+        trace = trace.tb_next
+    return trace

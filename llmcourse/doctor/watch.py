@@ -1,10 +1,12 @@
 """`watch`: the doctor at every call to `generate` in a block, which changes nothing about it."""
 
+import itertools
 import threading
 import time
 import weakref
+from array import array
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
@@ -16,16 +18,17 @@ from llmcourse.doctor.call_site import Site
 from llmcourse.doctor.case import Case, Decoded, Forward, TemplateCall, complete, with_own_cache
 from llmcourse.doctor.diagnose import Diagnosis, check, new_text
 from llmcourse.doctor.evidence import measure
-from llmcourse.doctor.finding import Finding, in_order
+from llmcourse.doctor.finding import Finding, in_order, once_per_line
+from llmcourse.doctor.journal import Journal
 from llmcourse.doctor.listen import Event
 from llmcourse.doctor.pitfalls import PITFALLS, Needs
 from llmcourse.doctor.report import as_json, findings_as_html, findings_as_text
 from llmcourse.doctor.template_marks import squeezed
 from llmcourse.html import escape
-from llmcourse.show import plural, printable
+from llmcourse.show import in_words, plural, printable
 
 SCHEMA = "llmcourse.watch/1"
-_KEPT = 1000  # template, tokenizer and decode calls that a watch remembers
+_KEPT = 1000  # template calls that a watch remembers, and texts decoded of one call, or of several
 _LONGEST = 600  # characters of a failure that are shown
 _PATIENCE = 10  # seconds that a reader waits for other threads to end the calls they are in
 _TENSORS = ("inputs", "input_ids", "attention_mask", "position_ids", "token_type_ids")
@@ -66,13 +69,22 @@ class Load:
     result: weakref.ref  # the model, which is not kept alive
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class WatchedCall:
     """A call to `generate` that has ended."""
 
+    number: int  # from 0, in the order in which they ended
     site: Site  # where it stands
-    diagnosis: Diagnosis  # what was found, without how its output was decoded
+    at_its_end: Diagnosis  # what was found, without how its output was decoded
     case: Case  # for what is decoded later; without the weights and caches
+    rows: tuple[bytes, ...]  # its output, to search: each row's ids, 8 bytes an id
+    diagnosis: (
+        Diagnosis  # what is found, with how its output was decoded as far as it was looked at
+    )
+    decoded: list[Decoded] = field(default_factory=list)  # of its output, by user code
+    times_decoded: int = 0  # how often, also what is not kept
+    forgotten: bool = False  # whether `decoded` made room for that of later calls
+    to_look_at: bool = False  # whether something was decoded since `diagnosis` was made
 
 
 @dataclass(eq=False, repr=False)
@@ -92,8 +104,11 @@ class Watch:
     _loads: list[Load] = field(default_factory=list)
     _rendered: deque[Rendered] = field(default_factory=lambda: deque(maxlen=_KEPT))
     _tokenizer_in_use: Any = None  # the last one that user code called
-    # What user code decoded, and how many calls had ended by then.
-    _decoded: deque[tuple[Decoded, int]] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    _decoded: deque[WatchedCall] = field(default_factory=deque)  # of which decodings are kept
+    _kept: int = 0  # decodings that are kept, of all calls
+    _numbers: itertools.count = field(default_factory=itertools.count)  # of the calls to come
+    # Where all that is seen is written down for another process; None: nowhere.
+    journal: Journal | None = None
     # What was found in a loop written by hand, by the line of its forward pass and by code.
     _loops: dict[Site, dict[str, Finding]] = field(default_factory=dict)
 
@@ -114,20 +129,15 @@ class Watch:
     def diagnoses(self) -> tuple[Diagnosis, ...]:
         """One for each call to `generate`, in the order in which they ended."""
         self._wait_for_other_threads()
-        calls, decoded = list(self.calls), self._decoded_by_call()
-        return tuple(
-            self._with_decoded(call, decoded.get(number, [])) for number, call in enumerate(calls)
-        )
+        self.look_at_the_rest()
+        return tuple(call.diagnosis for call in list(self.calls))
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Everything found, errors first; what is found again at the same line is left out."""
+        """Everything found, once for a code and line with how often it was there; errors first."""
         every = [found for diagnosis in self.diagnoses for found in diagnosis.findings]
         every += [found for loop in list(self._loops.values()) for found in loop.values()]
-        once: dict[tuple, Finding] = {}
-        for found in every:
-            once.setdefault((found.code, found.file, found.line), found)
-        return in_order(once.values())
+        return once_per_line(every)
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -138,12 +148,7 @@ class Watch:
         """Return calls, findings and failures as one JSON object with stable keys."""
         diagnoses = self.diagnoses
         calls = [
-            {
-                "file": call.site.file,
-                "line": call.site.line,
-                "codes": list(diagnosis.codes),
-                "seconds": round(diagnosis.seconds, 6),
-            }
+            call_as_dict(call.site.file, call.site.line, diagnosis)
             for call, diagnosis in zip(self.calls, diagnoses, strict=False)
         ]
         return as_json(SCHEMA, calls=calls, findings=self.findings, failures=list(self.failures))
@@ -173,6 +178,8 @@ class Watch:
         with self._changed:
             thread = threading.get_ident()
             self._running[thread] = self._running.get(thread, 0) + 1
+        if self.journal is not None:
+            self.journal.running(1)
         started = time.perf_counter()
         case = self._carefully(event, self._completed)
         return time.perf_counter() - started, case
@@ -182,8 +189,10 @@ class Watch:
         if begun is None:
             return
         seconds, case = begun
-        if case is not None and not isinstance(event.error, (KeyboardInterrupt, SystemExit)):
+        if case is not None and (event.error is None or isinstance(event.error, Exception)):
             self._carefully(event, lambda event: self._look(event, case, seconds))
+        if self.journal is not None:
+            self.journal.running(-1)
         with self._changed:
             thread = threading.get_ident()
             self._running[thread] -= 1
@@ -210,8 +219,17 @@ class Watch:
             with listen.unheard():
                 return look(event)
         except Exception as error:
-            self.failures.append(_failure(event.name, event.site, error))
+            self._fail(event.name, event.site, error)
             return None
+
+    def _fail(self, what: str, site: Site, error: Exception) -> None:
+        """Note that something could not be looked at, once."""
+        sentence = f"{what} at {site.file}:{site.line}: {in_words(error)}"
+        if sentence in self.failures:
+            return
+        self.failures.append(sentence)
+        if self.journal is not None:
+            self.journal.failure(sentence)
 
     # What is kept of the calls before and after
 
@@ -236,13 +254,56 @@ class Watch:
         self._rendered.append(rendered)
 
     def _keep_decoding(self, event: Event) -> None:
+        if self._tokenizer_in_use is None:  # what encodes says more
+            self._keep_tokenizer(event)
         kwargs, site = dict(event.arguments), event.site
         given = [kwargs.pop(name, None) for name in ("token_ids", "sequences")]
-        rows = _rows(given[0] if given[1] is None else given[1])
         texts = event.result if isinstance(event.result, list) else [event.result]
+        rows = _rows(given[0] if given[1] is None else given[1], len(texts))
         for ids, text in zip(rows, texts, strict=True):
             one = Decoded(ids=ids, kwargs=kwargs, text=text, line=site.line, file=site.file)
-            self._decoded.append((one, len(self.calls)))
+            call = self._that_made(ids)
+            if call is not None:
+                self._keep_decoded(call, one, event.owner)
+
+    def _that_made(self, ids: list[int]) -> WatchedCall | None:
+        """Return the last call that made these ids, one after another in a row of its output."""
+        searched = _packed(ids)
+        with self._changed:
+            return next(
+                (call for call in reversed(self.calls) if _is_in(searched, call.rows)), None
+            )
+
+    def _keep_decoded(self, call: WatchedCall, one: Decoded, tokenizer) -> None:
+        """Keep what was decoded of a call's output; look at it now and then, later ever rarer."""
+        with self._changed:
+            call.times_decoded += 1
+            if call.forgotten or len(call.decoded) == _KEPT:
+                return
+            if not call.decoded:
+                self._decoded.append(call)
+            call.decoded.append(one)
+            call.to_look_at = True
+            self._kept += 1
+        if call.case.tokenizer is None:  # no other was seen before the call
+            call.case.tokenizer = tokenizer
+        if call.times_decoded & (call.times_decoded - 1) == 0:  # 1, 2, 4, 8 ...
+            self._look_at_decoded(call)
+        if self._kept > _KEPT:
+            self._forget_the_oldest(call)
+
+    def _forget_the_oldest(self, but: WatchedCall) -> None:
+        """Forget what was decoded of the oldest call, but not what was found in it."""
+        with self._changed:
+            if not self._decoded or self._decoded[0] is but:
+                return
+            oldest = self._decoded.popleft()
+            oldest.forgotten = True
+        if oldest.to_look_at:
+            self._look_at_decoded(oldest)
+        with self._changed:
+            self._kept -= len(oldest.decoded)
+            oldest.decoded.clear()
 
     def _look_at_loop(self, event: Event) -> None:
         """Keep what is found in a forward pass, once for each line and code."""
@@ -254,7 +315,13 @@ class Watch:
         step = Forward(**facts, line=event.site.line, file=event.site.file)
         case = Case(event.owner, self.tokenizer, forwards=[step])
         for one in check(case, only=(Needs.FORWARDS,)):
-            found.setdefault(one.code, _placed(one, event.site))
+            if one.code not in found:
+                found[one.code] = _placed(one, event.site)
+                self._write_down_loop(found[one.code])
+
+    def _write_down_loop(self, found: Finding) -> None:
+        if self.journal is not None:
+            self.journal.loop(found.as_dict())
 
     # A call to generate
 
@@ -265,7 +332,9 @@ class Watch:
             inputs = dict(inputs["inputs"])
         if "inputs" in inputs:
             inputs["input_ids"] = inputs.pop("inputs")
-        tokenizer = self._tokenizer_in_use if self.tokenizer is None else self.tokenizer
+        # The one that was named at the start, or with the call, or the last that was used.
+        known = (self.tokenizer, call.get("tokenizer"), self._tokenizer_in_use)
+        tokenizer = next((one for one in known if one is not None), None)
         case = complete(event.owner, tokenizer, inputs, call, self.repeatable)
         if self.evidence:  # the call is about to write into its own cache
             case.call = with_own_cache(call)
@@ -304,7 +373,25 @@ class Watch:
             output=case.output,
             text=new_text(case),
         )
-        self.calls.append(WatchedCall(event.site, diagnosis, _kept(case)))
+        rows = () if case.output is None else tuple(map(_packed, case.output.tolist()))
+        with self._changed:
+            call = WatchedCall(
+                number=next(self._numbers),
+                site=event.site,
+                at_its_end=diagnosis,
+                case=_kept(case),
+                rows=rows,
+                diagnosis=diagnosis,
+            )
+            self.calls.append(call)
+        self._write_down(call)
+
+    def _write_down(self, call: WatchedCall) -> None:
+        if self.journal is None:
+            return
+        plain = call_as_dict(call.site.file, call.site.line, call.diagnosis)
+        findings = [found.as_dict() for found in call.diagnosis.findings]
+        self.journal.call(call.number, plain, findings)
 
     def _wait_for_other_threads(self) -> None:
         """Wait until no other thread is in a call, so that what it made has been looked at."""
@@ -312,38 +399,37 @@ class Watch:
         with self._changed:
             self._changed.wait_for(lambda: not set(self._running) - {this}, timeout=_PATIENCE)
 
-    def _decoded_by_call(self) -> dict[int, list[Decoded]]:
-        """Return the decodings by the number of the last call before them that made their ids."""
-        found: dict[int, list[Decoded]] = {}
-        rows = [
-            [] if call.case.output is None else call.case.output.tolist() for call in self.calls
-        ]
-        for one, calls_before in list(self._decoded):
-            for number in reversed(range(min(calls_before, len(rows)))):
-                if any(_holds(row, one.ids) for row in rows[number]):
-                    found.setdefault(number, []).append(one)
-                    break
-        return found
+    def look_at_the_rest(self) -> None:
+        """Look at what was decoded and not looked at when it was."""
+        for call in list(self.calls):
+            if call.to_look_at:
+                self._look_at_decoded(call)
 
-    def _with_decoded(self, call: WatchedCall, decoded: list[Decoded]) -> Diagnosis:
-        """Return the diagnosis of a call, and of how its output was decoded afterwards."""
+    def _look_at_decoded(self, call: WatchedCall) -> None:
+        """Make a call's diagnosis again, with all that was decoded of its output."""
+        with self._changed:
+            call.to_look_at, decoded = False, list(call.decoded)
         if not decoded:
-            return call.diagnosis
+            return
         where = Site(decoded[0].file, decoded[0].line)
         try:
             with listen.unheard():
                 found = check(replace(call.case, decoded=decoded), only=(Needs.DECODINGS,))
         except Exception as error:
-            sentence = _failure("what was decoded", where, error)
-            if sentence not in self.failures:  # it is looked at each time that somebody asks
-                self.failures.append(sentence)
-            return call.diagnosis
-        found = [_placed(one, where) for one in found if one.code not in call.diagnosis.codes]
-        return replace(call.diagnosis, findings=in_order([*call.diagnosis.findings, *found]))
+            self._fail("what was decoded", where, error)
+            return
+        found = [_placed(one, where) for one in found if one.code not in call.at_its_end.codes]
+        before = call.diagnosis.findings
+        findings = in_order([*call.at_its_end.findings, *found])
+        call.diagnosis = replace(call.at_its_end, findings=findings)
+        if findings != before:
+            self._write_down(call)
 
 
-def _failure(what: str, site: Site, error: Exception) -> str:
-    return f"{what} at {site.file}:{site.line}: {type(error).__name__}: {error}"
+def call_as_dict(file: str | None, line: int | None, diagnosis: Diagnosis) -> dict[str, Any]:
+    """Return where a call stands and what was found in it, for JSON."""
+    codes, seconds = list(diagnosis.codes), round(diagnosis.seconds, 6)
+    return {"file": file, "line": line, "codes": codes, "seconds": seconds}
 
 
 def _in_loops() -> set[str]:
@@ -371,12 +457,34 @@ def _kept(case: Case) -> Case:
     )
 
 
-def _rows(given) -> list[list[int]]:
-    """Return what was decoded, one id, a row or rows, as rows."""
-    ids = given.tolist() if isinstance(given, torch.Tensor) else given
-    ids = [ids] if isinstance(ids, int) else list(ids)
-    several = bool(ids) and not isinstance(ids[0], int)
-    return [list(map(int, row)) for row in (ids if several else [ids])]
+def _rows(given, texts: int) -> list[list[int]]:
+    """Return what was decoded into so many texts, one id, a row or rows, as rows of plain ids."""
+    ids = _plain(given)
+    ids = [ids] if isinstance(ids, int) else [_plain(one) for one in ids]
+    if ids and not isinstance(ids[0], int):
+        return [[int(_plain(one)) for one in row] for row in ids]
+    return [ids] if texts == 1 else [[one] for one in ids]
+
+
+def _plain(ids) -> Any:
+    """Return a tensor, an array or a number of theirs as plain Python."""
+    return ids.tolist() if hasattr(ids, "tolist") else ids
+
+
+def _packed(ids: Iterable[int]) -> bytes:
+    """Return ids as bytes, 8 an id: such a row is searched far faster than a list."""
+    return array("q", ids).tobytes()
+
+
+def _is_in(ids: bytes, rows: tuple[bytes, ...]) -> bool:
+    """Tell whether packed ids stand one after another in one of the packed rows."""
+    for row in rows:
+        at = row.find(ids)
+        while at % 8 and at != -1:  # from the middle of an id on
+            at = row.find(ids, at + 1)
+        if at != -1:
+            return True
+    return False
 
 
 def _first_row(made) -> list[int] | None:
@@ -384,7 +492,3 @@ def _first_row(made) -> list[int] | None:
     ids = made.get("input_ids") if isinstance(made, Mapping) else made
     rows = torch.atleast_2d(torch.as_tensor(ids))
     return rows[0].tolist() if rows.dim() == 2 and rows.numel() else None
-
-
-def _holds(row: list[int], ids: list[int]) -> bool:
-    return any(row[at : at + len(ids)] == ids for at in range(len(row) - len(ids) + 1))

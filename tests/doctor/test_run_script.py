@@ -40,30 +40,30 @@ def script(course_model, tmp_path):
     return make
 
 
-def test_a_faulty_script_is_told_by_file_and_line_and_exits_with_1(script, capsys):
+def test_a_faulty_script_is_told_by_file_and_line_and_exits_with_1(script, capfd):
     path = script("right")
     assert main(["doctor", str(path)]) == 1
-    out = capsys.readouterr().out
+    out = capfd.readouterr().out
     assert re.search(rf"^{re.escape(str(path))}:5: error padding-side: .* \| fix: ", out, re.M)
     assert "looked at 1 call to generate: 1 error, 0 warnings," in out.splitlines()[-1]
 
 
-def test_a_sound_script_exits_with_0(script, capsys):
+def test_a_sound_script_exits_with_0(script, capfd):
     assert main(["doctor", str(script("left"))]) == 0
-    assert "0 errors, 0 warnings" in capsys.readouterr().out
+    assert "0 errors, 0 warnings" in capfd.readouterr().out
 
 
-def test_warnings_can_count_as_errors(script, capsys):
+def test_warnings_can_count_as_errors(script, capfd):
     path = script("left", "model.generate(**inputs, temperature=0.5, max_new_tokens=2)\n")
     assert main(["doctor", str(path)]) == 0
     assert main(["doctor", "--warnings-as-errors", str(path)]) == 1
-    assert "warning sampling-ignored" in capsys.readouterr().out
+    assert "warning sampling-ignored" in capfd.readouterr().out
 
 
-def test_a_script_that_fails_exits_with_2_and_shows_its_traceback(script, capsys):
+def test_a_script_that_fails_exits_with_2_and_shows_its_traceback(script, capfd):
     path = script("left", "raise RuntimeError('<b>my own</b>')\n")
     assert main(["doctor", str(path)]) == 2
-    shown = capsys.readouterr()
+    shown = capfd.readouterr()
     assert "RuntimeError: <b>my own</b>" in shown.err and 'script.py", line 7' in shown.err
     assert "watching.py" not in shown.err, "its own lines alone"
 
@@ -77,39 +77,39 @@ def test_json_stands_alone_on_stdout(script):
     assert plain["file"] == str(path) and plain["failed"] is None
 
 
-def test_a_script_gets_its_own_arguments(tmp_path, capsys):
+def test_a_script_gets_its_own_arguments(tmp_path, capfd):
     path = tmp_path / "says.py"
     path.write_text("import sys\nprint(__name__, sys.argv[1:])\n")
     assert main(["doctor", str(path), "--json", "two"]) == 0
-    out = capsys.readouterr().out
+    out = capfd.readouterr().out
     assert "__main__ ['--json', 'two']" in out
     assert "no call to generate was made" in out
 
 
-def test_a_notebook_is_told_by_cell_and_line(course_model, tmp_path, capsys):
+def test_a_notebook_is_told_by_cell_and_line(course_model, tmp_path, capfd):
     folder = course_model[0].name_or_path
     cells = [LOADS.format(folder=folder, side="right"), "%matplotlib agg\n1 + 1", ASKS]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     path = tmp_path / "mine.ipynb"
     nbformat.write(notebook, path)
     assert main(["doctor", str(path)]) == 1
-    assert "mine.ipynb:3:2: error padding-side" in capsys.readouterr().out
+    assert "mine.ipynb:3:2: error padding-side" in capfd.readouterr().out
 
 
-def test_a_cell_that_fails_ends_the_notebook_unless_it_may(tmp_path, capsys):
+def test_a_cell_that_fails_ends_the_notebook_unless_it_may(tmp_path, capfd):
     may = nbformat.v4.new_code_cell("1 / 0", metadata={"tags": ["raises-exception"]})
     fails = nbformat.v4.new_code_cell("[][1]")
     path = tmp_path / "fails.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[may, fails]), path)
     assert main(["doctor", str(path)]) == 2
-    assert "cell 2: IndexError" in capsys.readouterr().out
+    assert "cell 2: IndexError" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["nowhere.py", "text.txt"])
-def test_a_file_that_is_none_exits_with_2(tmp_path, capsys, name):
+def test_a_file_that_is_none_exits_with_2(tmp_path, capfd, name):
     (tmp_path / "text.txt").write_text("hello")
     assert main(["doctor", str(tmp_path / name)]) == 2
-    assert name in capsys.readouterr().err
+    assert name in capfd.readouterr().err
 
 
 def test_each_code_has_its_section_and_each_section_a_code():

@@ -3,6 +3,7 @@
 import json
 import sys
 import threading
+import time
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from transformers import DynamicCache, TextIteratorStreamer, TextStreamer
 
 import llmcourse
 from llmcourse.decoding.cache import LIBRARY
+from tests.support.families import tiny
+from tests.support.toy_tokenizers import letter_pairs, wordpiece_like
 
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 
@@ -162,8 +165,6 @@ def test_streamers_threads_and_nested_blocks_work_as_without(course_model, capsy
 
 def test_another_models_calls_are_left_alone(course_model):
     model, tokenizer = course_model
-    from tests.support.families import tiny
-
     with llmcourse.watch(model, tokenizer) as watched:
         tiny("llama").generate(torch.tensor([[3, 4, 5]]), max_new_tokens=2)
     assert watched.diagnoses == ()
@@ -186,3 +187,116 @@ def test_the_json_has_calls_findings_and_failures(course_model):
     assert plain["schema"] == "llmcourse.watch/1"
     assert plain["calls"][0]["file"] == __file__
     assert plain["findings"][0]["code"] == "padding-side" and plain["failures"] == []
+
+
+# Many calls, and calls whose tokenizer shows late
+
+
+IDS = torch.tensor([[3, 4, 5]])
+CALL = {"attention_mask": torch.ones_like(IDS), "max_new_tokens": 2, "do_sample": False}
+
+
+def test_a_finding_says_how_often_it_was_there_at_its_line(words):
+    model = tiny("llama")
+    with llmcourse.watch(model, words) as watched:
+        for _ in range(3):
+            model.generate(IDS, **CALL, top_p=0.5)
+        model.generate(IDS, **CALL, top_p=0.5)
+    counts = [found.count for found in watched.findings if found.code == "sampling-ignored"]
+    assert counts == [3, 1]
+    plain = json.loads(watched.to_json())["findings"]
+    assert [one["count"] for one in plain if one["code"] == "sampling-ignored"] == counts
+    assert repr(watched).count("[sampling-ignored] (certain) (3 times)") == 1
+    assert "certain (3 times)" in watched._repr_html_()
+
+
+def test_after_a_thousand_calls_the_findings_are_there_at_once(words):
+    model = tiny("llama")
+    with llmcourse.watch(model, words) as watched:
+        ids = model.generate(IDS, **CALL, top_p=0.5)
+        watched.calls *= 1000
+        words.decode(ids[0])
+        words.decode([9] * 50)  # which no call made: all are searched
+        started = time.perf_counter()
+        words.decode([9] * 50)
+        assert time.perf_counter() - started < 0.1
+    started = time.perf_counter()
+    assert watched.findings[0].count == 1000
+    assert repr(watched) and watched._repr_html_() and watched.to_json()
+    assert time.perf_counter() - started < 0.3
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 1500])
+def test_what_is_decoded_piece_by_piece_is_found_when_it_is_asked_for(pieces):
+    model, tokenizer = tiny("llama"), wordpiece_like()  # it puts spaces between pieces
+    with llmcourse.watch(model, tokenizer) as watched:
+        ids = model.generate(IDS, **{**CALL, "max_new_tokens": 3})
+        for at in range(pieces):
+            tokenizer.decode(ids[0, 3 + at % 3])
+    assert ("piecewise-decoding" in watched.codes) == (pieces > 1)
+    assert len(watched.calls[0].decoded) == min(pieces, 1000) and watched.failures == []
+
+
+def test_what_was_found_stays_when_its_decodings_make_room_for_others(words):
+    model = tiny("llama")
+    with llmcourse.watch(model, words) as watched:
+        for at in range(4):
+            ids = model.generate(torch.tensor([[10 + at, 4, 5]]), **CALL)
+            for _ in range(400):
+                words.decode(ids[0])
+    assert [call.forgotten for call in watched.calls] == [True, True, False, False]
+    assert all("prompt-in-output" in diagnosis.codes for diagnosis in watched.diagnoses)
+    (found,) = [found for found in watched.findings if found.code == "prompt-in-output"]
+    assert found.count == 4 and watched.failures == []
+
+
+@pytest.mark.parametrize(
+    "as_given",
+    [list, tuple, lambda ids: ids, lambda ids: ids.numpy(), lambda ids: list(ids.numpy())],
+    ids=["tensors in a list", "tensors in a tuple", "tensor", "array", "numbers of numpy"],
+)
+def test_ids_are_known_again_in_whatever_they_are_decoded_from(words, as_given):
+    model = tiny("llama")
+    with llmcourse.watch() as watched:  # no tokenizer is known before the call
+        ids = model.generate(IDS, **CALL)
+        words.decode(as_given(ids[0])), (line := here())
+        words.decode(ids[0, -1].item())
+    (found,) = [found for found in watched.findings if found.code == "prompt-in-output"]
+    assert found.line == line and watched.failures == []
+    assert watched.calls[0].times_decoded == 2
+
+
+def test_stop_strings_with_their_tokenizer_are_sound_before_it_was_ever_called():
+    model = tiny("llama")
+    with llmcourse.watch() as watched:
+        model.generate(IDS, **CALL, stop_strings=["ab"], tokenizer=letter_pairs())
+    assert len(watched.diagnoses) == 1 and watched.failures == []
+    assert "refused" not in watched.codes
+
+
+def test_an_error_that_cannot_say_what_it_is_is_reported_and_raised_as_it_is(words):
+    class Mute(Exception):
+        def __str__(self):
+            raise RuntimeError("no words")
+
+    def fails(ids, scores):
+        raise Mute
+
+    model = tiny("llama")
+    with llmcourse.watch(model, words) as watched, pytest.raises(Mute):
+        model.generate(IDS, **CALL, logits_processor=[fails])
+    (found,) = [found for found in watched.findings if found.code == "refused"]
+    assert "Mute" in found.what and "cannot be read" in found.what
+
+
+def test_a_base_exception_passes_and_is_no_fault_of_the_call(words):
+    class Odd(BaseException):
+        pass
+
+    def fails(ids, scores):
+        raise Odd
+
+    model = tiny("llama")
+    with llmcourse.watch(model, words) as watched, pytest.raises(Odd):
+        model.generate(IDS, **CALL, logits_processor=[fails])
+    assert watched.diagnoses == () and watched.failures == []

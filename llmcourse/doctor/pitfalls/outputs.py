@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from llmcourse.doctor.case import Case, Decoded
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
-from llmcourse.show import printable
+from llmcourse.show import message_of, printable
 
 # A loop is the same tokens at least 3 times over at the end, 12 tokens or more: shorter ones are
 # "ha ha ha", or a row of zeros.
@@ -270,7 +270,8 @@ def refused(case: Case) -> Iterator[Finding]:
     if case.refusal is None:
         return
     kind = type(case.refusal).__name__
-    words = " ".join(str(case.refusal).split()) or "no message"
+    # White space counts as one space; no more is read than could be needed.
+    words = " ".join(message_of(case.refusal)[: 10 * LONGEST_MESSAGE].split()) or "no message"
     yield Finding(
         code="refused",
         severity=ERROR,
