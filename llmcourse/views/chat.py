@@ -512,8 +512,12 @@ def _drawn(parts: Sequence[Part], limits):
     characters, segments = limits
     longest = max(40, characters // max(1, len(parts)))
     most = max(3, segments // max(1, len(parts)))
-    for part in parts:
+    drawn = max(1, segments)
+    for part in parts[:drawn]:
         yield part.content, _segments(part, longest, most)
+    if len(parts) > drawn:
+        left_out = sum(len(part.text) for part in parts[drawn:])
+        yield False, [("cut", f" … {left_out:,} characters more …")]
 
 
 def _segments(part: Part, longest: int, most: int) -> list[tuple[str, str]]:

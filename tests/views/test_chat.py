@@ -256,3 +256,11 @@ def test_many_messages_are_cut_and_say_so():
     assert len(shown._repr_html_()) < 300_000
     assert "… 101 rows more …" in repr(shown)
     assert sum(shown.tokens_of(n) for n in range(200)) + 11 == len(shown.ids)
+
+
+def test_words_that_the_template_says_many_times_are_cut():
+    often = "{% for n in range(9999) %}{{ messages[0].content }}, {% endfor %}"
+    shown = views.chat(letters(CHATML), talk("u", "Hi"), chat_template=often)
+    assert len(shown.parts) > 9999
+    assert len(repr(shown)) < 30_000 and len(shown._repr_html_()) < 300_000
+    assert "characters more …" in repr(shown)
