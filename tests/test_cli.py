@@ -50,7 +50,7 @@ def test_fetch_says_where_the_model_is_and_imports_nothing_heavy(course_model):
 
 @pytest.fixture
 def told(monkeypatch, tmp_path):
-    """Run `fetch` of a model in a folder called `schön` with stdout as it is given; (status, err)."""
+    """Runs `fetch` of a model in a folder called `schön`, and returns (status, stderr)."""
 
     def run(stdout, **environment) -> tuple[int, str]:
         folder = tmp_path / "schön"

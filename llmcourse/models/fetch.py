@@ -308,12 +308,19 @@ def remove_unexpected_files(folder: Path) -> None:
 def remove(path: Path) -> None:
     """Delete a file, a link or a whole folder."""
     if os.path.isdir(path) and not path.is_symlink():
-        for folder, *_ in os.walk(path):  # what is in a folder without rights can be deleted too
-            with suppress(OSError):
-                os.chmod(folder, 0o700)
+        open_up(path)
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def open_up(folder: Path) -> None:
+    """Give us all rights to a folder and those in it, so that what is in them can be deleted."""
+    with suppress(OSError):
+        os.chmod(folder, 0o700)
+        for inside in os.scandir(folder):
+            if inside.is_dir(follow_symlinks=False):
+                open_up(Path(inside.path))
 
 
 def share(path: Path, cache: Path) -> None:
