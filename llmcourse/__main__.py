@@ -103,7 +103,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def fetch_model(options: argparse.Namespace) -> int:
-    print(f"The course's model is in {fetch.course_model()}")
+    """Fetch the model; the status is 0 if it is there, also where stdout cannot be written."""
+    line = f"The course's model is in {fetch.course_model()}"
+    try:
+        write_lines([line], sys.stdout)
+    except (OSError, ValueError) as error:
+        throw_away_stdout()
+        with contextlib.suppress(OSError, ValueError):
+            write_lines([f"{line}. (stdout cannot be written: {error})"], sys.stderr)
     return 0
 
 
@@ -112,7 +119,7 @@ def check_machine(options: argparse.Namespace) -> int:
 
     to_fix = 0
     for finding in check_machine.check():
-        print(finding, flush=True)
+        write_or_say([str(finding)])
         to_fix += finding.status == "fix"
     return 1 if to_fix else 0
 
@@ -127,7 +134,7 @@ def race_in_terminal(options: argparse.Namespace) -> int:
         settings["temperature"] = options.temperature
     model, tokenizer = llmcourse.load()
     torch.manual_seed(options.seed)
-    print(llmcourse.race(model, tokenizer, options.prompt, **settings))
+    write_or_say([str(llmcourse.race(model, tokenizer, options.prompt, **settings))])
     return 0
 
 
@@ -155,6 +162,15 @@ def visit_script(options: argparse.Namespace) -> int:
         write_to_stderr([*lines, fault])
         return 2
     return visited.status(options.warnings_as_errors)
+
+
+def write_or_say(lines: list[str]) -> None:
+    """Write to stdout; what keeps that from being done is an OSError in a sentence."""
+    try:
+        write_lines(lines, sys.stdout)
+    except (OSError, ValueError) as error:
+        throw_away_stdout()
+        raise OSError(f"stdout cannot be written: {error}") from error
 
 
 def write_lines(lines: list[str], out: TextIO | None) -> None:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from jinja2 import TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+# Jinja's own, with limits: a template that runs for ever, or fills the memory, fails as any other.
+from llmcourse.sandbox import LimitedSandbox as ImmutableSandboxedEnvironment
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,34 @@ What a page is made of is in `llmcourse.html`.
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from llmcourse.html import bare_row, bare_table, cell, escape, header
 from llmcourse.html import escape_attribute as escape_attribute
 
 _MARKS = {" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍"}
+# Kinds of characters that are not seen: controls, formats, halves of pairs, private and unassigned
+# ones, separators.
+_HIDDEN_KINDS = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
+# The property Default_Ignorable_Code_Point, which `unicodedata` lacks: what is not drawn where
+# nothing knows better, such as fillers and variation selectors, in which bytes can be smuggled.
+# Source: DerivedCoreProperties.txt of the Unicode Character Database, version 17.0.0.
+_IGNORABLE = (
+    *((0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160), (0x17B4, 0x17B5)),
+    *((0x180B, 0x180F), (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164)),
+    *((0xFE00, 0xFE0F), (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8)),
+    *((0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF)),
+)
+# Blank although they count as drawn: a braille cell without dots, a filler, a note without a head.
+_BLANK = frozenset("\u2800\U00016fe4\U0001d159")
 _LONGEST = 40  # characters of a token that a view shows; a vocabulary may hold tokens of thousands
 
 
 def visible(text: str, longest: int | None = _LONGEST) -> str:
     """Return `text` on one line with nothing invisible in it: `" a\\n"` becomes `·a⏎`.
 
-    Control, format and direction characters become `\\u202e` and the like; what is longer than
-    `longest` characters is cut with an ellipsis.
+    Control, format and direction characters, selectors and fillers become `\\u202e` and the like:
+    `❤\\ufe0f` is the red heart. What is longer than `longest` characters is cut with an ellipsis.
     """
     return "".join(_MARKS.get(letter) or _readable(letter) for letter in cut(text, longest))
 
@@ -59,18 +74,23 @@ def plural(number: int, what: str) -> str:
     return f"{number:,} {what}{ending}"
 
 
+def code_of(character: str) -> str:
+    """Return a character's code as Python writes it: `\\u202e`, `\\U000e0041`."""
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+@lru_cache(maxsize=10_000)
 def _readable(character: str) -> str:
-    hidden = unicodedata.category(character) in (
-        "Cc",
-        "Cf",
-        "Cs",
-        "Co",
-        "Cn",
-        "Zl",
-        "Zp",
-        "Zs",
+    return code_of(character) if _is_hidden(character) else character
+
+
+def _is_hidden(character: str) -> bool:
+    return (
+        unicodedata.category(character) in _HIDDEN_KINDS
+        or character in _BLANK
+        or any(first <= ord(character) <= last for first, last in _IGNORABLE)
     )
-    return f"\\u{ord(character):04x}" if hidden else character
 
 
 def byte_alphabet() -> dict[str, int]:

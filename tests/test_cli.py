@@ -48,6 +48,62 @@ def test_fetch_says_where_the_model_is_and_imports_nothing_heavy(course_model):
     assert done.stderr == ""
 
 
+@pytest.fixture
+def told(monkeypatch, tmp_path):
+    """Runs `fetch` of a model in a folder called `schön`, and returns (status, stderr)."""
+
+    def run(stdout, **environment) -> tuple[int, str]:
+        folder = tmp_path / "schön"
+        code = (
+            "import sys, pathlib; from llmcourse import __main__ as cli;"
+            "cli.fetch.course_model = lambda: pathlib.Path(sys.argv[1]);"
+            "sys.exit(cli.main(['fetch']))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(folder)],
+            env=os.environ | environment,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        return done.returncode, done.stderr
+
+    return run
+
+
+def test_a_terminal_without_the_folders_letters_gets_their_codes(told, tmp_path):
+    with open(tmp_path / "out", "w+") as out:
+        assert told(out, PYTHONIOENCODING="ascii") == (0, "")
+        out.seek(0)
+        assert out.read() == f"The course's model is in {tmp_path}/sch\\xf6n\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+def test_where_stdout_cannot_be_written_fetch_says_so_and_that_the_model_is_there(told, tmp_path):
+    with open("/dev/full", "w") as out:
+        status, said = told(out)
+    assert status == 0
+    assert said == (
+        f"The course's model is in {tmp_path}/schön. (stdout cannot be written: [Errno 28] "
+        "No space left on device)\n"
+    )
+
+
+@pytest.mark.parametrize("command", [["race", "x"], ["check"]])
+def test_where_stdout_cannot_be_written_a_command_fails_in_a_sentence(
+    raced, monkeypatch, capsys, command
+):
+    def full(lines, out):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cli, "write_lines", full)
+    monkeypatch.setattr(cli, "throw_away_stdout", lambda: None)
+    assert cli.main(command) == 1
+    assert capsys.readouterr().err == (
+        "stdout cannot be written: [Errno 28] No space left on device\n"
+    )
+
+
 @pytest.mark.parametrize("error", [OSError, ValueError, ImportError])
 def test_an_error_is_one_message_on_stderr(monkeypatch, capsys, error):
     def fail():

@@ -1,8 +1,11 @@
 """Text from a model or a user is shown readable, on one line, and inert."""
 
 import html
+import unicodedata
+from collections import Counter
 
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +13,7 @@ from llmcourse.html import escape, escape_attribute
 from llmcourse.show import (
     Table,
     byte_alphabet,
+    code_of,
     cut,
     percent,
     plural,
@@ -18,6 +22,7 @@ from llmcourse.show import (
     token_text,
     visible,
 )
+from llmcourse.views._chart import drawable
 from tests.support.pages import NASTY, tags
 
 
@@ -34,6 +39,55 @@ def test_visible_text_has_one_line_and_no_control_characters(text):
     shown = visible(text)
     assert shown.isprintable()
     assert len(shown.splitlines()) <= 1
+
+
+EVERY_CHARACTER = [chr(code) for code in range(0x110000)]
+
+
+def test_what_unicode_calls_ignorable_space_or_control_is_shown_as_its_code():
+    hidden = regex.compile(
+        r"[\p{Default_Ignorable_Code_Point}\p{White_Space}\p{Bidi_Control}\p{Variation_Selector}"
+        r"\p{Join_Control}\p{Noncharacter_Code_Point}\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Z}]"
+    )
+    unassigned = regex.compile(r"\p{Cn}")  # to one of the two, if their Unicode is not of one age
+    for character in EVERY_CHARACTER:
+        shown = visible(character)
+        if hidden.match(character):
+            assert shown != character, ascii(character)
+        elif shown == code_of(character):
+            is_new = unicodedata.category(character) == "Cn" or unassigned.match(character)
+            assert is_new or character in "\u2800\U00016fe4\U0001d159", ascii(character)
+
+
+def test_no_two_characters_are_shown_alike():
+    shown = [visible(character) for character in EVERY_CHARACTER]
+    twice = {text for text, many in Counter(shown).items() if many > 1}
+    assert twice == set("·⇥⏎␍")  # the marks themselves, which are rare in texts
+    codes = [text for text in shown if text.startswith("\\") and len(text) > 1]
+    starts = set(codes)
+    assert not any(text[:end] in starts for text in codes for end in range(2, len(text)))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\U000e0041", "\\U000e0041"),
+        ("\ue0041", "\\ue0041"),
+        ("❤\ufe0f", "❤\\ufe0f"),
+        ("👩\u200d💻", "👩\\u200d💻"),
+        ("pass\u3164word", "pass\\u3164word"),
+        ("a\u2800b\u034fc", "a\\u2800b\\u034fc"),
+        ("\U000e0100\ufe01", "\\U000e0100\\ufe01"),
+        ("カ\u3099é한글", "カ\u3099é한글"),
+    ],
+)
+def test_a_selector_is_shown_as_its_code_and_text_stays_readable(text, shown):
+    assert visible(text) == printable(text) == shown
+
+
+def test_a_chart_writes_codes_as_text_does():
+    assert drawable("a\U000e0041") == "a" + visible("\U000e0041")
+    assert drawable("你") == "\\u4f60"
 
 
 def test_a_long_token_is_cut_with_an_ellipsis():

@@ -78,6 +78,28 @@ def python_of(stamp: dict[str, str], chosen_by_user: bool) -> str:
     return THIS_PYTHON if chosen_by_user else stamp.get("python", THIS_PYTHON)
 
 
+def version_of(python: Path) -> str | None:
+    """The version of a Python, as '3.12'; None where it does not run."""
+    code = "import sys; print('{}.{}'.format(*sys.version_info))"
+    try:
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def in_the_way() -> str | None:
+    """What stands where `.venv` or its lock is to be made, and what to do about it."""
+    again = "then run the same make again."
+    if VENV.is_symlink() and not VENV.exists():
+        return f"{VENV} is a link to {os.readlink(VENV)}, which is not there. Remove it, {again}"
+    if VENV.exists() and not VENV.is_dir():
+        return f"{VENV} is to be a folder, and is a file. Move it away, {again}"
+    if os.path.lexists(LOCK) and not LOCK.is_file():
+        return f"{LOCK} is to be a file, and is none. Remove it, {again}"
+    return None
+
+
 def venv_problem() -> str | None:
     """Why this Python cannot make virtual environments, and what to do about it."""
     if all(importlib.util.find_spec(module) for module in ("venv", "ensurepip")):
@@ -312,6 +334,91 @@ def _show_while_it_runs(child, title, output, started):
         print("\r" + " " * (shutil.get_terminal_size().columns - 1), end="\r", flush=True)
 
 
+# What went wrong
+
+
+NOT_FOUND = re.compile(
+    "ResolutionImpossible|No matching distribution|Could not find a version|Max retries exceeded"
+    "|timed out|Connection|Network|error sending request"
+)
+
+
+def explained(failure: str, python: str, torch_index: str) -> str:
+    """What to tell of a stage that failed with this output: whether the index answers, and which.
+
+    pip calls it conflicting requirements when it could not ask for the versions that there are.
+    """
+    again = "Then run the same make again."
+    if not NOT_FOUND.search(failure):
+        return f"{failure}\nThe set-up failed; the lines above say why. {again}"
+    asked = "\n".join(f"  {line}" for line in network_settings(python, torch_index))
+    reasons = unanswered(python)
+    if not reasons:
+        said = without_credentials(failure)
+        return f"{said}\npip asked where these settings lead:\n{asked}\n{again}"
+    how = "refused" if re.search(r"\d{3} (Client|Server) Error", reasons[0]) else "did not answer"
+    quoted = "\n".join(f"  {reason}" for reason in reasons[:3])
+    return (
+        f"The package index {how}:\n{quoted}\nThe settings are:\n{asked}\n"
+        "Check the connection and these settings: PIP_INDEX_URL names another index, HTTPS_PROXY a "
+        f"proxy. {again}"
+    )
+
+
+def unanswered(python: str) -> list[str]:
+    """What keeps pip from reading its indexes, a line for each; empty if they answer."""
+    options = ["-vv", "--no-deps", "--no-cache-dir", "--retries=0", "--timeout=15"]
+    said = output_of([python, "-m", "pip", "download", *options, "--dest", os.devnull, "pip"])
+    found = re.findall(r"Could not fetch URL (\S+: .*?)(?: - skipping)?$", said, re.MULTILINE)
+    found += re.findall(r"^WARNING: (The repository located at .*)$", said, re.MULTILINE)
+    return list(dict.fromkeys(without_credentials(line)[:400] for line in found))
+
+
+def network_settings(python: str, torch_index: str) -> list[str]:
+    """The indexes and proxies that are set, as the user set them but for names and passwords."""
+    listed = re.findall(
+        r"^(?:(:env:)|\w+)\.((?:extra-)?index-url|no-index|proxy|find-links)='?(.*?)'?$",
+        output_of([python, "-m", "pip", "config", "list"]),
+        re.MULTILINE,
+    )
+    lines = [
+        f"PIP_{name.upper().replace('-', '_')}={value}" if env else f"pip's {name}: {value}"
+        for env, name, value in listed
+    ]
+    if not any(name in ("index-url", "no-index") for _, name, _ in listed):
+        lines.insert(0, "pip's own index: no other is set")
+    names = [name for name in os.environ if name.lower().endswith("_proxy") and name[:4] != "PIP_"]
+    lines += [f"{name}={os.environ[name]}" for name in sorted(names)]
+    if not any("proxy" in line.lower() for line in lines):
+        lines.append("no proxy is set")
+    if torch_index:
+        lines.append(f"TORCH_INDEX={torch_index}")
+    return [without_credentials(line) for line in lines]
+
+
+def without_credentials(text: str) -> str:
+    """`text` without what stands before an @ in an address, or behind its question mark."""
+    return re.sub(r"(://)[^\s'\"]*@|\?[^\s'\"]*=[^\s'\"]*", r"\1", text)
+
+
+def output_of(command: list[str]) -> str:
+    """All that a command prints; what it printed before it failed."""
+    try:
+        done = subprocess.run(
+            command,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=120,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout
+
+
 # The set-up
 
 
@@ -329,9 +436,12 @@ def set_up(chosen_by_user: bool, torch_index: str, lock: int | None) -> None:
     stamp = read_stamp(STAMP)
     index = torch_index or stamp.get("torch_index", "")
     wanted = wanted_stamp(python_of(stamp, chosen_by_user), index)
-    todo = what_to_do(stamp, wanted, VENV_PYTHON.exists())
+    python_runs = version_of(VENV_PYTHON) == stamp.get("python")
+    todo = what_to_do(stamp, wanted, python_runs)
     if todo == "nothing":
         return
+    if stamp and not python_runs:
+        say("The Python in .venv does not run as it did: making .venv again")
     started = time.monotonic()
     STAMP.unlink(missing_ok=True)
     if todo == "everything":
@@ -383,11 +493,19 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.here:
             install(sys.executable, "", options.torch_index)
+        elif problem := in_the_way():
+            raise SystemExit(problem)
         else:
             with locked(LOCK) as lock:
                 set_up(options.rebuild_for_this_python, options.torch_index, lock)
     except StageFailed as failure:
-        say(f"{failure}\nThe set-up failed; the lines above say why. Then run the same make again.")
+        python = (
+            str(VENV_PYTHON) if not options.here and version_of(VENV_PYTHON) else sys.executable
+        )
+        say(explained(str(failure), python, options.torch_index))
+        return 1
+    except OSError as error:
+        say(f"The set-up cannot go on: {error}. Mend that, then run the same make again.")
         return 1
     except KeyboardInterrupt:
         say("\nStopped. The next make starts over.")

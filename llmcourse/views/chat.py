@@ -5,17 +5,20 @@ slot in place of each content, and with fewer messages; the template itself is n
 """
 
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from jinja2 import TemplateError
 
 from llmcourse import html
-from llmcourse.show import Table, plural, visible
+from llmcourse.sandbox import LimitReached, TemplateFailed, apply_chat_template
+from llmcourse.show import Table, in_words, plural, readable, visible
 
 TEMPLATE, GENERATION = "template", "generation prompt"
 _CHARACTERS, _SEGMENTS = 10_000, 600  # of the string that are drawn, over all rows
 _ROWS = 100
+_SECONDS = 20.0  # for finding out which part came from which message
 _NOTHING = "(nothing)"
 _OWN = html.tinted(html.BLUE_TINT)
 _SPECIAL = html.outlined("2px dashed")
@@ -122,7 +125,8 @@ def chat(tokenizer, messages, add_generation_prompt: bool = True, **template_kwa
 
     messages: a list of {"role": ..., "content": ...}. template_kwargs: what `apply_chat_template`
     takes besides (tools, chat_template, continue_final_message ...) and what the template itself
-    knows. A template that refuses the messages gives a view that says which one and why.
+    knows. A template that refuses the messages gives a view that says which one and why; one that
+    fails, or does more than `llmcourse.sandbox` allows, a view that says how.
     Raises ValueError for no messages or no chat template, TypeError for what is not a message.
     """
     messages = _checked(tokenizer, messages, template_kwargs)
@@ -130,17 +134,23 @@ def chat(tokenizer, messages, add_generation_prompt: bool = True, **template_kwa
 
     def render(some, generation: bool = False, **more) -> str:
         call = template_kwargs | more | {"add_generation_prompt": generation}
-        return tokenizer.apply_chat_template(some, tokenize=False, return_dict=False, **call)
+        return apply_chat_template(tokenizer, some, tokenize=False, return_dict=False, **call)
 
     try:
         text = render(messages, add_generation_prompt)
-    except TemplateError as error:
+    except Exception as error:
         return Chat(roles, "", [], None, [_refusal(render, messages, error)])
-    parts = _Finder(render, messages, text, add_generation_prompt).parts()
-    ids, parts = _tokenized(tokenizer, text, parts)
+    try:
+        found = _Finder(render, messages, text, add_generation_prompt).parts()
+        unknown = []
+    except LimitReached as error:
+        found = [Part(TEMPLATE, text)]
+        unknown = [f"Which part came from which message is not known: {error}."]
+    ids, parts = _tokenized(tokenizer, text, found)
+    told_apart = [] if unknown else [*_missing(messages, parts), *_of_its_own(parts, tokenizer)]
     notes = [
-        *_missing(messages, parts),
-        *_of_its_own(parts, tokenizer),
+        *unknown,
+        *told_apart,
         *_changed(messages, parts),
         *_end(parts, add_generation_prompt),
         *_disguised(parts),
@@ -171,14 +181,26 @@ def _checked(tokenizer, messages, template_kwargs) -> list[dict]:
 def _accepts(render, messages) -> bool:
     try:
         render(messages)
-    except (TemplateError, ValueError, TypeError):  # no messages, or a type the template lacks
+    except Exception:  # no messages, a type that the template lacks, ...
         return False
     return True
 
 
-def _refusal(render, messages, error: TemplateError) -> str:
-    """Name the message from which on the template refuses the conversation, and its words."""
-    accepted = [n for n in range(1, len(messages)) if _accepts(render, messages[:n])]
+def _refusal(render, messages, error: Exception) -> str:
+    """Name the message from which on the template refuses the conversation, and its words.
+
+    Where nothing was refused, but the template or the library failed, say how.
+    """
+    if isinstance(error, TemplateFailed):
+        return f"The template failed: {readable(str(error), 300)}"
+    if not isinstance(error, TemplateError):
+        return f"apply_chat_template failed: {in_words(error)}"
+    until = time.monotonic() + _SECONDS
+    accepted = [
+        number
+        for number in range(1, len(messages))
+        if time.monotonic() < until and _accepts(render, messages[:number])
+    ]
     first = max(accepted, default=0)
     role = visible(str(messages[first]["role"]))
     said = _readable(str(error)[:300])
@@ -195,9 +217,14 @@ class _Finder:
         self.slot = "Slot"
         while self.slot in everything:
             self.slot += "z"
+        self.slots: dict[str, tuple[int, str]] = {}  # the message and block that each stands for
+        self.until = time.monotonic() + _SECONDS
 
     def parts(self) -> list[Part]:
-        """Return the parts of the string; one part of the template's if nothing is found."""
+        """Return the parts of the string; one part of the template's if nothing is found.
+
+        Raises LimitReached where looking for them takes too long.
+        """
         for find in (self._by_slots, self._by_prefixes):
             parts = find()
             if parts is not None:
@@ -213,37 +240,44 @@ class _Finder:
         bare = self._try(slotted, False)
         end = len(bare) if self.generation and bare and frame.startswith(bare) else len(frame)
         edges = self._edges(frame, slotted)
-        pieces = re.split(rf"{self.slot}(\d+)q(\d*)q", frame)
-        literals, numbers, blocks = pieces[::3], pieces[1::3], pieces[2::3]
+        pieces = re.split(rf"({self.slot}\d+q\d*q)", frame)
+        literals, slots = pieces[::2], pieces[1::2]
+        if not self.slots.keys() >= set(slots):
+            return None  # the template changes digits
         parts, at, place = [], 0, 0
         for turn, literal in enumerate(literals):
             if not self.text.startswith(literal, at):
                 return None
-            previous = int(numbers[turn - 1]) if turn else None
-            following = int(numbers[turn]) if turn < len(numbers) else None
+            previous = self.slots[slots[turn - 1]][0] if turn else None
+            following = self.slots[slots[turn]][0] if turn < len(slots) else None
             parts += _split(literal, place, end, edges, previous, following)
             at, place = at + len(literal), place + len(literal)
             if following is None:
                 break
-            words = self._words(following, blocks[turn])
+            words = self._words(*self.slots[slots[turn]])
             length = self._length(words, at, literals[turn + 1], last=turn + 2 == len(literals))
             if length is None:
                 return None
             parts.append(Part(following, self.text[at : at + length], content=True))
-            at, place = at + length, place + len(f"{self.slot}{following}q{blocks[turn]}q")
+            at, place = at + length, place + len(slots[turn])
         return parts if at == len(self.text) else None
 
     def _slotted(self, number: int, message: dict) -> dict:
         content = message.get("content")
         if isinstance(content, str):
-            return message | {"content": f"{self.slot}{number}qq"}
+            return message | {"content": self._new_slot(number)}
         if isinstance(content, list):
             blocks = [
-                block | {"text": f"{self.slot}{number}q{at}q"} if _is_text(block) else block
+                block | {"text": self._new_slot(number, str(at))} if _is_text(block) else block
                 for at, block in enumerate(content)
             ]
             return message | {"content": blocks}
         return message
+
+    def _new_slot(self, number: int, block: str = "") -> str:
+        slot = f"{self.slot}{number}q{block}q"
+        self.slots[slot] = (number, block)
+        return slot
 
     def _words(self, number: int, block: str) -> str:
         content = self.messages[number]["content"]
@@ -274,9 +308,11 @@ class _Finder:
 
     def _holds(self, start: str, frame: str, number: int) -> bool:
         """Tell whether an edge has the contents before `number` before it and the rest behind."""
-        before = set(re.findall(rf"{self.slot}(\d+)q", start))
-        behind = set(re.findall(rf"{self.slot}(\d+)q", frame[len(start) :]))
-        return all(int(n) < number for n in before) and all(int(n) >= number for n in behind)
+        slot = rf"{self.slot}\d+q\d*q"
+        before, behind = re.findall(slot, start), re.findall(slot, frame[len(start) :])
+        return all(self.slots[one][0] < number for one in before if one in self.slots) and all(
+            self.slots[one][0] >= number for one in behind if one in self.slots
+        )
 
     def _opening(self, first: dict) -> str | None:
         """Return how the template opens a message of this role where another one comes first.
@@ -293,10 +329,14 @@ class _Finder:
         return before if slot else None
 
     def _try(self, messages, generation: bool) -> str | None:
+        if time.monotonic() > self.until:
+            raise LimitReached(f"finding it out takes more than {_SECONDS:.0f} seconds")
         try:
             more = {} if len(messages) == len(self.messages) else {"continue_final_message": False}
             return self.render(messages, generation, **more)
-        except (TemplateError, ValueError, TypeError):
+        except LimitReached:
+            raise
+        except Exception:
             return None
 
     def _by_prefixes(self) -> list[Part] | None:
@@ -472,8 +512,12 @@ def _drawn(parts: Sequence[Part], limits):
     characters, segments = limits
     longest = max(40, characters // max(1, len(parts)))
     most = max(3, segments // max(1, len(parts)))
-    for part in parts:
+    drawn = max(1, segments)
+    for part in parts[:drawn]:
         yield part.content, _segments(part, longest, most)
+    if len(parts) > drawn:
+        left_out = sum(len(part.text) for part in parts[drawn:])
+        yield False, [("cut", f" … {left_out:,} characters more …")]
 
 
 def _segments(part: Part, longest: int, most: int) -> list[tuple[str, str]]:

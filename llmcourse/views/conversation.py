@@ -10,6 +10,7 @@ import ipywidgets as widgets
 from llmcourse import html
 from llmcourse.decoding.generate import steps
 from llmcourse.decoding.stream_text import stream_text
+from llmcourse.sandbox import apply_chat_template
 from llmcourse.show import in_words, plural, printable, visible
 from llmcourse.views._live import Live, button, labelled
 
@@ -131,7 +132,7 @@ class Conversation(Live):
             text = "".join(f"{turn.content}\n" for turn in self.turns)
             return self.tokenizer(text, **options)
         options |= {"add_generation_prompt": True, "return_dict": True}
-        return self.tokenizer.apply_chat_template(self.messages, **options)
+        return apply_chat_template(self.tokenizer, self.messages, **options)
 
     def _take_back(self) -> None:
         """Undo a question that got no answer; its text is back where it was typed."""
@@ -183,7 +184,7 @@ class Conversation(Live):
     def redraw(self, note: str = "") -> None:
         """Show the conversation as it is now. note: what happened, in words."""
         self._drawn = time.monotonic()
-        self.page.value = html.noted(note, self._table())
+        self.page.value = html.noted(printable(note, None), self._table())
 
     def _title(self) -> str:
         said = plural(len(self.turns), "message") if self.turns else "Nothing said yet"

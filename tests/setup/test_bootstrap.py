@@ -4,10 +4,12 @@ No network and no real pip: the commands are recorded instead of run.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -82,7 +84,9 @@ class Record:
         if self.refuse(text):
             raise StageFailed(text)
         self.venv.mkdir(exist_ok=True)
-        (self.venv / "python").touch()
+        shutil.rmtree(self.venv / "python", ignore_errors=True)
+        (self.venv / "python").unlink(missing_ok=True)
+        (self.venv / "python").symlink_to(sys.executable)
 
     def again(self):
         """Run the set-up; the commands that it ran this time."""
@@ -131,6 +135,150 @@ def test_a_python_without_venv_is_told_what_to_install(course, monkeypatch):
     with pytest.raises(SystemExit, match=f"apt install python{bootstrap.THIS_PYTHON}-venv"):
         bootstrap.main([])
     assert course.commands == []
+
+
+# What is there already
+
+
+def a_python_that_fails(path):
+    path.write_text("#!/bin/sh\nexit 3\n")
+    path.chmod(0o755)
+
+
+def a_python_of_another_version(path):
+    path.write_text("#!/bin/sh\necho 3.1\n")
+    path.chmod(0o755)
+
+
+def a_link_to_nowhere(path):
+    path.symlink_to("/nowhere/python3")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-ins are shell scripts")
+@pytest.mark.parametrize(
+    "broken",
+    [a_python_that_fails, a_python_of_another_version, a_link_to_nowhere, Path.mkdir, Path.touch],
+)
+def test_a_venv_whose_python_does_not_run_is_made_again_and_says_so(course, capsys, broken):
+    course.again()
+    assert course.again() == []
+    bootstrap.VENV_PYTHON.unlink()
+    broken(bootstrap.VENV_PYTHON)
+    assert "-m venv --clear" in course.again()[0]
+    assert "The Python in .venv does not run as it did" in capsys.readouterr().out
+    assert course.exit_status == 0 and course.again() == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="making a link takes rights on Windows")
+@pytest.mark.parametrize(
+    ("name", "make", "said"),
+    [
+        ("VENV", lambda path: path.write_text("x"), "is to be a folder, and is a file. Move it"),
+        ("VENV", a_link_to_nowhere, "is a link to /nowhere/python3, which is not there. Remove"),
+        ("LOCK", lambda path: path.mkdir(), "is to be a file, and is none. Remove it"),
+        ("LOCK", a_link_to_nowhere, "is to be a file, and is none. Remove it"),
+    ],
+)
+def test_what_stands_in_the_way_is_named_and_left_alone(course, name, make, said):
+    path = getattr(bootstrap, name)
+    make(path)
+    before = os.lstat(path)
+    with pytest.raises(SystemExit) as stopped:
+        bootstrap.main([])
+    assert str(stopped.value).startswith(f"{path} {said}")
+    assert str(stopped.value).endswith("then run the same make again.")
+    assert os.lstat(path) == before and course.commands == []
+
+
+def test_an_error_of_the_system_is_a_sentence_with_its_path(course, capsys):
+    bootstrap.VENV.mkdir()
+    bootstrap.STAMP.mkdir()
+    assert bootstrap.main([]) == 1
+    said = capsys.readouterr().out
+    assert said.startswith("The set-up cannot go on: ") and str(bootstrap.STAMP) in said
+
+
+# An index that does not answer
+
+PIPS_ADVICE = """ERROR: Cannot install pip because these versions have conflicting dependencies.
+To fix this you could try to:
+1. loosen the range of package versions you've specified
+ERROR: ResolutionImpossible: for help visit the page"""
+REFUSED = "connection error: Max retries exceeded (Caused by NewConnectionError(...)) - skipping"
+
+
+@pytest.fixture
+def pip(monkeypatch):
+    """What pip prints, by command; and no proxy or setting of this machine's."""
+    said = {"download": "", "config": ""}
+    monkeypatch.setattr(bootstrap, "output_of", lambda command: said[command[3]])
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name.startswith("PIP_"):
+            monkeypatch.delenv(name)
+    return said
+
+
+def test_an_index_that_does_not_answer_is_named_in_place_of_pips_advice(pip, monkeypatch):
+    pip["download"] = (
+        f"x\nCould not fetch URL https://me:se@cret@host.example/simple/pip/: {REFUSED}\ny"
+    )
+    pip["config"] = (
+        ":env:.index-url='https://me:se@cret@host.example/simple?token=cret'\n"
+        "global.proxy='http://me:cret@proxy.example:3128'\nglobal.timeout='9'"
+    )
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:cret@other.example:1")
+    said = bootstrap.explained(PIPS_ADVICE, "python", "https://me:cret@torch.example/cpu")
+    assert said.splitlines() == [
+        "The package index did not answer:",
+        "  https://host.example/simple/pip/: connection error: Max retries exceeded (Caused by "
+        "NewConnectionError(...))",
+        "The settings are:",
+        "  PIP_INDEX_URL=https://host.example/simple",
+        "  pip's proxy: http://proxy.example:3128",
+        "  HTTPS_PROXY=http://other.example:1",
+        "  TORCH_INDEX=https://torch.example/cpu",
+        "Check the connection and these settings: PIP_INDEX_URL names another index, HTTPS_PROXY a "
+        "proxy. Then run the same make again.",
+    ]
+    assert "cret" not in said
+
+
+def test_an_index_that_refuses_is_told_from_one_that_is_silent(pip):
+    pip["download"] = "Could not fetch URL https://h/pip/: 403 Client Error: Forbidden - skipping"
+    said = bootstrap.explained(PIPS_ADVICE, "python", "")
+    assert said.startswith("The package index refused:\n  https://h/pip/: 403 Client Error")
+    assert "  pip's own index: no other is set\n  no proxy is set\n" in said
+
+
+def test_an_index_that_answers_leaves_pip_its_words(pip):
+    said = bootstrap.explained(PIPS_ADVICE, "python", "")
+    assert said.startswith(
+        PIPS_ADVICE + "\npip asked where these settings lead:\n  pip's own index"
+    )
+    other = bootstrap.explained("No space left on device", "python", "")
+    assert other.startswith("No space left on device\nThe set-up failed; the lines above say why.")
+
+
+def test_a_set_up_that_cannot_reach_the_index_says_so(course, pip, monkeypatch, capsys):
+    def fail(*_):
+        raise StageFailed(PIPS_ADVICE)
+
+    pip["download"] = f"Could not fetch URL https://h/pip/: {REFUSED}"
+    monkeypatch.setattr(bootstrap, "install", fail)
+    assert course.again() and course.exit_status == 1
+    assert "The package index did not answer:\n  https://h/pip/" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_pip_says_why_it_cannot_read_an_index(monkeypatch):
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://me:cret@127.0.0.1:9/simple")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    (reason,) = bootstrap.unanswered(sys.executable)
+    assert reason.startswith("http://127.0.0.1:9/simple/pip/: connection error: ")
+    listed = bootstrap.network_settings(sys.executable, "")
+    assert "PIP_INDEX_URL=http://127.0.0.1:9/simple" in listed
+    assert "NO_PROXY=127.0.0.1" in listed
 
 
 # Which PyTorch

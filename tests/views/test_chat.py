@@ -98,6 +98,33 @@ def test_changed_words_are_told():
     assert "Changed by the template, not as they were given: message 0, 1." in repr(shown)
 
 
+@pytest.mark.parametrize("new", ["9", "", "9" * 5000, "99", "٣"])
+@pytest.mark.parametrize("old", ["0", "q", "Slot"])
+def test_a_template_that_changes_what_looks_like_a_slot_is_told_apart_or_left_whole(old, new):
+    changing = CHATML.replace("m.content", f"m.content.replace('{old}', '{new}')")
+    for messages in (talk("ua", "Hi", "Yes"), talk("sua", "0", "q1q", "10")):
+        shown = views.chat(letters(CHATML), messages, chat_template=changing)
+        assert "".join(part.text for part in shown.parts) == shown.text != ""
+
+
+def test_a_template_that_fails_on_fewer_messages_still_gives_its_string():
+    picky = "{{ 1 / (messages | length - 1) }}" + CHATML
+    shown = views.chat(letters(CHATML), talk("ua"), chat_template=picky)
+    assert shown.text.startswith("1.0<|im_start|>user")
+    endless = "{% if messages | length == 1 %}{{ 'x' * 10**9 }}{% endif %}" + CHATML
+    shown = views.chat(letters(CHATML), talk("ua"), chat_template=endless)
+    assert [part.source for part in shown.parts] == ["template"]
+    assert "Which part came from which message is not known: it makes more than" in repr(shown)
+    assert "Dropped" not in repr(shown)
+
+
+def test_what_the_library_says_no_to_is_told_too():
+    silent = letters("{{ messages[0].role }}content")
+    shown = views.chat(silent, talk("ua"), False, continue_final_message=True)
+    assert shown.text == ""
+    assert "apply_chat_template failed: ValueError: continue_final_message is set" in repr(shown)
+
+
 def test_a_dropped_role_is_told_in_words():
     shown = views.chat(letters(ZEPHYR), talk("uta"))
     assert of(shown, 1) == ""
@@ -229,3 +256,11 @@ def test_many_messages_are_cut_and_say_so():
     assert len(shown._repr_html_()) < 300_000
     assert "… 101 rows more …" in repr(shown)
     assert sum(shown.tokens_of(n) for n in range(200)) + 11 == len(shown.ids)
+
+
+def test_words_that_the_template_says_many_times_are_cut():
+    often = "{% for n in range(9999) %}{{ messages[0].content }}, {% endfor %}"
+    shown = views.chat(letters(CHATML), talk("u", "Hi"), chat_template=often)
+    assert len(shown.parts) > 9999
+    assert len(repr(shown)) < 30_000 and len(shown._repr_html_()) < 300_000
+    assert "characters more …" in repr(shown)

@@ -225,3 +225,10 @@ def test_a_long_conversation_stays_short(spaced):
     made = views.conversation(tiny("llama"), spaced, opening * 60, **CALL)
     assert "80 earlier messages are not shown." in made.page.value
     assert len(made.page.value) < 400_000
+
+
+def test_a_note_is_shown_with_nothing_hidden_in_it(spaced):
+    made = views.conversation(tiny("llama"), spaced, **CALL)
+    made.redraw("Took\x1b[31m \u202e<b> $x$")
+    assert "Took\\u001b[31m \\u202e&lt;b&gt;" in made.page.value
+    assert tags(made.page.value) <= INERT and "$" not in made.page.value

@@ -1,5 +1,7 @@
 """The explorer and the replay do what their controls say, and show an error in words."""
 
+import re
+
 import pytest
 import torch
 
@@ -209,3 +211,22 @@ def test_what_a_live_view_displays_has_a_form_without_a_kernel(words, monkeypatc
         assert box is made.box and still["text/plain"] == repr(made)
         assert f"Without a kernel: {made.shows} as it was" in still["text/html"]
         assert made.view._repr_html_() in still["text/html"]
+
+
+def test_a_share_too_small_to_write_is_no_tag_on_any_page(words):
+    model = build("llama")
+    model.lm_head.weight.data *= 30  # sharp: most shares are below 0.1%
+    run = list(llmcourse.steps(model, input_ids=IDS, **CALL))
+    made = [
+        views.explore(model, words, IDS),
+        views.replay(words, run),
+        views.stepper(model, words, IDS),
+        views.next_token(words, IDS, run[0].logits),
+        views.text_trace(words, IDS, run),
+        views.strategies(words, {"run": run}),
+        llmcourse.race(model, words, IDS, **CALL),
+    ]
+    pages = [shown._repr_html_() for shown in made]
+    pages += [shown.page.value for shown in made[:3]]
+    assert all(re.search(r"<(?![a-z/])", page) is None for page in pages)
+    assert sum("&lt;0.1%" in page for page in pages) >= 6
