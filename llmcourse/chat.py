@@ -1,7 +1,8 @@
 """Chat templates, taken apart: small programs that turn messages into the one string to continue.
 
 `templates` has some in published formats, to be looked at side by side; `render` runs one, as
-`tokenizer.apply_chat_template` does. What a template made of messages is drawn by `views.chat`.
+`tokenizer.apply_chat_template` does, within the limits of `llmcourse.sandbox`. What a template made
+of messages is drawn by `views.chat`.
 """
 
 import json

@@ -312,7 +312,7 @@ def _parts(value) -> Iterator:
 
 # The library's own rendering.
 
-_ONE_AT_A_TIME = threading.Lock()
+_ONE_AT_A_TIME = threading.RLock()
 
 
 def apply_chat_template(tokenizer, messages: list[dict], **options):

@@ -192,6 +192,13 @@ def test_the_library_is_as_before_afterwards_and_in_other_threads():
     assert chat_template_utils._compile_jinja_template is before
 
 
+def test_a_call_within_a_call_does_not_wait_for_itself():
+    with sandbox._library_within_limits():
+        assert rendered(CHATML) == letters(CHATML).apply_chat_template(HI, tokenize=False)
+        with pytest.raises(LimitReached):
+            rendered("{{ 'x' * 2000000 }}")
+
+
 def test_limits_hold_in_another_thread():
     said = []
 
