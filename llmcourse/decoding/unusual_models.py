@@ -118,6 +118,9 @@ class OwnWay(Forward):
         self.held = TextAndCache(model, made, self.cache_name or CACHE_NAMES[0])
         self.first = True
         config = made.generation_config
+        chunked = config.prefill_chunk_size is not None
+        unread = made.input_ids.shape[1] - cached_length(self.held)
+        self.to_read = unread if chunked else 0  # tokens of the prompt that come in pieces
         compiled = compiles(model, self.kwargs, config)
         self.decode = model.get_compiled_call(config.compile_config) if compiled else model
 
@@ -126,6 +129,8 @@ class OwnWay(Forward):
         return self.made.for_the_loop() | {self.held.name: self.held}
 
     def _run(self, inputs: dict):
+        if self.to_read:
+            return self._read_piece(inputs)
         self._update(inputs["input_ids"])
         ready = self.model.prepare_inputs_for_generation(
             self.held.ids,
@@ -140,6 +145,25 @@ class OwnWay(Forward):
         self.cache_name = next((name for name in _ALL_CACHES if name in self.kwargs), None)
         if self.cache_name is not None:
             self.held.keep(self.kwargs[self.cache_name])
+        return output
+
+    def _read_piece(self, inputs: dict):
+        """Read a piece of the prompt, with the mask and the positions up to its end."""
+        piece = inputs["input_ids"]
+        up_to_here = {name: inputs.get(name) for name in ("attention_mask", "position_ids")}
+        known = {name: up_to_here[name] for name in up_to_here if name in self.kwargs}
+        if self.cache_name is not None:
+            known[self.cache_name] = self.held.cache
+        ready = self.model.prepare_inputs_for_generation(
+            piece, is_first_iteration=True, **{**self.kwargs, **known}
+        )
+        output = self.decode(**ready, return_dict=True)
+        self.to_read -= piece.shape[1]
+        if not self.to_read:
+            self.kwargs = self.model._update_model_kwargs_for_generation(output, self.kwargs)
+            self.first = False
+        if self.cache_name is not None:
+            self.held.keep(output.get(self.cache_name))
         return output
 
     def _update(self, fed: torch.Tensor) -> None:

@@ -75,6 +75,16 @@ def test_attentions_that_a_model_does_not_compute_are_named_with_a_draft():
         list(llmcourse.steps(tiny("llama"), **call))
 
 
+@pytest.mark.parametrize("chunk", [1, 2, 50])
+@pytest.mark.parametrize("family", ["jamba", "nemotron_h", "llama"])
+def test_a_prompt_in_pieces_is_read_as_in_generate_in_its_own_way_too(family, chunk):
+    model = tiny("llama") if family == "llama" else own_way(family)
+    call = {"input_ids": IDS, "attention_mask": MASK, **CALL, "prefill_chunk_size": chunk}
+    if family == "llama":
+        call["cache_implementation"] = "static"
+    assert_same_call(model, call)
+
+
 def test_embeddings_in_chunks_are_refused():
     call = {"inputs_embeds": torch.randn(1, 6, 32), "prefill_chunk_size": 2, **CALL}
     with pytest.raises(ValueError, match="leave it or inputs_embeds out"):
