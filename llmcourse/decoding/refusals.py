@@ -177,7 +177,8 @@ def _check_mode(generation_config, mode: GenerationMode, streamer) -> None:
 
 def _check_cache(model, ids, generation_config, model_kwargs: dict, mode) -> None:
     cache = cache_in(model_kwargs)
-    if getattr(model.config, "is_decoder", True) is False:  # a BERT that reads both ways
+    like_bert = hasattr(model.config, "add_cross_attention")
+    if like_bert and getattr(model.config, "is_decoder", True) is False:  # it reads both ways
         check_without_cache(model, generation_config, mode)
     mask, positions = model_kwargs.get("attention_mask"), model_kwargs.get("position_ids")
     held = cached_length(cache)
