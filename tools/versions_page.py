@@ -32,7 +32,7 @@ gallery on others, all on a CPU.
 """
 
 COLAB = """\
-## What Colab holds
+## Where Colab's versions are from
 
 [`tests/lessons/colab.txt`]({file}) has, of [what Colab publishes]({source}), the packages that \
 matter here, as of {date} (commit {commit:.7}), with Python {python}. `make colab` clones what is \
