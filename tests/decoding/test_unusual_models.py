@@ -260,6 +260,7 @@ def counting():
 
 
 @pytest.mark.parametrize("door", DOORS)
+@pytest.mark.slow
 def test_a_forward_pass_is_compiled_where_generate_compiles_it(door):
     torch._dynamo.reset()
     call = {"input_ids": IDS[:1], **CALL, "cache_implementation": "static"}
@@ -271,6 +272,7 @@ def test_a_forward_pass_is_compiled_where_generate_compiles_it(door):
 
 
 @pytest.mark.parametrize("door", DOORS)
+@pytest.mark.slow
 def test_disable_compile_is_followed(door):
     torch._dynamo.reset()
     config, graphs = counting()

@@ -283,6 +283,7 @@ def test_a_name_that_no_hub_can_know_is_explained_with_the_three_ways():
     assert said.endswith(fetch.THREE_WAYS)
 
 
+@pytest.mark.slow
 def test_a_hub_that_is_out_of_reach_is_explained_with_the_three_ways():
     done = subprocess.run(
         [sys.executable, "-c", "from llmcourse.models import load; load.load('nobody/nothing')"],

@@ -384,6 +384,7 @@ def test_a_free_lock_costs_nothing(tmp_path):
     assert seconds_to_lock(tmp_path / "lock") < 1
 
 
+@pytest.mark.slow
 def test_the_second_waits_until_the_first_is_killed(tmp_path, capsys):
     first = holder(tmp_path / "lock")
     threading.Timer(1, first.kill).start()
@@ -392,6 +393,7 @@ def test_the_second_waits_until_the_first_is_killed(tmp_path, capsys):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="children inherit no locks on Windows")
+@pytest.mark.slow
 def test_a_pip_that_outlives_its_killed_parent_keeps_the_lock(tmp_path):
     first = holder(tmp_path / "lock", "with a child")
     first.kill()
@@ -415,6 +417,7 @@ def test_a_stage_says_its_seconds(capsys):
     assert capsys.readouterr().out == "  nothing: 0 s\n"
 
 
+@pytest.mark.slow
 def test_a_long_stage_shows_what_it_is_at(capsys):
     code = "import time; print('Progress 1000000 of 5000000', flush=True); time.sleep(2.5)"
     bootstrap.run_stage("a download", [sys.executable, "-c", code])

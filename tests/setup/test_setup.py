@@ -181,6 +181,7 @@ def test_conda_understands_every_line_and_its_bounds_are_ours():
 
 
 @made_by_make
+@pytest.mark.slow
 def test_the_pip_block_asks_for_what_make_installed(tmp_path):
     """As conda does it: a requirements file beside the repository's own files."""
     copy = shutil.copytree(
@@ -292,6 +293,7 @@ def test_threads_asks_only_for_what_this_cpu_has(monkeypatch, capsys):
     assert table.count("skipped: this CPU has no avx512") == 2
 
 
+@pytest.mark.slow
 def test_the_plainest_vectors_are_always_supported():
     assert threads.supported()[0] == "default"
 

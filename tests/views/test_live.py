@@ -190,6 +190,7 @@ def test_a_hostile_vocabulary_is_inert_in_the_live_views(nasty):
         assert all(line.isprintable() for line in repr(each).splitlines())
 
 
+@pytest.mark.slow
 def test_a_large_vocabulary_and_a_long_text_stay_short(words):
     model = build("gpt2", vocab_size=150_000, n_positions=2100, eos_token_id=None)
     ids = torch.randint(6, VOCAB, (1, 2000), generator=torch.Generator().manual_seed(1))

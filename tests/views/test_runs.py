@@ -321,6 +321,7 @@ class Long(Numbers):
 
 
 @pytest.mark.parametrize("tokenizer", [Numbers(), Long()], ids=["short", "long"])
+@pytest.mark.slow
 def test_long_inputs_stay_below_300_kilobytes_and_say_what_is_left_out(tokenizer):
     size = 5000
     logits = torch.randn(size)
