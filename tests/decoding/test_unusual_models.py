@@ -7,6 +7,7 @@ from transformers import CompileConfig, DynamicCache
 
 import llmcourse
 from llmcourse.decoding import unusual_models
+from llmcourse.decoding.cache import cache_in
 from tests.support.families import CONFIGS, PAD, VOCAB, build, tiny
 
 IDS = torch.tensor([[7, 8, 9, 10, 11], [PAD, PAD, 3, 4, 5]])
@@ -232,9 +233,9 @@ def test_a_cache_that_comes_back_in_place_of_another_is_gone_on_with():
     model = transformers.GPT2LMHeadModel(config).eval()
     assert_same_call(model, {"input_ids": IDS[:1], **CALL})
     made = llmcourse.ingredients(model, input_ids=IDS[:1], **CALL)
-    given = made.model_kwargs["past_key_values"]
-    llmcourse.glass_box(model, **made.for_the_loop())
-    assert type(given) is DynamicCache
+    assert type(cache_in(made.model_kwargs)) is DynamicCache
+    output = llmcourse.generate(model, IDS[:1], **CALL, **WANTED)
+    assert type(output.past_key_values) is not DynamicCache
 
 
 @pytest.mark.skipif("bloom" not in CONFIGS, reason="an older version prepares it another way")
