@@ -180,7 +180,11 @@ def test_a_message_of_50_megabytes_is_cut_and_costs_nothing(tmp_path, capfd):
     assert "failed (ValueError: \\u0007" in out and len(out) < 2000
 
 
-@pytest.mark.parametrize("text", ["[" * 200_000, "{}", "[1]", '{"cells": [1]}', "\udcff"])
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 200_000, "{}", "[1]", '{"cells": [1]}', "\udcff"],
+    ids=["deep", "empty", "list", "no_cell", "no_text"],  # short: pytest hands them to the child
+)
 def test_a_notebook_that_is_none_has_failed_itself(text, tmp_path, capfd):
     path = tmp_path / "odd.ipynb"
     path.write_bytes(text.encode(errors="surrogateescape"))
