@@ -148,6 +148,7 @@ def test_every_template_can_be_drawn(name):
 def wheel(tmp_path_factory):
     """The wheel that pip builds of a copy of the package, without the network."""
     pytest.importorskip("setuptools", minversion="77")  # what pyproject.toml builds with
+    pytest.importorskip("packaging.licenses")  # and what that setuptools needs
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     shutil.copytree(ROOT / "llmcourse", source / "llmcourse")
