@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "benchmarks" / "library_tests.md"
 NEEDED = ("parameterized", "datasets", "pytest", "pytest-xdist", "psutil", "gguf", "platformdirs")
+AT_ONCE = 8  # files
 KINDS = ("pass", "refused", "wrong or fail")
 
 
@@ -56,21 +57,23 @@ def generation_tests(checkout: Path) -> list[str]:
     return [part.name for part in mixin.body if getattr(part, "name", "").startswith("test_")]
 
 
-def run(python: Path, checkout: Path, loop: str, log: Path, options) -> None:
-    names = families(checkout) if not options.only else options.only.split(",")
+def test_files(checkout: Path, only: str | None) -> list[str]:
+    """Return the files to run, relative to the checkout; only: families, with commas between."""
+    names = families(checkout) if only is None else only.split(",")
     files = [f"tests/models/{name}/test_modeling_{name}.py" for name in names]
-    if not options.only:
-        files.append("tests/generation/test_utils.py")
-    log.unlink(missing_ok=True)
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"-n{options.workers}"]
+    return files if only is not None else ["tests/generation/test_utils.py", *files]
+
+
+def run(python: Path, checkout: Path, loop: str, log: Path, files: list[str], workers: int) -> None:
+    """Run the tests of some files in a process of their own; their outcomes go to the log's end."""
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"-n{workers}"]
     command += ["--continue-on-collection-errors"]
     command += ["-p", "tools.through_the_loop", f"--loop={loop}", f"--loop-log={log}"]
     command += ["--loop-only", ",".join(generation_tests(checkout)), "--tb=no", *files]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     quiet = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     quiet["PYTHONHASHSEED"] = "0"  # some names come from sets, and workers must agree on them
-
-    with open(log.with_suffix(".txt"), "w", encoding="utf-8") as said:
+    with open(log.with_suffix(".txt"), "a", encoding="utf-8") as said:
         subprocess.run(command, cwd=checkout, env={**os.environ, **quiet}, stdout=said)
 
 
@@ -142,13 +145,20 @@ def main() -> int:
         print(f"{checkout} is not a checkout of transformers: it has no tests/generation.")
         return 2
     python = options.python or install(ROOT / ".venv-library", checkout)
-    logs = [ROOT / ".venv-library" / f"{loop}.jsonl" for loop in ("off", "on")]
-    logs[0].parent.mkdir(exist_ok=True)
-    for loop, log in zip(("off", "on"), logs, strict=True):
-        run(python, checkout, loop, log, options)
+    logs = {loop: ROOT / ".venv-library" / f"{loop}.jsonl" for loop in ("off", "on")}
+    for log in logs.values():
+        log.parent.mkdir(exist_ok=True)
+        log.write_text("")
+        log.with_suffix(".txt").unlink(missing_ok=True)
+    files = test_files(checkout, options.only)
+    # A few files at a time: a test that takes its process down loses only those beside it.
+    for start in range(0, len(files), AT_ONCE):
+        for loop, log in logs.items():
+            run(python, checkout, loop, log, files[start : start + AT_ONCE], options.workers)
+        print(f"{min(start + AT_ONCE, len(files))} of {len(files)} files", flush=True)
     ask = "import torch, transformers as t; print('transformers', t.__version__, torch.__version__)"
     versions = subprocess.run([python, "-c", ask], capture_output=True, text=True).stdout.strip()
-    made = page(*map(read, logs), versions)
+    made = page(*map(read, logs.values()), versions)
     print(made)
     if not options.only:
         PAGE.write_text(made, encoding="utf-8")
