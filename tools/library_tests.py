@@ -2,7 +2,8 @@
 
     make library-tests TRANSFORMERS=../transformers      # a checkout of its repository
 
-Makes an environment of its own, .venv-library, with the library of that checkout. Every test of
+Makes an environment of its own, .venv-library, with the library that constraints.txt names, and
+runs the checkout's tests with it; `--own` takes the checkout's library. Every test of
 `tests/generation` that calls `generate`, and the generation tests of every decoder-only family, run
 twice: as they are, and with each call sent through the loop (`tools/through_the_loop.py`). Counted
 are the tests that pass in the first run and call `generate`. Writes benchmarks/library_tests.md.
@@ -13,6 +14,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -25,24 +27,39 @@ AT_ONCE = 8  # files
 KINDS = ("pass", "refused", "wrong or fail")
 
 
-def install(folder: Path, checkout: Path) -> Path:
-    """Make the environment; return its Python."""
+def install(folder: Path, checkout: Path | None) -> Path:
+    """Make the environment with the library of a checkout, or the pinned one; return its Python."""
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        torch = re.search(r"^torch==\S+", (ROOT / "constraints.txt").read_text(), re.M)[0]
         pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, torch, checkout, "accelerate", *NEEDED], check=True)
+        pip += [f"--constraint={ROOT / 'constraints.txt'}"] if checkout is None else []
+        library = "transformers" if checkout is None else checkout
+        subprocess.run([*pip, "torch", library, "accelerate", *NEEDED], check=True)
     return python
 
 
-def families(checkout: Path) -> list[str]:
-    """Return the decoder-only families that have tests, by the names of their folders."""
-    source = (checkout / "src/transformers/models/auto/modeling_auto.py").read_text()
-    block = source.split("MODEL_FOR_CAUSAL_LM_MAPPING_NAMES = ")[1].split("\n)\n")[0]
-    kinds = re.findall(r'^\s+\("([\w-]+)", "\w+"\)', block, re.M)
+def with_library(python: Path, checkout: Path, folder: Path) -> Path:
+    """Copy the tests, with the library that is installed in place of the checkout's."""
+    ask = "import transformers; print(transformers.__path__[0])"
+    library = subprocess.run([python, "-c", ask], check=True, capture_output=True, text=True).stdout
+    shutil.rmtree(folder, ignore_errors=True)
+    for part in ("tests", "utils"):
+        shutil.copytree(checkout / part, folder / part)
+    for part in ("conftest.py", "pyproject.toml"):
+        shutil.copy(checkout / part, folder / part)
+    unneeded = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(library.strip(), folder / "src/transformers", ignore=unneeded)
+    return folder
+
+
+def families(python: Path, checkout: Path) -> list[str]:
+    """Return the causal families that the library has and the checkout tests, by their folders."""
+    ask = "from transformers.models.auto import modeling_auto as m; "
+    ask += "print(*m.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)"
+    said = subprocess.run([python, "-c", ask], check=True, capture_output=True, text=True).stdout
+    there = {kind.replace("-", "_") for kind in said.split()}
     tests = checkout / "tests" / "models"
-    there = {kind.replace("-", "_") for kind in kinds}
     return sorted(name for name in there if (tests / name / f"test_modeling_{name}.py").exists())
 
 
@@ -57,9 +74,9 @@ def generation_tests(checkout: Path) -> list[str]:
     return [part.name for part in mixin.body if getattr(part, "name", "").startswith("test_")]
 
 
-def test_files(checkout: Path, only: str | None) -> list[str]:
+def test_files(python: Path, checkout: Path, only: str | None) -> list[str]:
     """Return the files to run, relative to the checkout; only: families, with commas between."""
-    names = families(checkout) if only is None else only.split(",")
+    names = families(python, checkout) if only is None else only.split(",")
     files = [f"tests/models/{name}/test_modeling_{name}.py" for name in names]
     return files if only is not None else ["tests/generation/test_utils.py", *files]
 
@@ -139,18 +156,22 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", help="families, with commas between; nothing is written then")
     parser.add_argument("--python", type=Path, help="of an environment that is there already")
+    parser.add_argument("--own", action="store_true", help="take the checkout's own library")
     options = parser.parse_args()
     checkout = options.checkout.resolve()
     if not (checkout / "tests" / "generation" / "test_utils.py").is_file():
         print(f"{checkout} is not a checkout of transformers: it has no tests/generation.")
         return 2
-    python = options.python or install(ROOT / ".venv-library", checkout)
+    environment = ROOT / ".venv-library"
+    python = options.python or install(environment, checkout if options.own else None)
+    if not options.own:
+        checkout = with_library(python, checkout, environment / "checkout")
     logs = {loop: ROOT / ".venv-library" / f"{loop}.jsonl" for loop in ("off", "on")}
     for log in logs.values():
         log.parent.mkdir(exist_ok=True)
         log.write_text("")
         log.with_suffix(".txt").unlink(missing_ok=True)
-    files = test_files(checkout, options.only)
+    files = test_files(python, checkout, options.only)
     # A few files at a time: a test that takes its process down loses only those beside it.
     for start in range(0, len(files), AT_ONCE):
         for loop, log in logs.items():

@@ -7,7 +7,9 @@ line of JSON for each test: its outcome, whether it called, and by which words i
 `tools/library_tests.py` runs both and makes the table.
 """
 
+import ast
 import functools
+import importlib
 import inspect
 import json
 import threading
@@ -29,6 +31,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    for file in (Path(config.rootpath) / "tests").glob("*.py"):
+        _supply_missing(ast.parse(file.read_text(encoding="utf-8")))
     GenerationMixin.generate = _through(config.getoption("--loop") == "on")
 
 
@@ -37,6 +41,19 @@ def pytest_collection_modifyitems(config, items):
     if names is not None:
         begins = tuple(names.split(","))
         items[:] = [item for item in items if item.name.startswith(begins)]
+
+
+def _supply_missing(tree: ast.Module) -> None:
+    """Put None where tests of another version import a name that this library lacks.
+
+    A test that uses it fails in the run without the loop, and is not counted.
+    """
+    for part in ast.walk(tree):
+        if isinstance(part, ast.ImportFrom) and (part.module or "").startswith("transformers"):
+            module = importlib.import_module(part.module)
+            for name in part.names:
+                if not hasattr(module, name.name):
+                    setattr(module, name.name, None)
 
 
 def _through(loop: bool):
