@@ -22,7 +22,7 @@ CHROMIUM ?= $(or $(firstword $(foreach name,chromium chromium-browser google-chr
 
 VENV_PYTHON := $(if $(filter Windows_NT,$(OS)),.venv/Scripts/python.exe,.venv/bin/python)
 # Two workers, with one thread each (below); loadscope gives all cells of a notebook to one of them.
-NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=120 -n 2 --dist loadscope \
+NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=600 -n 2 --dist loadscope \
 	--nbval-sanitize-with "$(CURDIR)/tests/nbval_sanitize.cfg"
 # This line runs on any Python, back to 2.7.
 OLD_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \

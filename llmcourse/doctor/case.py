@@ -12,6 +12,7 @@ from llmcourse.decoding.cache import CACHE_NAMES
 from llmcourse.decoding.ingredients import CALL, CONFIG, HIDDEN, asked, ingredients
 from llmcourse.doctor.quiet import quietly
 from llmcourse.doctor.template_marks import Template
+from llmcourse.sandbox import apply_chat_template
 
 # Rows of a batch that are read as text: enough to see how they were made, at little cost.
 MOST_ROWS = 8
@@ -227,7 +228,7 @@ def _read(case: Case, prompt) -> None:
 def _render(case: Case) -> None:
     """Fill in the case's inputs from its messages, as the template writes them."""
     options = {"add_generation_prompt": True, "tokenize": False}
-    text = case.tokenizer.apply_chat_template(case.messages, **options)
+    text = apply_chat_template(case.tokenizer, case.messages, **options)
     made = case.tokenizer(text, return_tensors="pt", add_special_tokens=False)
     case.rendered, case.inputs = [text], tensors_for(case.model, made)
 

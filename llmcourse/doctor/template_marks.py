@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from llmcourse.sandbox import apply_chat_template
+
 _USER, _REPLY, _AGAIN = "Qquestionq", "Aanswera", "Ffollowupf"
 
 
@@ -75,7 +77,7 @@ def squeezed(text: str) -> str:
 
 
 def _render(tokenizer, messages: list[dict], **options) -> str:
-    return tokenizer.apply_chat_template(messages, tokenize=False, **options)
+    return apply_chat_template(tokenizer, messages, tokenize=False, **options)
 
 
 def _between(text: str, start: str, end: str) -> str:

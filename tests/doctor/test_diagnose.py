@@ -16,6 +16,7 @@ from llmcourse.doctor.diagnose import check
 from llmcourse.doctor.pitfalls import PITFALLS
 from tests.doctor import corpus
 from tests.doctor.corpus import FAULTY, LENGTH, SOUND, TEXTS, USER
+from tests.support.chat_templates import letters
 
 CODES = tuple(PITFALLS)
 
@@ -209,3 +210,12 @@ def test_a_fresh_process_has_no_seed_and_one_with_set_seed_has(how, found):
     command = [sys.executable, "-c", ASKS, how]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == found
+
+
+def test_a_template_without_end_is_stopped_and_is_not_called_a_failure_of_the_call():
+    endless = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+    tokenizer = letters(endless)
+    made = corpus.Call(SOUND[next(iter(SOUND))]().model, tokenizer, [USER])
+    (finding,) = [one for one in found_in(made) if one.code == "refused"]
+    assert "template was stopped on its way: it takes more than" in finding.what
+    assert finding.confidence == "likely"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from llmcourse.doctor.case import Case, Decoded
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
+from llmcourse.sandbox import LimitReached
 from llmcourse.show import message_of, printable
 
 # A loop is the same tokens at least 3 times over at the end, 12 tokens or more: shorter ones are
@@ -263,7 +264,10 @@ def _chain(row: list[int], start: int, pieces: list[Decoded]) -> list[Decoded]:
         names the argument.
     """,
     fix="As the finding says.",
-    how_sure="Certain: the call was prepared, up to the first forward pass, and failed.",
+    how_sure="""
+        Certain: the call was prepared, up to the first forward pass, and failed. Likely, where a
+        chat template was stopped since it did or made too much.
+    """,
 )
 def refused(case: Case) -> Iterator[Finding]:
     """The call fails in the tokenizer, its template or `generate`; said in its own words."""
@@ -272,11 +276,16 @@ def refused(case: Case) -> Iterator[Finding]:
     kind = type(case.refusal).__name__
     # White space counts as one space; no more is read than could be needed.
     words = " ".join(message_of(case.refusal)[: 10 * LONGEST_MESSAGE].split()) or "no message"
+    what, why = f"The call fails with {kind}: {words[:LONGEST_MESSAGE]}", "There is no output."
+    stopped = isinstance(case.refusal, LimitReached)
+    if stopped:
+        what = f"The chat template was stopped on its way: {words[:LONGEST_MESSAGE]}."
+        why = "The doctor renders a template within limits; the library has none and goes on."
     yield Finding(
         code="refused",
         severity=ERROR,
-        confidence=CERTAIN,
-        what=f"The call fails with {kind}: {words[:LONGEST_MESSAGE]}",
-        why="There is no output.",
+        confidence=LIKELY if stopped else CERTAIN,
+        what=what,
+        why=why,
         fix="# see the message",
     )

@@ -7,6 +7,7 @@ from llmcourse.doctor.case import Case, tensors_for
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.doctor.template_marks import Template, squeezed
+from llmcourse.sandbox import apply_chat_template
 from llmcourse.show import printable, visible
 
 # Headers of published chat formats; in a prompt of a model that has another, they are plain text.
@@ -136,7 +137,7 @@ def _in_template(case: Case, texts: list[str]):
 
 def _rendered(case: Case, messages: list[dict], **options) -> Repair:
     options = options or {"add_generation_prompt": True}
-    text = case.tokenizer.apply_chat_template(messages, tokenize=False, **options)
+    text = apply_chat_template(case.tokenizer, messages, tokenize=False, **options)
     return _from_text(case, text)
 
 
@@ -349,7 +350,7 @@ def system_dropped(case: Case) -> Iterator[Finding]:
 
 def _try_to_render(case: Case, messages: list[dict]) -> str | None:
     try:
-        return case.tokenizer.apply_chat_template(messages, tokenize=False)
+        return apply_chat_template(case.tokenizer, messages, tokenize=False)
     except Exception:  # a template may raise what it likes
         return None
 
