@@ -65,7 +65,7 @@ test-newest: model  ## the same on the newest
 
 library-tests: setup  ## transformers' own generation tests through the loop: TRANSFORMERS=<a checkout>
 	@test -n "$(TRANSFORMERS)" || { echo "Name a checkout of transformers: make library-tests TRANSFORMERS=../transformers"; exit 1; }
-	@$(VENV_PYTHON) -m tools.library_tests "$(TRANSFORMERS)"
+	@$(VENV_PYTHON) -m tools.library_tests "$(TRANSFORMERS)" $(LIBRARY_ARGS)
 
 colab: model  ## run the lessons as in Colab: its packages, and what is committed, from a clone
 	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m tools.colab $(NBVAL) $(TEST_ARGS) $(NOTEBOOKS)
