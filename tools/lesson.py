@@ -57,6 +57,11 @@ def lessons() -> list[Path]:
     return sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 
 
+def notebooks() -> list[Path]:
+    """Return the lessons and the gallery, in order."""
+    return sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
 def read(path: Path) -> NotebookNode:
     return nbformat.read(path, as_version=4)
 
