@@ -6,6 +6,7 @@ tests/lessons/test_prose.py asks that there is nothing. CONTRIBUTING.md says wha
 """
 
 import ast
+import itertools
 import re
 import sys
 from collections.abc import Iterator
@@ -106,29 +107,36 @@ def exercise_faults(notebook: NotebookNode) -> Iterator[str]:
     if turns != [1, 2, 3]:
         yield f"three cells should begin '# Your turn: exercise 1' and so on; these do: {turns}"
     for number, solution in enumerate(SOLUTION.findall(exercises.prose), start=1):
-        if not ends_with_a_check(solution):
-            yield f"the solution of exercise {number} does not end with a check or an assert"
+        if not has_a_check(solution):
+            yield f"the solution of exercise {number} has neither a check nor an assert"
 
 
-def ends_with_a_check(code: str) -> bool:
-    """Tell whether the last statement is an assert or `check_...(...)`, of a module or not."""
-    return isinstance(last := last_statement(code), ast.Assert) or is_check(last)
+def has_a_check(code: str) -> bool:
+    """Tell whether code asserts something or calls a `check_...`."""
+    inside = itertools.chain.from_iterable(map(ast.walk, statements(code)))
+    return any(isinstance(one, ast.Assert) or is_check(one) for one in inside)
 
 
-def is_check(statement: ast.stmt | None) -> bool:
+def is_check(statement: ast.AST) -> bool:
+    """Tell whether a statement is `check_...(...)`, of a module or not."""
     match statement:
         case ast.Expr(value=ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name))):
             return name.startswith("check_")
     return False
 
 
-def last_statement(code: str) -> ast.stmt | None:
-    """Return the last statement, or None; IPython's own lines count for nothing."""
+def statements(code: str) -> list[ast.stmt]:
+    """Return the statements of a cell, none if it is no Python; IPython's own lines do nothing."""
     plain = re.sub(r"^( *)[%!].*$", r"\1pass", code, flags=re.M)
     try:
-        return ast.parse(plain).body[-1]
-    except (SyntaxError, IndexError):
-        return None
+        return ast.parse(plain).body
+    except SyntaxError:
+        return []
+
+
+def ends_with_a_check(code: str) -> bool:
+    """Tell whether the last statement of a cell is a call of `check_...`."""
+    return any(map(is_check, statements(code)[-1:]))
 
 
 def quiz_faults(notebook: NotebookNode) -> Iterator[str]:
@@ -162,7 +170,7 @@ def whose_faults(notebook: NotebookNode) -> Iterator[str]:
         if is_ours(cell):
             yield from about_ours(cell)
         elif is_stub(cell):
-            if not is_check(last_statement(cell.source)):
+            if not ends_with_a_check(cell.source):
                 yield f"cell {cell.id}: a stub should end with its check, check_...(...)"
             if following is None or not is_ours(following):
                 yield f"cell {cell.id}: our version should be the next code cell after a stub"

@@ -12,12 +12,10 @@ from nbclient import NotebookClient
 import llmcourse
 from llmcourse import views
 from tests.support.toy_models import save_unlike_the_course
+from tools.proofread import SOLUTION, has_a_check
 
 ROOT = Path(__file__).parent.parent.parent
 LESSONS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
-SOLUTION = re.compile(
-    r"<details>\s*<summary>Solution</summary>\s*(?:~~~|```)python\n(.*?)(?:~~~|```)", re.S
-)
 
 
 def prose(path: Path) -> str:
@@ -34,7 +32,7 @@ SOLUTIONS = [
 
 @pytest.mark.parametrize("code", SOLUTIONS)
 def test_a_folded_solution_runs_and_checks_itself(code, course_model, capsys):
-    assert "assert" in code
+    assert has_a_check(code)
     model, tokenizer = course_model
     names = dict(torch=torch, transformers=transformers, llmcourse=llmcourse, views=views)
     exec(code, {**names, "model": model, "tokenizer": tokenizer})

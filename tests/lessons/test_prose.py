@@ -156,6 +156,7 @@ def remove(number):
         (replace(12, "*10 minutes · optional.*", ""), "these do: [1, 3]"),
         (replace(13, "# Your turn: exercise 2", "# Your turn"), "these do: [1, 3]"),
         (replace(12, "check_2(count)", "print(count)"), "solution of exercise 2"),
+        (replace(12, "check_2(count)", "'assert'"), "solution of exercise 2"),
         # the quiz, and what is next
         (replace(16, "1. Why?\n\n<details><summary>Answer", "1. <details><summary>Why"), "has 3"),
         (remove(16), "should end with"),
@@ -204,6 +205,18 @@ def test_what_stands_in_a_code_fence_is_no_heading():
     notebook = good()
     notebook.cells[5].source += "\n\n```text\n## Not a heading\n```"
     assert faults(notebook) == []
+
+
+@pytest.mark.parametrize(
+    "solution",
+    [
+        "checks.check_it(count)\nprint(count)",
+        "for x in range(3):\n    assert count(x)",
+        "%time\nassert x",
+    ],
+)
+def test_a_solution_may_check_itself_in_several_ways(solution):
+    assert proofread.has_a_check(solution)
 
 
 # Numbers
