@@ -3,15 +3,16 @@
 A number in digits is found when it stands, as a whole number, in the source or the text output of a
 code cell of the same section: one above it, or one that follows at once. Beneath `## What you saw`
 every code cell of the lesson counts. 393,216 is 393216, and 0.50 is 0.5; 44 is not 43.7. Any other
-number has a mark right after it:
+number has a mark after it, with three words between them at most and no other number:
 
-    four out of 20<!-- = 28 - 8 -->      an expression whose value rounds to the number. What stands
-                                         in it is found as above, or is one of CONSTANTS
-    0.31<!-- cell 02-17 -->              it stands in that cell
-    15.6<!-- fact -->                    from elsewhere; the sentence or the cell names its source
+    20<!-- = 28 - 8 --> of 40    an expression whose value rounds to the number. What stands in it
+                                 is found as above, or is one of CONSTANTS
+    0.31<!-- cell 02-17 -->      it stands in that cell
+    15.6 bits<!-- fact -->       from elsewhere; the sentence or the cell names its source
 
-Not looked at: code, links, headings, minutes, numbers of lists, 'lesson 3', the guesses that a
-**Predict:** offers in a question, the title cell, exercises, quiz, and what to read.
+Not looked at: code, links, headings, minutes, numbers of lists, names such as 'lesson 3', 'GPT-2',
+'7B', '4-bit' and 'Su et al. 2021', the guesses that a **Predict:** offers in a question, the title
+cell, exercises, quiz, and what to read.
 
 Timings stand nowhere in prose: they differ from machine to machine. A number of seconds that stands
 in the source is a setting, and may.
@@ -45,7 +46,7 @@ QUOTED = re.compile(
 )
 
 COMMENT = re.compile(r"<!--\s*(.*?)\s*-->", re.S)
-AFTER_A_NUMBER = re.compile(r"[\s%*_)]*" + COMMENT.pattern, re.S)
+AFTER_A_NUMBER = re.compile(r"[^\s<\d]*(?:\s+[^\s<\d]+){0,3}\s*" + COMMENT.pattern, re.S)
 IS_MARK = re.compile(r"=|cell\b|fact\b")
 NOT_PROSE = [
     FENCE,
@@ -56,6 +57,8 @@ NOT_PROSE = [
     re.compile(r"^#+ .*$", re.M),
     MARK,
     re.compile(r"^[ \t]*\d+[.)] ", re.M),
+    re.compile(r"\d+-bit\b"),
+    re.compile(r"\bet al\.,? (?:19|20)\d\d\b|\((?:[^\W\d][\w.&-]* ){1,4}(?:19|20)\d\d\)"),
     re.compile(r"\b(?:lesson|section|exercise|question)s?\s\d+(?:(?:,| and| or| to)\s\d+)*", re.I),
 ]
 
@@ -147,7 +150,7 @@ def quotes(text: str) -> Iterator[Quote]:
 
 def stray_marks(text: str) -> list[str]:
     """Return the marks that do not stand right after a number that is looked at."""
-    marks = [found[1] for found in COMMENT.finditer(blanked(text, FENCE))]
+    marks = [found[1] for found in COMMENT.finditer(prose(text))]
     used = [quote.mark for quote in quotes(text) if quote.mark]
     for mark in used:
         marks.remove(mark)
@@ -270,7 +273,7 @@ def number_faults(notebook: NotebookNode) -> Iterator[str]:
                 if wrong := about_quote(quote, numbers, cells):
                     yield f"cell {piece.cell.id}: {quote.text} in '{quote.around}': {wrong}"
             for mark in stray_marks(piece.text):
-                yield f"cell {piece.cell.id}: <!-- {mark} --> stands after no number that is read"
+                yield f"cell {piece.cell.id}: <!-- {mark} --> belongs to no number that is read"
 
 
 def timing_faults(notebook: NotebookNode) -> Iterator[str]:

@@ -176,7 +176,8 @@ def remove(number):
         (replace(8, "43.7", "43.8"), "43.8"),
         (replace(4, "43.7,", "43.7<!-- cell 09-99 -->,"), "no code cell 09-99"),
         (replace(4, "43.7,", "43.7<!-- cell 09-06 -->,"), "cell 09-06 has it not"),
-        (replace(4, "below 50.", "below 50 percent<!-- fact -->."), "after no number"),
+        (replace(5, "Write it.", "Write it<!-- fact -->."), "belongs to no"),
+        (replace(4, "below 50.", "below 50 of a great many more<!-- fact -->."), "belongs to no"),
         (replace(4, "On we go.", "In 5 s we go on."), "a timing in prose: '5 s'"),
         (replace(4, "On we go.", "It is twice as fast."), "a timing in prose: 'twice as fast'"),
     ],
@@ -234,7 +235,9 @@ def numbers_of(text):
         ("-3.4 and −0.5, 5-10, (+7)", ["-3.4", "−0.5", "5", "10", "+7"]),
         ("1/2 is half, and 17/32 more", ["1/2", "17/32"]),
         ("GPT-2, top-5, Qwen2.5, int8, a 7B model, SmolLM2-135M, the 2nd, 5.15.1", ["5.15"]),
-        ("8-bit and 4 bits", ["8", "4"]),
+        ("8-bit and 4 bits", ["4"]),
+        ("Su et al. 2021, Xiao et al., 2023 (nostalgebraist 2020) (Su and Lu 2019)", []),
+        ("In May 2024 (of 2000)", ["2024"]),
         ("`x = 3` and ``a ` 4``\n\n```python\n5\n```\n\n~~~\n6\n~~~\n", []),
         ("[see 3](4.ipynb), ![a 5](6.png), <https://x.org/7>, https://x.org/8", []),
         ('<img width="600"> 3', ["3"]),
@@ -257,7 +260,11 @@ def test_numbers_in_prose_are_told_from_names_and_code(text, numbers):
         ("44<!-- = 43.7 -->", ["= 43.7"]),
         ("44% <!-- fact -->", ["fact"]),
         ("**44**<!-- cell 02-17 -->", ["cell 02-17"]),
-        ("44 percent<!-- fact -->", [""]),
+        ("44 percent of all<!-- fact -->", ["fact"]),
+        ("44 `tokens` were read.<!-- = 40 + 4 -->", ["= 40 + 4"]),
+        ("44 percent of all of them<!-- fact -->", [""]),
+        ("44 and 45 of them<!-- fact -->", ["", "fact"]),
+        ("44<!-- fact --> of them<!-- fact -->", ["fact"]),
         ("44<!-- a remark -->", [""]),
         ("3 of 4<!-- fact -->", ["", "fact"]),
     ],
@@ -316,6 +323,10 @@ def test_a_number_is_found_as_it_is_written_elsewhere(prose, source, printed):
 def test_a_number_that_is_not_there_is_named_with_the_reason(prose, printed, said):
     (fault,) = about(prose, "", printed)
     assert said in fault
+
+
+def test_a_mark_in_a_question_is_no_fault():
+    assert about("**Predict:** is it 10<!-- fact --> or 20?") == []
 
 
 def about(prose, source="", printed=""):
