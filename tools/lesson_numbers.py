@@ -36,7 +36,7 @@ UNREAD = ("Exercises", "Quiz", "Read more")
 # What an expression may hold without being printed: halves, bits in a byte, percent, kilo, kibi.
 CONSTANTS = {1, 2, 8, 100, 1000, 1024}
 
-DIGITS = r"(?>\d{1,3}(?:[,_]\d{3})+(?!\d)|\d+(?:_\d+)*|(?=\.\d))(?>\.\d+)?(?>[eE][-+]?\d+)?"
+DIGITS = r"(?>\d{1,3}(?:[,_]\d{3})+(?!\d)|\d+(?:_\d+)*|(?=\.\d))(?>\.\d+)?(?>[eE][-+]?\d{1,3}\b)?"
 SIGN = r"(?:(?<![\w.,)\]])[-−+])?"
 # In code and outputs. Not after a letter: float32 is a name.
 PRINTED = re.compile(rf"(?<![\w.]){SIGN}{DIGITS}")
@@ -53,7 +53,7 @@ NOT_PROSE = [
     re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)", re.S),
     re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\([^)]*\)"),
     re.compile(r"https?://\S+"),
-    re.compile(r"</?[A-Za-z][^>]*>"),
+    re.compile(r"</?[A-Za-z][^>]*>|&#?\w+;"),
     re.compile(r"^#+ .*$", re.M),
     MARK,
     re.compile(r"^[ \t]*\d+[.)] ", re.M),

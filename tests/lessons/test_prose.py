@@ -245,6 +245,7 @@ def numbers_of(text):
         ("*4 minutes · core*\n\n1. one\n2. 3\n", ["3"]),
         ("lesson 3, Lessons 3, 4 and 5, section 2 to 4, exercise 2; row 6", ["6"]),
         ("In 1e-5 of them", ["1e-5"]),
+        ("&#8217; &nbsp; 3&times;4", ["3", "4"]),
         ("**Predict:** we took 20. Is it 10, 0.5 or 100? We saw 7.", ["20", "7"]),
         ("**Predict:** is it 10?\n\nIs it 20?", ["20"]),
         ("2 <!-- not a mark: 3 --> 4", ["2", "4"]),
@@ -332,6 +333,10 @@ def test_a_mark_in_a_question_is_no_fault():
 def about(prose, source="", printed=""):
     cells = [markdown("# 9. A"), markdown("## 1. B"), code(source, printed), markdown(prose)]
     return list(lesson_numbers.number_faults(new_notebook(cells=cells)))
+
+
+def test_a_hash_that_reads_like_a_number_is_read_without_an_error():
+    assert about("4", "", "4e999999999999999999 3e12ab 5e1_0") == []
 
 
 def test_a_number_is_looked_for_above_in_its_section_and_in_what_follows_at_once():

@@ -316,6 +316,7 @@ def test_a_run_that_is_killed_leaves_nothing_half_made_and_the_next_one_succeeds
     assert not list((course / "my_lessons").glob(".*.part"))
 
 
+@pytest.mark.slow
 def test_several_runs_at_once_make_one_whole_copy_each(course):
     runs = [start(course) for _ in range(4)]
     assert [one.wait() for one in runs] == [0] * 4
