@@ -11,8 +11,8 @@ number has a mark after it, with three words between them at most and no other n
     15.6 bits<!-- fact -->       from elsewhere; the sentence or the cell names its source
 
 Not looked at: code, links, headings, minutes, numbers of lists, names such as 'lesson 3', 'GPT-2',
-'7B', '4-bit' and 'Su et al. 2021', the guesses that a **Predict:** offers in a question, the title
-cell, exercises, quiz, and what to read.
+'Llama 3', '7B', '4-bit', 'Su et al. 2021', the guesses that a **Predict:** offers in a question,
+the title cell, exercises, quiz, and what to read.
 
 Timings stand nowhere in prose: they differ from machine to machine. A number of seconds that stands
 in the source is a setting, and may.
@@ -58,6 +58,7 @@ NOT_PROSE = [
     MARK,
     re.compile(r"^[ \t]*\d+[.)] ", re.M),
     re.compile(r"\d+-bit\b"),
+    re.compile(r"\b(?:Gemma|Hermes|Llama|Mistral|Phi|Qwen|SmolLM)\s?\d+(?:\.\d+)?(?:'s)?\b"),
     re.compile(r"\bet al\.,? (?:19|20)\d\d\b|\((?:[^\W\d][\w.&-]* ){1,4}(?:19|20)\d\d\)"),
     re.compile(r"\b(?:lesson|section|exercise|question)s?\s\d+(?:(?:,| and| or| to)\s\d+)*", re.I),
 ]

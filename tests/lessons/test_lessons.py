@@ -66,7 +66,8 @@ def test_a_lesson_opens_with_aims_minutes_and_needs_and_ends_with_more_to_read(p
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_a_lesson_is_as_long_as_it_says(path):
-    assert 2000 <= len(prose(path).split()) <= 3500
+    read = re.sub(r"<!--.*?-->", "", prose(path), flags=re.S)  # a mark of a number is not read
+    assert 2000 <= len(read.split()) <= 3500
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)

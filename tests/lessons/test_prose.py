@@ -237,6 +237,7 @@ def numbers_of(text):
         ("GPT-2, top-5, Qwen2.5, int8, a 7B model, SmolLM2-135M, the 2nd, 5.15.1", ["5.15"]),
         ("8-bit and 4 bits", ["4"]),
         ("Su et al. 2021, Xiao et al., 2023 (nostalgebraist 2020) (Su and Lu 2019)", []),
+        ("Llama 3, Qwen 2.5's, Gemma 2 and 4", ["4"]),
         ("In May 2024 (of 2000)", ["2024"]),
         ("`x = 3` and ``a ` 4``\n\n```python\n5\n```\n\n~~~\n6\n~~~\n", []),
         ("[see 3](4.ipynb), ![a 5](6.png), <https://x.org/7>, https://x.org/8", []),
