@@ -11,6 +11,7 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parent.parent
 ENDINGS = ("What you saw", "Exercises", "Quiz", "Read more")
+CODE_SPAN = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)", re.S)
 FENCE = re.compile(r"^(```+|~~~+).*?^\1[ \t]*$", re.M | re.S)
 HEADING = re.compile(r"^## +(.+?) *$", re.M)
 MARK = re.compile(r"^\*(\d+) minutes? · (core|optional)\*$", re.M)
@@ -58,8 +59,10 @@ def lessons() -> list[Path]:
 
 
 def notebooks() -> list[Path]:
-    """Return the lessons and the gallery, in order."""
-    return sorted((ROOT / "notebooks").glob("*.ipynb"))
+    """Return the lessons, the gallery and the notebooks in docs/."""
+    return [
+        path for room in ("notebooks", "docs") for path in sorted((ROOT / room).glob("*.ipynb"))
+    ]
 
 
 def read(path: Path) -> NotebookNode:

@@ -30,7 +30,7 @@ from html import unescape
 
 from nbformat import NotebookNode
 
-from tools.lesson import EXERCISE, FENCE, MARK, PREDICT, Section, blanked, sections
+from tools.lesson import CODE_SPAN, EXERCISE, FENCE, MARK, PREDICT, Section, blanked, sections
 
 UNREAD = ("Exercises", "Quiz", "Read more")
 # What an expression may hold without being printed: halves, bits in a byte, percent, kilo, kibi.
@@ -50,7 +50,7 @@ AFTER_A_NUMBER = re.compile(r"[^\s<\d]*(?:\s+[^\s<\d]+){0,3}\s*" + COMMENT.patte
 IS_MARK = re.compile(r"=|cell\b|fact\b")
 NOT_PROSE = [
     FENCE,
-    re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)", re.S),
+    CODE_SPAN,
     re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\([^)]*\)"),
     re.compile(r"https?://\S+"),
     re.compile(r"</?[A-Za-z][^>]*>|&#?\w+;"),
