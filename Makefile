@@ -6,6 +6,8 @@
 PYTHON ?= python3
 # Where to take PyTorch from, instead of where tools/bootstrap.py looks
 TORCH_INDEX ?=
+# Which lessons to open: mine, which are copies; new, where changed ones are put beside mine; stored
+LESSONS ?= mine
 # More options for JupyterLab, pytest, the benchmark, the grid and uv: make lab LAB_ARGS=--no-browser
 LAB_ARGS ?=
 TEST_ARGS ?=
@@ -34,10 +36,11 @@ OLD_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
 help:  ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
-lab: model  ## set up if needed, and open the lessons in JupyterLab
+lab: model  ## set up if needed, and open your copies of the lessons in JupyterLab
+	@$(VENV_PYTHON) -m tools.lesson_copies $(LESSONS)
 	@echo "JupyterLab opens in the browser; without one, go to an address below. Ctrl-C twice stops it."
-	@$(VENV_PYTHON) -m jupyterlab --notebook-dir=notebooks --log-level=WARN \
-		--LabApp.default_url=/lab/tree/$(LESSON_1) \
+	@$(VENV_PYTHON) -m jupyterlab --notebook-dir=. --log-level=WARN \
+		--LabApp.default_url=/lab/tree/$(if $(filter stored,$(LESSONS)),notebooks,my_lessons)/$(LESSON_1) \
 		$(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_ARGS)
 
 # The markers are set in tests/conftest.py.

@@ -14,7 +14,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from tools import addresses
+from tools import addresses, first_cell, lesson, minutes
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"}
@@ -49,11 +49,20 @@ def without_noise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
+def write_what_is_made(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Write into a notebook of the course what stands elsewhere: address, first cell, minutes."""
+    if path in lesson.notebooks():
+        first_cell.write_into(notebook)
+    if path in lesson.lessons():
+        minutes.write_into(notebook)
+    if path.is_relative_to(addresses.ROOT):
+        addresses.write_into(notebook, path.relative_to(addresses.ROOT).as_posix())
+
+
 def store(path: Path) -> None:
     """Run the notebook at `path` and write it back, whole or not at all."""
     notebook = nbformat.read(path, as_version=4)
-    if path.resolve().is_relative_to(addresses.ROOT):
-        addresses.write_into(notebook, path.resolve().relative_to(addresses.ROOT).as_posix())
+    write_what_is_made(notebook, path.resolve())
     run(notebook, path.parent)
     half_made = path.with_suffix(".new")
     nbformat.write(without_noise(notebook), half_made)
@@ -73,6 +82,8 @@ def main(paths: list[str]) -> int:
             print(f"failed, and left as it was\n{error}")
         else:
             print(f"{time.monotonic() - started:.0f} s", flush=True)
+    if set(map(Path.resolve, map(Path, paths))) & set(lesson.lessons()):
+        minutes.write_readme()
     return 1 if failed else 0
 
 

@@ -1,5 +1,6 @@
 """Every command in the README works as written."""
 
+import json
 import os
 import re
 import shlex
@@ -51,7 +52,7 @@ def test_every_make_target_that_is_named_exists():
     Path(sys.prefix) != ROOT / ".venv" or os.name != "posix",
     reason="make lab uses .venv; these tests run in another environment",
 )
-def test_make_lab_opens_lesson_1():
+def test_make_lab_opens_the_learners_copy_of_lesson_1():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -67,8 +68,11 @@ def test_make_lab_opens_lesson_1():
     )
     try:
         assert "JupyterLab" in answer_of(f"http://127.0.0.1:{port}/", lab)
-        lesson = answer_of(f"http://127.0.0.1:{port}/api/contents/01_forward_pass.ipynb", lab)
+        lesson = answer_of(
+            f"http://127.0.0.1:{port}/api/contents/my_lessons/01_forward_pass.ipynb", lab
+        )
         assert "One forward pass" in lesson
+        assert not any(cell.get("outputs") for cell in json.loads(lesson)["content"]["cells"])
     finally:
         os.killpg(lab.pid, signal.SIGKILL)
         lab.wait()

@@ -233,7 +233,7 @@ def in_order(text, *parts):
 @pytest.mark.parametrize("target", ["lab", "test"])
 def test_the_two_commands_set_up_and_fetch_the_model_first(target):
     last = {
-        "lab": "-m jupyterlab --notebook-dir=notebooks",
+        "lab": "-m jupyterlab --notebook-dir=.",
         "test": "-m pytest --nbval",
     }[target]
     plan = make("-n", target).stdout
@@ -243,8 +243,16 @@ def test_the_two_commands_set_up_and_fetch_the_model_first(target):
 def test_lab_opens_the_first_lesson_with_the_options_of_the_user():
     plan = make("-n", "lab", "LAB_ARGS=--no-browser --port=8899").stdout
     first = min((path.name for path in ROOT.glob("notebooks/[0-9]*.ipynb")), default="")
-    assert in_order(plan, f"--LabApp.default_url=/lab/tree/{first} ", "--no-browser --port=8899")
+    url = f"--LabApp.default_url=/lab/tree/my_lessons/{first} "
+    assert in_order(plan, "tools.lesson_copies mine\n", url, "--no-browser --port=8899")
     assert ("--allow-root" in plan) == (hasattr(os, "getuid") and os.getuid() == 0)
+
+
+def test_lab_opens_the_stored_lessons_when_they_are_asked_for():
+    plan = make("-n", "lab", "LESSONS=stored").stdout
+    assert in_order(
+        plan, "tools.lesson_copies stored\n", "--LabApp.default_url=/lab/tree/notebooks/0"
+    )
 
 
 def test_a_python_that_is_named_in_either_way_is_the_one_that_is_used():
