@@ -199,7 +199,7 @@ def search(
 
         # 4. Which of them end, and why?
         texts = candidates.flat()
-        ending, votes = vote(stopping_criteria, texts, history)
+        ending, votes = vote(stopping_criteria, texts, history, integers=False)
         reasons = explain((None,) * len(texts), ending, stopping_criteria, votes, texts, prompt)
         reasons = tuple(reasons[at : at + how_many] for at in range(0, len(texts), how_many))
         ending = ending.view(candidates.scores.shape)  # (batch, candidates)

@@ -1,6 +1,6 @@
-"""Where drafts come from: from the text itself, or from the same loop on a smaller model.
+"""Where drafts come from: from the text itself, from the same loop on a smaller model, and others.
 
-Both kinds have one interface. `propose(ids, mask, positions)` returns the draft, (n,) int64 with n
+All kinds have one interface. `propose(ids, mask, positions)` returns the draft, (n,) int64 with n
 from 0 up, and the probabilities, (n, vocab) float32, that it was drawn from, None where it was not
 drawn. `learn(proposed, kept)` hears how many of the proposed tokens were of use.
 """
@@ -9,14 +9,17 @@ import copy
 from collections.abc import Iterator
 
 import torch
-from transformers import MinLengthLogitsProcessor
+from transformers import LogitsProcessorList, MinLengthLogitsProcessor
+from transformers.generation import AssistedCandidateGenerator
 from transformers.utils import is_sklearn_available
 
 from llmcourse.decoding import loop
 from llmcourse.decoding.cache import CACHE_NAMES, cache_in, cached_length
-from llmcourse.decoding.ingredients import ingredients
+from llmcourse.decoding.ingredients import Ingredients, ingredients
+from llmcourse.decoding.model_inputs import is_fed_as_usual
 from llmcourse.decoding.refusals import check_drafter, check_rollback
 from llmcourse.decoding.stops import eos_ids
+from llmcourse.decoding.unusual_models import Forward
 from llmcourse.decoding.user_code import unchecked
 
 
@@ -162,6 +165,72 @@ class DraftModel:
             false_hits, hits, thresholds = roc_curve(self.hits, self.sureness)
             cost = false_hits + 3 * (1 - hits)  # a draft cut short costs more than a wrong token
             self.settings.assistant_confidence_threshold = thresholds[cost.argmin()]
+
+
+class LibraryDraft:
+    """Drafts of the library's own candidate generators, for what the course does not teach.
+
+    An early exit of the model itself, heads that predict several tokens, a smaller model with
+    another tokenizer, or one that is called in its own way. What is proposed comes from there; the
+    verdict stays in `speculative.decode`.
+    """
+
+    def __init__(self, forward: Forward, made: Ingredients):
+        self.forward, self.kept = forward, 0  # kept: how many of the last draft were of use
+        self.generator = forward.model._get_candidate_generator(
+            generation_config=made.generation_config,
+            input_ids=made.input_ids,
+            inputs_tensor=made.input_ids,
+            logits_processor=LogitsProcessorList(unchecked(made.logits_processor)),
+            model_kwargs=made.model_kwargs,
+            assistant_model=made.assistant_model,
+            target_tokenizer=made.tokenizer,
+            assistant_tokenizer=made.assistant_tokenizer,
+        )
+        self.looks_on = getattr(self.generator, "requires_model_outputs", False)
+        if self.looks_on:
+            forward.more = self.generator.model_kwargs_overrides
+
+    def propose(self, ids: torch.Tensor, mask, positions) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the library's draft, and what it was drawn from where the library says that."""
+        seen = {}
+        if self.looks_on:
+            last = self.forward.output
+            seen = {
+                "model_kwargs": {"attention_mask": mask, "position_ids": positions},
+                "model_outputs": last,
+                "is_first_iteration": last is None,
+                "n_last_matches": self.kept,
+            }
+        drafted, logits = self.generator.get_candidates(ids, **seen)
+        probs = None if logits is None else logits[0].to(ids.device).softmax(-1)
+        return drafted[0, ids.shape[1] :].to(ids.device), probs
+
+    def learn(self, proposed: int, kept: int) -> None:
+        """Let the library draw its conclusions, which are about the length of the next draft."""
+        self.kept = kept
+        verdict = torch.empty(1, proposed + 1, 0)  # of the scores it looks at their number alone
+        self.generator.update_candidate_strategy(None, verdict, kept)
+        if isinstance(self.generator, AssistedCandidateGenerator):
+            settings = self.generator.assistant_model.generation_config
+            if settings.num_assistant_tokens_schedule == "heuristic":  # for the next call
+                settings.num_assistant_tokens = self.generator.num_assistant_tokens
+
+
+def drafts_in_the_library(made: Ingredients) -> bool:
+    """Tell whether a call's drafts are made by the library, not by one of the classes above."""
+    config, assistant = made.generation_config, made.assistant_model
+    if getattr(config, "assistant_early_exit", None) is not None:
+        return True
+    if config.prompt_lookup_num_tokens is not None:
+        return False
+    given = (made.model_kwargs.get(name) for name in ("inputs_embeds", "token_type_ids"))
+    return (
+        assistant is None
+        or made.assistant_tokenizer is not None
+        or any(value is not None for value in given)  # the smaller model reads them too
+        or not is_fed_as_usual(assistant, config)
+    )
 
 
 def _on(device, **tensors) -> dict:

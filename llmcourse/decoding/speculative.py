@@ -85,6 +85,7 @@ def decode(
     generation_config,
     *,
     assistant_model=None,  # a smaller model that drafts; None to look drafts up in the text
+    drafter=None,  # another source of drafts; None for one of those two
     attention_mask=None,  # (1, length): None if all of the prompt is to be seen
     position_ids=None,  # (1, length)
     use_cache=True,
@@ -94,8 +95,9 @@ def decode(
     ids, mask, positions, cache = input_ids, attention_mask, position_ids, cache_in(forward_kwargs)
     forward_kwargs["use_cache"] = use_cache
     call = (ids, logits_processor, generation_config)
-    looks_up = assistant_model is None
-    drafter = TextLookup(model, *call) if looks_up else DraftModel(assistant_model, *call)
+    if drafter is None:
+        looks_up = assistant_model is None
+        drafter = TextLookup(model, *call) if looks_up else DraftModel(assistant_model, *call)
     cache.activate_past_recording()  # a sliding window then keeps what a rollback needs
     history = () if keeps_scores(generation_config) else None
     unread = ids  # all of the prompt
