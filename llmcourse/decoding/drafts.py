@@ -7,6 +7,7 @@ drawn. `learn(proposed, kept)` hears how many of the proposed tokens were of use
 
 import copy
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from transformers import LogitsProcessorList, MinLengthLogitsProcessor
@@ -202,7 +203,8 @@ class LibraryDraft:
                 "is_first_iteration": last is None,
                 "n_last_matches": self.kept,
             }
-        drafted, logits = self.generator.get_candidates(ids, **seen)
+        with _all_layers_after(self.forward.model):
+            drafted, logits = self.generator.get_candidates(ids, **seen)
         probs = None if logits is None else logits[0].to(ids.device).softmax(-1)
         return drafted[0, ids.shape[1] :].to(ids.device), probs
 
@@ -215,6 +217,18 @@ class LibraryDraft:
             settings = self.generator.assistant_model.generation_config
             if settings.num_assistant_tokens_schedule == "heuristic":  # for the next call
                 settings.num_assistant_tokens = self.generator.num_assistant_tokens
+
+
+@contextmanager
+def _all_layers_after(model) -> Iterator[None]:
+    """Leave a model with all its layers, also where the library's early exit fails on it."""
+    config = getattr(model, model.base_model_prefix, model).config
+    layers = getattr(config, "num_hidden_layers", None)
+    try:
+        yield
+    finally:
+        if layers is not None:
+            config.num_hidden_layers = layers
 
 
 def drafts_in_the_library(made: Ingredients) -> bool:

@@ -193,9 +193,11 @@ def _with_stop_strings(model, call: dict, tokenizer) -> dict:
         return call
     if tokenizer is None:
         raise ValueError(f"stop_strings={strings!r} needs a tokenizer; pass tokenizer=tokenizer.")
-    if call.get("assistant_model") is not None:
+    exits = any(True for _ in asked("assistant_early_exit", model, call))
+    if call.get("assistant_model") is not None or exits:
+        drafter = "assistant_early_exit" if exits else "an assistant_model"
         raise ValueError(
-            f"stop_strings={strings!r} fails in `generate` with an assistant_model, which gets the "
+            f"stop_strings={strings!r} fails in `generate` with {drafter}: what drafts gets the "
             "strings without a tokenizer; leave one of the two out."
         )
     criterion = StopStringCriteria(tokenizer=tokenizer, stop_strings=strings)

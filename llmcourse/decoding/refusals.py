@@ -235,6 +235,11 @@ def check_drafting(model, made) -> None:
             f"{first} and {second} both draft, and `generate` would use the first only; leave one "
             "of the two out."
         )
+    if asked == ["use_mtp"] and config.return_dict_in_generate and config.output_hidden_states:
+        raise ValueError(
+            "output_hidden_states=True fails in `generate` with use_mtp=True, which asks the model "
+            "for the last hidden states alone; leave one of the two out."
+        )
     _check_verifiable(made.input_ids, config, made.model_kwargs)
     if cache_in(made.model_kwargs) is None:
         raise _has_its_own_way(model)
@@ -327,7 +332,7 @@ def _check_assistant(model, made) -> None:
     mine, its = (one.config.get_text_config().vocab_size for one in (model, assistant))
     if mine == its and made.assistant_tokenizer is not None:
         raise ValueError(
-            f"assistant_tokenizer= is for an assistant_model of another vocabulary, and both have "
+            "assistant_tokenizer= is for an assistant_model of another vocabulary, and both have "
             f"{mine} tokens; leave assistant_tokenizer out."
         )
     if mine != its and (made.tokenizer is None or made.assistant_tokenizer is None):
@@ -341,8 +346,8 @@ def _check_assistant(model, made) -> None:
 def _has_its_own_way(model) -> ValueError:
     return ValueError(
         f"{type(model).__name__} prepares each step's inputs, or makes its cache, in its own way, "
-        "which the visible loop does not follow with a draft; leave out assistant_model= and "
-        "prompt_lookup_num_tokens=, or call model.generate(...) without custom_generate."
+        "which the visible loop does not follow with a draft; leave the draft out, or call "
+        "model.generate(...) without custom_generate."
     )
 
 
