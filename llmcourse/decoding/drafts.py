@@ -8,6 +8,7 @@ drawn. `learn(proposed, kept)` hears how many of the proposed tokens were of use
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from transformers import LogitsProcessorList, MinLengthLogitsProcessor
@@ -21,7 +22,7 @@ from llmcourse.decoding.model_inputs import is_fed_as_usual
 from llmcourse.decoding.refusals import check_drafter, check_rollback
 from llmcourse.decoding.stops import eos_ids
 from llmcourse.decoding.unusual_models import Forward
-from llmcourse.decoding.user_code import unchecked
+from llmcourse.decoding.user_code import checked, unchecked
 
 
 class TextLookup:
@@ -68,10 +69,11 @@ def look_up(text: torch.Tensor, *, tokens: int, longest: int) -> Iterator[torch.
 def allowed(draft: torch.Tensor, ids: torch.Tensor, rules, vocab: int) -> torch.Tensor:
     """Return `draft`, (n,) int64, up to the first token that the rules forbid after `ids`."""
     scores = torch.ones(len(ids), vocab, device=ids.device)
-    forbidden = (float("-inf"), torch.finfo(scores.dtype).min)
-    for place, token in enumerate(draft.tolist()):
-        text = torch.cat([ids, draft[None, :place]], dim=-1)
-        if rules(text, scores)[0, token].item() in forbidden:
+    for place in range(len(draft)):
+        text = torch.cat([ids, draft[None, :place]], dim=-1) if place else ids
+        after_rules = rules(text, scores)  # which may write into the text, and so into the draft
+        score = after_rules[0, draft[place]]
+        if score == float("-inf") or score == torch.finfo(score.dtype).min:
             return draft[:place]
     return draft
 
@@ -125,6 +127,8 @@ class DraftModel:
             generation_config=self.settings,
             logits_processor=self.rules,
         )
+        drawn = self.settings.do_sample
+        made = replace(made, logits_processor=checked(made.logits_processor, greedy=not drawn))
         steps = list(loop.decode(self.model, **made.for_the_loop()))
         self._keep_cache(made.model_kwargs)
         draft = torch.cat([step.chosen for step in steps]).to(ids.device)

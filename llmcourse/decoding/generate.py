@@ -111,7 +111,7 @@ def open_walk(model, made: Ingredients, streamer=None) -> Iterator:
     Raises ValueError, by name, for a setting that the loop cannot honour.
     """
     mode, config = made.mode, made.generation_config
-    greedy = mode == GenerationMode.GREEDY_SEARCH
+    greedy = mode in (GenerationMode.GREEDY_SEARCH, GenerationMode.BEAM_SEARCH)
     made = replace(made, logits_processor=checked(made.logits_processor, greedy))
     check_prepared(model, made.input_ids, config, made.model_kwargs, mode, streamer)
     check_drafting(model, made)

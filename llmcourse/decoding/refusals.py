@@ -240,9 +240,7 @@ def check_drafting(model, made) -> None:
             "output_hidden_states=True fails in `generate` with use_mtp=True, which asks the model "
             "for the last hidden states alone; leave one of the two out."
         )
-    _check_verifiable(made.input_ids, config, made.model_kwargs)
-    if cache_in(made.model_kwargs) is None:
-        raise _has_its_own_way(model)
+    _check_verifiable(model, made.input_ids, config, made.model_kwargs)
     if LIBRARY < (5, 23):  # then the library fed such a model a draft in another way
         more = (made.model_kwargs.get(name) for name in ("inputs_embeds", "token_type_ids"))
         if any(value is not None for value in more) or not is_fed_as_usual(model, config):
@@ -282,19 +280,21 @@ def _setting(generation_config, name: str) -> str:
     return str(getattr(generation_config, name, ""))  # of a model, its name is enough
 
 
-def _check_verifiable(ids, generation_config, model_kwargs: dict) -> None:
+def _check_verifiable(model, ids, generation_config, model_kwargs: dict) -> None:
     """Refuse a call whose cache could not be rolled back, or that holds several texts."""
     cache = cache_in(model_kwargs)
-    if len(ids) > 1:
-        raise ValueError(
-            f"input_ids has {len(ids)} rows, and each would accept another part of its draft; "
-            "generate from one prompt at a time, with num_return_sequences=1."
-        )
     if not model_kwargs.get("use_cache"):
         kind = ValueError if LIBRARY < (5, 24) else RuntimeError  # as in `generate`
         raise kind(
             "use_cache=False: without a cache each pass reads the whole text, and a draft saves "
             "nothing; leave use_cache out."
+        )
+    if cache is None:
+        raise _has_its_own_way(model)
+    if len(ids) > 1:
+        raise ValueError(
+            f"input_ids has {len(ids)} rows, and each would accept another part of its draft; "
+            "generate from one prompt at a time, with num_return_sequences=1."
         )
     if isinstance(cache, StaticCache):
         raise ValueError(

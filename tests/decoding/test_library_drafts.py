@@ -227,7 +227,7 @@ def test_token_types_with_a_draft_are_those_of_generate(drafter, mode):
     assert_same_call(tiny("gpt2"), make_call)
 
 
-OWN_WAYS = [name for name in ("ctrl", "openai-gpt", "xlnet", "gpt2:cross") if name in FAMILIES]
+OWN_WAYS = [name for name in ("ctrl", "openai-gpt", "gpt2:cross") if name in FAMILIES]
 
 
 @pytest.mark.parametrize("mode", ["greedy", "sampling"])

@@ -360,6 +360,9 @@ def _difference_of_steps(cell: Cell, steps: list, theirs) -> str:
         unequal = other is not None and _first_unequal(name, mine, other)
         if unequal:
             return unequal
+    odd = {cell.settings.get(name) for name in ("odd_rule", "odd_criterion")}
+    if odd & {"writes_ids", "votes_and_writes_ids"}:
+        return ""  # into what was chosen before; a step shows what it chose
     if isinstance(steps[-1], llmcourse.BeamStep):
         best = steps[-1].ended.texts
         per_prompt = len(sequences) // len(best.ids)
