@@ -10,7 +10,6 @@ from functools import partial
 from numbers import Integral
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import LogitsProcessorList
 
@@ -69,9 +68,6 @@ def checked_vote(criterion: Callable, vote, *, rows: int, integers: bool = True)
     yes and 2 says no. Raises TypeError for what is no truth value, RuntimeError for another number
     of them.
     """
-    if isinstance(vote, np.ndarray):
-        vote = torch.as_tensor(vote)
-        vote = vote.byte() if vote.dtype == torch.bool else vote  # so torch takes it in `generate`
     shape = vote.shape if isinstance(vote, torch.Tensor) else None
     if shape is None:
         truth, whole = isinstance(vote, bool), isinstance(vote, Integral)

@@ -196,6 +196,53 @@ def test_what_drafts_is_named_among_the_ingredients():
     assert "assistant_tokenizer" in repr(made)
 
 
+# Rules that write, or return other numbers than they were given.
+
+
+def write_into_the_text(ids, scores):
+    ids[:, -1] = 9
+    return scores
+
+
+def write_into_the_scores(ids, scores):
+    scores[:, 7] = 50.0
+    return scores
+
+
+ODD_RULES = {
+    "text": write_into_the_text,
+    "scores": write_into_the_scores,
+    "float64": lambda ids, scores: scores.double(),
+    "float16": lambda ids, scores: scores.half(),
+}
+
+
+@pytest.mark.parametrize("mode", ["greedy", "sampling"])
+@pytest.mark.parametrize("drafter", ["model", "text", "exit"])
+@pytest.mark.parametrize("rule", ODD_RULES)
+def test_what_a_rule_writes_or_returns_counts_in_a_draft_as_in_generate(rule, drafter, mode):
+    def make_call():
+        how = {
+            "model": {"assistant_model": assistant("llama", "near")},
+            "text": {"prompt_lookup_num_tokens": 3},
+            "exit": {"assistant_early_exit": 1},
+        }
+        ids = {"input_ids": PROMPT.clone()}
+        return {**CALL, **ids, **MODES[mode], **how[drafter], "logits_processor": [ODD_RULES[rule]]}
+
+    assert_same_call(build("llama"), make_call)
+
+
+@pytest.mark.parametrize("more", [{}, {"do_sample": True}], ids=["beams", "drawn"])
+@pytest.mark.parametrize("rule", ["text", "scores"])
+def test_what_a_rule_writes_counts_in_a_beam_search_as_in_generate(rule, more):
+    def make_call():
+        ids = {"input_ids": PROMPT.clone()}
+        return {**CALL, **ids, **more, "num_beams": 2, "logits_processor": [ODD_RULES[rule]]}
+
+    assert_same_call(tiny("llama"), make_call)
+
+
 # A draft beside other inputs, and for models of their own ways.
 
 
