@@ -222,6 +222,11 @@ def check_drafting(model, made) -> None:
     for all else, with the way out.
     """
     config, assistant = made.generation_config, made.assistant_model
+    if assistant is None and made.assistant_tokenizer is not None:
+        raise ValueError(
+            "assistant_tokenizer= is of an assistant_model, and there is none; leave it out, or "
+            "pass assistant_model= too."
+        )
     asked = drafts_asked_for(config, assistant)
     if not asked:
         return

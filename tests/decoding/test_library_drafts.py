@@ -191,6 +191,13 @@ def test_a_tokenizer_that_is_not_needed_is_refused_as_in_generate():
         llmcourse.steps(tiny("llama"), **make_call())
 
 
+@pytest.mark.parametrize("more", [{}, {"prompt_lookup_num_tokens": 2}])
+def test_a_tokenizer_of_a_draft_model_that_is_not_there_is_refused_by_name(more):
+    call = {**CALL, **more, "assistant_tokenizer": other_pairs()}
+    with pytest.raises(ValueError, match=r"assistant_tokenizer= .*leave it out"):
+        llmcourse.steps(tiny("llama"), **call)
+
+
 def test_what_drafts_is_named_among_the_ingredients():
     made = llmcourse.ingredients(tiny("llama"), **another("other_vocabulary"))
     assert "assistant_tokenizer" in repr(made)
