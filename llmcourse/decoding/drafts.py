@@ -16,10 +16,10 @@ from transformers.generation import AssistedCandidateGenerator
 from transformers.utils import is_sklearn_available
 
 from llmcourse.decoding import loop
-from llmcourse.decoding.cache import CACHE_NAMES, cache_in, cached_length
+from llmcourse.decoding.cache import CACHE_NAMES, LIBRARY, cache_in, cached_length
 from llmcourse.decoding.ingredients import Ingredients, ingredients
 from llmcourse.decoding.model_inputs import is_fed_as_usual
-from llmcourse.decoding.refusals import check_drafter, check_rollback
+from llmcourse.decoding.refusals import check_drafter, check_rollback, drafts_asked_for
 from llmcourse.decoding.stops import eos_ids
 from llmcourse.decoding.unusual_models import Forward
 from llmcourse.decoding.user_code import checked, unchecked
@@ -177,10 +177,16 @@ class LibraryDraft:
 
     An early exit of the model itself, heads that predict several tokens, a smaller model with
     another tokenizer, or one that is called in its own way. What is proposed comes from there; the
-    verdict stays in `speculative.decode`.
+    verdict stays in `speculative.decode`. Raises ValueError before 5.23, by name.
     """
 
     def __init__(self, forward: Forward, made: Ingredients):
+        if LIBRARY < (5, 23):
+            name = drafts_asked_for(made.generation_config, made.assistant_model)[0]
+            raise ValueError(
+                f"{name}= in this way is followed from transformers 5.23 on, with which it was "
+                "compared; upgrade transformers, or leave it out."
+            )
         self.forward, self.kept = forward, 0  # kept: how many of the last draft were of use
         self.generator = forward.model._get_candidate_generator(
             generation_config=made.generation_config,

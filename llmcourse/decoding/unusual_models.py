@@ -156,7 +156,7 @@ class OwnWay(Forward):
             ready["logits_to_keep"] = inputs["logits_to_keep"]
         whole = self.first and not piece  # a prompt that is read at once is never compiled
         forward = self.model if whole else self.decode
-        output = forward(**ready, **self.more, return_dict=True)
+        output = forward(**(ready | self.more), return_dict=True)
         self.to_read -= piece
         self._keep(output)
         return output

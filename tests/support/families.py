@@ -11,10 +11,11 @@ from transformers import (
     CONFIG_MAPPING,
     AutoModelForCausalLM,
     BloomForCausalLM,
-    GenerationConfig,
     T5Config,
     T5ForConditionalGeneration,
 )
+
+from llmcourse.decoding.cache import LIBRARY
 
 VOCAB, PAD, BOS = 97, 0, 1
 WINDOW = 8  # of the families that attend within a sliding window; the test prompts are longer
@@ -124,7 +125,7 @@ MORE["xlnet"] = {**_SPECIAL, "n_layer": 2, "n_head": 4, "d_model": 32, "d_inner"
 MORE["gpt2:cross"] = {**CONFIGS["gpt2"], "add_cross_attention": True}
 # It has heads that predict several tokens (`use_mtp`).
 WITH_HEADS = "glm4_moe:heads"
-if "use_mtp" in vars(GenerationConfig()):
+if LIBRARY >= (5, 23):
     MORE[WITH_HEADS] = {**_TRANSFORMER, **_EXPERTS, "n_routed_experts": 4}
 FAMILIES = {**MORE, **CONFIGS}
 
