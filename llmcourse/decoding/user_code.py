@@ -30,7 +30,7 @@ class Checked:
     def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """ids: (rows, length) int64, scores: (rows, vocab) float32; returns scores.
 
-        Raises RuntimeError for another shape; TypeError, in greedy decoding, for what is no tensor
+        Raises RuntimeError for another shape; TypeError, where nothing is drawn, for what is no tensor
         of floating point numbers: `generate` takes the largest there, and the loop probabilities.
         """
         given = scores.shape
