@@ -30,8 +30,9 @@ class Checked:
     def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """ids: (rows, length) int64, scores: (rows, vocab) float32; returns scores.
 
-        Raises RuntimeError for another shape; TypeError, where nothing is drawn, for what is no tensor
-        of floating point numbers: `generate` takes the largest there, and the loop probabilities.
+        Raises RuntimeError for another shape; TypeError, where nothing is drawn, for what is no
+        tensor of floating point numbers: `generate` takes the largest there, and the loop
+        probabilities.
         """
         given = scores.shape
         made = self.ask(ids, scores)
