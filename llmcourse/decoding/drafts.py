@@ -21,7 +21,6 @@ from llmcourse.decoding.ingredients import Ingredients, ingredients
 from llmcourse.decoding.model_inputs import is_fed_as_usual
 from llmcourse.decoding.refusals import check_drafter, check_rollback, drafts_asked_for
 from llmcourse.decoding.stops import eos_ids
-from llmcourse.decoding.unusual_models import Forward
 from llmcourse.decoding.user_code import checked, unchecked
 
 
@@ -177,10 +176,11 @@ class LibraryDraft:
 
     An early exit of the model itself, heads that predict several tokens, a smaller model with
     another tokenizer, or one that is called in its own way. What is proposed comes from there; the
-    verdict stays in `speculative.decode`. Raises ValueError before 5.23, by name.
+    verdict stays in `speculative.decode`. forward: the model as the loop calls it. Raises
+    ValueError before 5.23, by name.
     """
 
-    def __init__(self, forward: Forward, made: Ingredients):
+    def __init__(self, forward, made: Ingredients):
         if LIBRARY < (5, 23):
             name = drafts_asked_for(made.generation_config, made.assistant_model)[0]
             raise ValueError(
