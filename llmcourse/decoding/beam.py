@@ -189,7 +189,8 @@ def search(
         logits = output.logits[:, -1].to(torch.float32, copy=True)  # (batch * beams, vocab)
 
         # 2. The rules see log-probabilities here, for these can be summed along a text.
-        scores = logits_processor(live.flat(), logits.log_softmax(-1))
+        texts = live.flat() if index else input_ids.clone()
+        scores = logits_processor(texts, logits.log_softmax(-1))
         if history is not None:
             history += (scores.clone(),)
 
@@ -199,7 +200,7 @@ def search(
 
         # 4. Which of them end, and why?
         texts = candidates.flat()
-        ending, votes = vote(stopping_criteria, texts, history)
+        ending, votes = vote(stopping_criteria, texts, history, integers=False)
         reasons = explain((None,) * len(texts), ending, stopping_criteria, votes, texts, prompt)
         reasons = tuple(reasons[at : at + how_many] for at in range(0, len(texts), how_many))
         ending = ending.view(candidates.scores.shape)  # (batch, candidates)

@@ -1,23 +1,27 @@
-"""Where drafts come from: from the text itself, or from the same loop on a smaller model.
+"""Where drafts come from: from the text itself, from the same loop on a smaller model, and others.
 
-Both kinds have one interface. `propose(ids, mask, positions)` returns the draft, (n,) int64 with n
+All kinds have one interface. `propose(ids, mask, positions)` returns the draft, (n,) int64 with n
 from 0 up, and the probabilities, (n, vocab) float32, that it was drawn from, None where it was not
 drawn. `learn(proposed, kept)` hears how many of the proposed tokens were of use.
 """
 
 import copy
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
-from transformers import MinLengthLogitsProcessor
+from transformers import LogitsProcessorList, MinLengthLogitsProcessor
+from transformers.generation import AssistedCandidateGenerator
 from transformers.utils import is_sklearn_available
 
 from llmcourse.decoding import loop
-from llmcourse.decoding.cache import CACHE_NAMES, cache_in, cached_length
-from llmcourse.decoding.ingredients import ingredients
-from llmcourse.decoding.refusals import check_drafter, check_rollback
+from llmcourse.decoding.cache import CACHE_NAMES, LIBRARY, cache_in, cached_length
+from llmcourse.decoding.ingredients import Ingredients, ingredients
+from llmcourse.decoding.model_inputs import is_fed_as_usual
+from llmcourse.decoding.refusals import check_drafter, check_rollback, drafts_asked_for
 from llmcourse.decoding.stops import eos_ids
-from llmcourse.decoding.user_code import unchecked
+from llmcourse.decoding.user_code import checked, unchecked
 
 
 class TextLookup:
@@ -64,10 +68,11 @@ def look_up(text: torch.Tensor, *, tokens: int, longest: int) -> Iterator[torch.
 def allowed(draft: torch.Tensor, ids: torch.Tensor, rules, vocab: int) -> torch.Tensor:
     """Return `draft`, (n,) int64, up to the first token that the rules forbid after `ids`."""
     scores = torch.ones(len(ids), vocab, device=ids.device)
-    forbidden = (float("-inf"), torch.finfo(scores.dtype).min)
-    for place, token in enumerate(draft.tolist()):
-        text = torch.cat([ids, draft[None, :place]], dim=-1)
-        if rules(text, scores)[0, token].item() in forbidden:
+    for place in range(len(draft)):
+        text = torch.cat([ids, draft[None, :place]], dim=-1) if place else ids
+        after_rules = rules(text, scores)  # which may write into the text, and so into the draft
+        score = after_rules[0, draft[place]]
+        if score == float("-inf") or score == torch.finfo(score.dtype).min:
             return draft[:place]
     return draft
 
@@ -121,6 +126,8 @@ class DraftModel:
             generation_config=self.settings,
             logits_processor=self.rules,
         )
+        drawn = self.settings.do_sample
+        made = replace(made, logits_processor=checked(made.logits_processor, greedy=not drawn))
         steps = list(loop.decode(self.model, **made.for_the_loop()))
         self._keep_cache(made.model_kwargs)
         draft = torch.cat([step.chosen for step in steps]).to(ids.device)
@@ -162,6 +169,92 @@ class DraftModel:
             false_hits, hits, thresholds = roc_curve(self.hits, self.sureness)
             cost = false_hits + 3 * (1 - hits)  # a draft cut short costs more than a wrong token
             self.settings.assistant_confidence_threshold = thresholds[cost.argmin()]
+
+
+class LibraryDraft:
+    """Drafts of the library's own candidate generators, for what the course does not teach.
+
+    An early exit of the model itself, heads that predict several tokens, a smaller model with
+    another tokenizer, or one that is called in its own way. What is proposed comes from there; the
+    verdict stays in `speculative.decode`. forward: the model as the loop calls it. Raises
+    ValueError before 5.23, by name.
+    """
+
+    def __init__(self, forward, made: Ingredients):
+        if LIBRARY < (5, 23):
+            name = drafts_asked_for(made.generation_config, made.assistant_model)[0]
+            raise ValueError(
+                f"{name}= in this way is followed from transformers 5.23 on, with which it was "
+                "compared; upgrade transformers, or leave it out."
+            )
+        self.forward, self.kept = forward, 0  # kept: how many of the last draft were of use
+        self.generator = forward.model._get_candidate_generator(
+            generation_config=made.generation_config,
+            input_ids=made.input_ids,
+            inputs_tensor=made.input_ids,
+            logits_processor=LogitsProcessorList(unchecked(made.logits_processor)),
+            model_kwargs=made.model_kwargs,
+            assistant_model=made.assistant_model,
+            target_tokenizer=made.tokenizer,
+            assistant_tokenizer=made.assistant_tokenizer,
+        )
+        self.looks_on = getattr(self.generator, "requires_model_outputs", False)
+        if self.looks_on:
+            forward.more = self.generator.model_kwargs_overrides
+
+    def propose(self, ids: torch.Tensor, mask, positions) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the library's draft, and what it was drawn from where the library says that."""
+        seen = {}
+        if self.looks_on:
+            last = self.forward.output
+            seen = {
+                "model_kwargs": {"attention_mask": mask, "position_ids": positions},
+                "model_outputs": last,
+                "is_first_iteration": last is None,
+                "n_last_matches": self.kept,
+            }
+        with _all_layers_after(self.forward.model):
+            drafted, logits = self.generator.get_candidates(ids, **seen)
+        probs = None if logits is None else logits[0].to(ids.device).softmax(-1)
+        return drafted[0, ids.shape[1] :].to(ids.device), probs
+
+    def learn(self, proposed: int, kept: int) -> None:
+        """Let the library draw its conclusions, which are about the length of the next draft."""
+        self.kept = kept
+        verdict = torch.empty(1, proposed + 1, 0)  # of the scores it looks at their number alone
+        self.generator.update_candidate_strategy(None, verdict, kept)
+        if isinstance(self.generator, AssistedCandidateGenerator):
+            settings = self.generator.assistant_model.generation_config
+            if settings.num_assistant_tokens_schedule == "heuristic":  # for the next call
+                settings.num_assistant_tokens = self.generator.num_assistant_tokens
+
+
+@contextmanager
+def _all_layers_after(model) -> Iterator[None]:
+    """Leave a model with all its layers, also where the library's early exit fails on it."""
+    config = getattr(model, model.base_model_prefix, model).config
+    layers = getattr(config, "num_hidden_layers", None)
+    try:
+        yield
+    finally:
+        if layers is not None:
+            config.num_hidden_layers = layers
+
+
+def drafts_in_the_library(made: Ingredients) -> bool:
+    """Tell whether a call's drafts are made by the library, not by one of the classes above."""
+    config, assistant = made.generation_config, made.assistant_model
+    if getattr(config, "assistant_early_exit", None) is not None:
+        return True
+    if config.prompt_lookup_num_tokens is not None:
+        return False
+    given = (made.model_kwargs.get(name) for name in ("inputs_embeds", "token_type_ids"))
+    return (
+        assistant is None
+        or made.assistant_tokenizer is not None
+        or any(value is not None for value in given)  # the smaller model reads them too
+        or not is_fed_as_usual(assistant, config)
+    )
 
 
 def _on(device, **tensors) -> dict:

@@ -119,7 +119,7 @@ def _check(mode: GenerationMode, at: int, row: int, batch: int) -> None:
     if mode not in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE):
         raise ValueError(
             f"explain_rules follows one token at a time, not {mode.value}; leave out num_beams, "
-            "assistant_model and prompt_lookup_num_tokens."
+            "assistant_model, prompt_lookup_num_tokens and what else drafts."
         )
     if at < 0:
         raise ValueError(f"at={at} is before the first step; pass 0 for the first new token.")

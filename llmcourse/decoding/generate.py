@@ -11,6 +11,7 @@ import torch
 from transformers.generation import GenerationMode
 
 from llmcourse.decoding import beam, loop, results, speculative
+from llmcourse.decoding.drafts import LibraryDraft, drafts_in_the_library
 from llmcourse.decoding.ingredients import Ingredients, ingredients
 from llmcourse.decoding.refusals import check_drafting, check_prepared
 from llmcourse.decoding.speculative import Round
@@ -32,12 +33,13 @@ def steps(
 ) -> Iterator:
     """Generate step by step: prepare as `generate` does, then yield each step as it is made.
 
-    inputs, generate_kwargs: what `model.generate` takes. tokenizer: needed for `stop_strings`.
-    rules: functions of (ids, scores), run in this order *in place of* the processors that
-    `generate` would prepare. Yields a `Step` for each new token; a `BeamStep` with `num_beams`; a
-    `Round` for each forward pass with an `assistant_model` or `prompt_lookup_num_tokens`. Raises at
-    once, not at the first step: what `ingredients` raises, and ValueError, by name, for a setting
-    that the loop cannot honour.
+    inputs, generate_kwargs: what `model.generate` takes. tokenizer: needed for `stop_strings`, and
+    beside an `assistant_tokenizer`. rules: functions of (ids, scores), run in this order *in place
+    of* the processors that `generate` would prepare. Yields a `Step` for each new token; a
+    `BeamStep` with `num_beams`; a `Round` for each forward pass with drafts (`assistant_model`,
+    `prompt_lookup_num_tokens`, `assistant_early_exit`, `use_mtp`). Raises at once, not at the first
+    step: what `ingredients` raises, and ValueError, by name, for a setting that the loop cannot
+    honour.
     """
     call = {"tokenizer": tokenizer, "rules": rules, "assistant_model": assistant_model}
     made = ingredients(model, inputs, **call, **generate_kwargs)
@@ -75,6 +77,8 @@ def glass_box(
     *,
     streamer=None,
     assistant_model=None,
+    tokenizer=None,
+    assistant_tokenizer=None,
     **model_kwargs,
 ):
     """Run the visible loop in `generate`: `model.generate(**inputs, custom_generate=glass_box)`.
@@ -83,9 +87,9 @@ def glass_box(
     `return_dict_in_generate=True` the library's own output, which then also has `stop_reasons`, a
     word for each sequence. Raises ValueError, by name, for settings that the loop cannot honour.
 
-    transformers 5 hands no `streamer` and no `assistant_model` on to a function. Hand them on
-    yourself: `custom_generate=functools.partial(glass_box, streamer=streamer)`, with the same
-    `streamer=` for `generate`, which gives it the prompt. Or call `llmcourse.generate`.
+    transformers 5 hands no `streamer`, no `assistant_model` and no tokenizers on to a function.
+    Hand them on yourself: `custom_generate=functools.partial(glass_box, streamer=streamer)`, with
+    the same `streamer=` for `generate`, which gives it the prompt. Or call `llmcourse.generate`.
     """
     made = Ingredients(
         input_ids=input_ids,
@@ -94,6 +98,8 @@ def glass_box(
         generation_config=generation_config,
         model_kwargs=model_kwargs,
         assistant_model=assistant_model,
+        tokenizer=tokenizer,
+        assistant_tokenizer=assistant_tokenizer,
     )
     made, text = results.noting_the_text(made)
     return _collect(open_walk(model, made, streamer), made, text)
@@ -105,12 +111,15 @@ def open_walk(model, made: Ingredients, streamer=None) -> Iterator:
     Raises ValueError, by name, for a setting that the loop cannot honour.
     """
     mode, config = made.mode, made.generation_config
-    greedy = mode == GenerationMode.GREEDY_SEARCH
+    greedy = mode in (GenerationMode.GREEDY_SEARCH, GenerationMode.BEAM_SEARCH)
     made = replace(made, logits_processor=checked(made.logits_processor, greedy))
     check_prepared(model, made.input_ids, config, made.model_kwargs, mode, streamer)
-    check_drafting(model, made.input_ids, config, made.model_kwargs, mode, made.assistant_model)
+    check_drafting(model, made)
     forward = forward_of(model, made)
-    walk = way_of(mode)(forward, **forward.arguments())
+    arguments = forward.arguments()
+    if mode == GenerationMode.ASSISTED_GENERATION and drafts_in_the_library(made):
+        arguments["drafter"] = LibraryDraft(forward, made)
+    walk = way_of(mode)(forward, **arguments)
     if forward.looks:
         walk = _looked_into(walk, forward)
     return walk if streamer is None else _streamed(walk, streamer)

@@ -32,6 +32,8 @@ class Ingredients:
     generation_config: Any  # every setting resolved
     model_kwargs: dict[str, Any]  # attention_mask (None if all ones), position_ids, the cache ...
     assistant_model: Any = None  # the draft model, if the call has one
+    tokenizer: Any = None  # the tokenizers of the model and of a draft model, where they differ
+    assistant_tokenizer: Any = None
     origins: dict[str, str] = field(default_factory=dict)  # where each setting in force is from
 
     @property
@@ -68,6 +70,8 @@ class Ingredients:
         rows["stopping_criteria"] = _names(self.stopping_criteria)
         if self.assistant_model is not None:
             rows["assistant_model"] = type(self.assistant_model).__name__
+        if self.assistant_tokenizer is not None:
+            rows["assistant_tokenizer"] = type(self.assistant_tokenizer).__name__
         settings = {name: value for name, value in self.settings.items() if name not in rows}
         idle = {name for name, value in settings.items() if self._is_idle(name, value)}
         shown = settings.keys() - (set() if everything else idle)
@@ -119,8 +123,9 @@ def ingredients(
 ) -> Ingredients:
     """Return what `generate` would work with; no forward pass is run.
 
-    inputs, generate_kwargs: what `model.generate` takes. tokenizer: needed for `stop_strings`.
-    rules: functions of (ids, scores) that replace the processors which `generate` would prepare.
+    inputs, generate_kwargs: what `model.generate` takes. tokenizer: needed for `stop_strings`, and
+    beside an `assistant_tokenizer`. rules: functions of (ids, scores) that replace the processors
+    which `generate` would prepare.
     Raises what `generate` raises for a bad call, and says more where ids, masks or the kind of
     model are wrong.
     """
@@ -132,7 +137,8 @@ def ingredients(
     if rules is not None:
         origins["logits_processor"] = CALL
         made = replace(made, logits_processor=LogitsProcessorList(rules))
-    return replace(made, assistant_model=call.get("assistant_model"), origins=origins)
+    drafts = {name: call.get(name) for name in ("assistant_model", "assistant_tokenizer")}
+    return replace(made, tokenizer=tokenizer, **drafts, origins=origins)
 
 
 def _hand_back(
@@ -187,9 +193,11 @@ def _with_stop_strings(model, call: dict, tokenizer) -> dict:
         return call
     if tokenizer is None:
         raise ValueError(f"stop_strings={strings!r} needs a tokenizer; pass tokenizer=tokenizer.")
-    if call.get("assistant_model") is not None:
+    exits = any(True for _ in asked("assistant_early_exit", model, call))
+    if call.get("assistant_model") is not None or exits:
+        drafter = "assistant_early_exit" if exits else "an assistant_model"
         raise ValueError(
-            f"stop_strings={strings!r} fails in `generate` with an assistant_model, which gets the "
+            f"stop_strings={strings!r} fails in `generate` with {drafter}: what drafts gets the "
             "strings without a tokenizer; leave one of the two out."
         )
     criterion = StopStringCriteria(tokenizer=tokenizer, stop_strings=strings)

@@ -28,15 +28,12 @@ _NOT_BUILT = (
     "force_words_ids",
     "penalty_alpha",
     "dola_layers",
-    "assistant_early_exit",
-    "use_mtp",
     "speculation_type",
     "assistant_ensemble_weight",
 )
 
 # Named arguments of `generate` that it does not hand on to a `custom_generate` function.
 _NOT_HANDED_ON = (
-    "assistant_tokenizer",
     "synced_gpus",
     "custom_generate",
 )
@@ -218,59 +215,91 @@ def _check_chunks(chunk: int | None, cache) -> None:
         )
 
 
-def check_drafting(
-    model, ids, generation_config, model_kwargs: dict, mode: GenerationMode, assistant_model
-) -> None:
+def check_drafting(model, made) -> None:
     """Refuse a draft that the way of decoding would ignore, or cannot verify.
 
-    mode: what the settings ask for. Raises AttributeError for an assistant that is not a model,
-    ValueError for all else, with the way out.
+    made: the prepared call. Raises AttributeError for an assistant that is not a model, ValueError
+    for all else, with the way out.
     """
-    lookup = generation_config.prompt_lookup_num_tokens
-    drafts = {"prompt_lookup_num_tokens": lookup, "assistant_model": assistant_model}
-    asked = [name for name, value in drafts.items() if value is not None]
+    config, assistant = made.generation_config, made.assistant_model
+    if assistant is None and made.assistant_tokenizer is not None:
+        raise ValueError(
+            "assistant_tokenizer= is of an assistant_model, and there is none; leave it out, or "
+            "pass assistant_model= too."
+        )
+    asked = drafts_asked_for(config, assistant)
     if not asked:
         return
-    if mode != GenerationMode.ASSISTED_GENERATION:
-        beams = generation_config.num_beams
-        raise ValueError(f"num_beams={beams} does not go with {asked[0]}=; leave one of them out.")
-    if len(asked) == 2:
+    if made.mode != GenerationMode.ASSISTED_GENERATION:
         raise ValueError(
-            f"prompt_lookup_num_tokens={lookup} and assistant_model= both draft, and `generate` "
-            "would use the first only; leave one of the two out."
+            f"num_beams={config.num_beams} does not go with {asked[0]}=; leave one of them out."
         )
-    _check_verifiable(ids, generation_config, model_kwargs)
-    own_cache = cache_in(model_kwargs) is None
-    if own_cache or not is_fed_as_usual(model, generation_config):
-        raise _has_its_own_way(model)
-    if assistant_model is None:
-        _check_lookup(lookup, generation_config.max_matching_ngram_size)
-        return
-    _check_assistant(model, assistant_model)
-    if generation_config.cache_implementation is not None and LIBRARY < (5, 24):
+    if len(asked) > 1:
+        first, second = (f"{name}={_setting(config, name)}" for name in asked[:2])
         raise ValueError(
-            f"cache_implementation={generation_config.cache_implementation} fails in `generate` "
-            "with an assistant_model, which gets it along with a cache in its second round; leave "
+            f"{first} and {second} both draft, and `generate` would use the first only; leave one "
+            "of the two out."
+        )
+    if asked == ["use_mtp"] and config.return_dict_in_generate and config.output_hidden_states:
+        raise ValueError(
+            "output_hidden_states=True fails in `generate` with use_mtp=True, which asks the model "
+            "for the last hidden states alone; leave one of the two out."
+        )
+    _check_verifiable(model, made.input_ids, config, made.model_kwargs)
+    if LIBRARY < (5, 23):  # then the library fed such a model a draft in another way
+        more = (made.model_kwargs.get(name) for name in ("inputs_embeds", "token_type_ids"))
+        if any(value is not None for value in more) or not is_fed_as_usual(model, config):
+            raise _has_its_own_way(model)
+    if asked == ["prompt_lookup_num_tokens"]:
+        _check_lookup(config.prompt_lookup_num_tokens, config.max_matching_ngram_size)
+    elif LIBRARY < (5, 18):
+        raise ValueError(
+            f"{asked[0]}= needs transformers 5.18 or newer: before, `generate` loses count of what "
+            "its draft model has read, and gives other tokens or fails. Upgrade transformers, or "
+            "look drafts up in the text with prompt_lookup_num_tokens=10."
+        )
+    if assistant is None:
+        return
+    _check_assistant(model, made)
+    if config.cache_implementation is not None and LIBRARY < (5, 24):
+        raise ValueError(
+            f"cache_implementation={config.cache_implementation} fails in `generate` with an "
+            "assistant_model, which gets it along with a cache in its second round; leave "
             "cache_implementation out."
         )
 
 
-def _check_verifiable(ids, generation_config, model_kwargs: dict) -> None:
+def drafts_asked_for(generation_config, assistant_model) -> list[str]:
+    """Return the names of the settings that ask for drafts, the one that `generate` obeys first."""
+    exit_layer = getattr(generation_config, "assistant_early_exit", None)
+    asked = {
+        "assistant_early_exit": exit_layer is not None,
+        "prompt_lookup_num_tokens": generation_config.prompt_lookup_num_tokens is not None,
+        "use_mtp": bool(getattr(generation_config, "use_mtp", None)),
+        "assistant_model": assistant_model is not None,
+    }
+    return [name for name, is_asked in asked.items() if is_asked]
+
+
+def _setting(generation_config, name: str) -> str:
+    return str(getattr(generation_config, name, ""))  # of a model, its name is enough
+
+
+def _check_verifiable(model, ids, generation_config, model_kwargs: dict) -> None:
     """Refuse a call whose cache could not be rolled back, or that holds several texts."""
     cache = cache_in(model_kwargs)
-    for name in ("inputs_embeds", "token_type_ids"):
-        if model_kwargs.get(name) is not None:
-            raise _not_built(f"{name} with a draft", "...", f"leave {name} out")
-    if len(ids) > 1:
-        raise ValueError(
-            f"input_ids has {len(ids)} rows, and each would accept another part of its draft; "
-            "generate from one prompt at a time, with num_return_sequences=1."
-        )
     if not model_kwargs.get("use_cache"):
         kind = ValueError if LIBRARY < (5, 24) else RuntimeError  # as in `generate`
         raise kind(
             "use_cache=False: without a cache each pass reads the whole text, and a draft saves "
             "nothing; leave use_cache out."
+        )
+    if cache is None:
+        raise _has_its_own_way(model)
+    if len(ids) > 1:
+        raise ValueError(
+            f"input_ids has {len(ids)} rows, and each would accept another part of its draft; "
+            "generate from one prompt at a time, with num_return_sequences=1."
         )
     if isinstance(cache, StaticCache):
         raise ValueError(
@@ -297,33 +326,33 @@ def _check_lookup(tokens: int, longest: int | None) -> None:
             raise ValueError(f"{name}={value} looks up nothing; pass 1 or more, or leave it out.")
 
 
-def _check_assistant(model, assistant_model) -> None:
-    if not hasattr(assistant_model, "config"):
+def _check_assistant(model, made) -> None:
+    assistant = made.assistant_model
+    if not hasattr(assistant, "config"):
         raise AttributeError(
-            f"assistant_model is a {type(assistant_model).__name__}, which has no config; pass a "
+            f"assistant_model is a {type(assistant).__name__}, which has no config; pass a "
             "loaded model, such as AutoModelForCausalLM.from_pretrained(...)."
         )
-    _check_model(assistant_model)
-    mine, its = (one.config.get_text_config().vocab_size for one in (model, assistant_model))
-    if mine != its:
+    _check_model(assistant)
+    mine, its = (one.config.get_text_config().vocab_size for one in (model, assistant))
+    if mine == its and made.assistant_tokenizer is not None:
+        raise ValueError(
+            "assistant_tokenizer= is for an assistant_model of another vocabulary, and both have "
+            f"{mine} tokens; leave assistant_tokenizer out."
+        )
+    if mine != its and (made.tokenizer is None or made.assistant_tokenizer is None):
         raise ValueError(
             f"assistant_model has a vocabulary of {its} tokens and the model one of {mine}, so a "
             "draft's ids would mean something else; pass an assistant with the same tokenizer, or "
-            "call model.generate(..., tokenizer=, assistant_tokenizer=)."
-        )
-    if LIBRARY < (5, 18):
-        raise ValueError(
-            "assistant_model= needs transformers 5.18 or newer: before, `generate` loses count of "
-            "what its draft model has read, and gives other tokens or fails. Upgrade transformers, "
-            "or look drafts up in the text with prompt_lookup_num_tokens=10."
+            "both tokenizers: tokenizer=, assistant_tokenizer=."
         )
 
 
 def _has_its_own_way(model) -> ValueError:
     return ValueError(
         f"{type(model).__name__} prepares each step's inputs, or makes its cache, in its own way, "
-        "which the visible loop does not follow with a draft; leave out assistant_model= and "
-        "prompt_lookup_num_tokens=, or call model.generate(...) without custom_generate."
+        "which the visible loop does not follow with a draft; leave the draft out, or call "
+        "model.generate(...) without custom_generate."
     )
 
 

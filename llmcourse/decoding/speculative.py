@@ -85,6 +85,7 @@ def decode(
     generation_config,
     *,
     assistant_model=None,  # a smaller model that drafts; None to look drafts up in the text
+    drafter=None,  # another source of drafts; None for one of those two
     attention_mask=None,  # (1, length): None if all of the prompt is to be seen
     position_ids=None,  # (1, length)
     use_cache=True,
@@ -94,8 +95,9 @@ def decode(
     ids, mask, positions, cache = input_ids, attention_mask, position_ids, cache_in(forward_kwargs)
     forward_kwargs["use_cache"] = use_cache
     call = (ids, logits_processor, generation_config)
-    looks_up = assistant_model is None
-    drafter = TextLookup(model, *call) if looks_up else DraftModel(assistant_model, *call)
+    if drafter is None:
+        looks_up = assistant_model is None
+        drafter = TextLookup(model, *call) if looks_up else DraftModel(assistant_model, *call)
     cache.activate_past_recording()  # a sliding window then keeps what a rollback needs
     history = () if keeps_scores(generation_config) else None
     unread = ids  # all of the prompt
@@ -106,7 +108,8 @@ def decode(
         # 1. Draft: something cheap continues the text by n tokens; n may be 0.
         proposed, draft_probs = drafter.propose(ids, mask, positions)  # (n,), (n, vocab)
         draft_seconds = time.perf_counter() - started
-        drafted, n = torch.cat([ids, proposed[None]], dim=-1), len(proposed)
+        n = len(proposed)
+        drafted = torch.cat([ids, proposed[None]], dim=-1) if n else ids
 
         # 2. Verify: ONE forward pass reads the draft, and predicts what follows each of its tokens.
         fed = torch.cat([unread, proposed[None]], dim=-1)
@@ -119,6 +122,7 @@ def decode(
 
         # 3. The rules see, at each place, the text up to there.
         scores = apply_rules(logits_processor, drafted, logits)
+        proposed = drafted[0, ids.shape[1] :]  # a rule may have written into it
         probs = scores.softmax(-1)
 
         # 4. Accept the draft up to the first token that the big model does not back, and put its
@@ -174,9 +178,11 @@ def apply_rules(rules, drafted: torch.Tensor, logits: torch.Tensor) -> torch.Ten
 
     drafted: (1, length + n) int64, the text with the draft. logits: (n + 1, vocab) float32.
     """
-    length = drafted.shape[1] - len(logits) + 1
-    rows = enumerate(logits.clone().split(1))  # a rule may write into its (1, vocab)
-    return torch.cat([rules(drafted[:, : length + place], row) for place, row in rows])
+    length, scores = drafted.shape[1] - len(logits) + 1, logits.clone()
+    for place in range(len(scores)):
+        row = scores[place : place + 1]  # (1, vocab), a rule may write into it
+        row[:] = rules(drafted[:, : length + place], row)
+    return scores
 
 
 def agreement(proposed: torch.Tensor, wanted: torch.Tensor) -> int:

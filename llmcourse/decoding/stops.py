@@ -41,17 +41,21 @@ def eos_ids(generation_config) -> list[int]:
     return [] if eos is None else torch.as_tensor(eos, dtype=torch.int64).flatten().tolist()
 
 
-def vote(criteria: Sequence, ids: torch.Tensor, scores) -> tuple[torch.Tensor, list]:
+def vote(
+    criteria: Sequence, ids: torch.Tensor, scores, *, integers: bool = True
+) -> tuple[torch.Tensor, list]:
     """Ask every criterion whether each row is done; any yes ends the row.
 
     ids: (batch, length) int64, with the newest token. scores: what `generate` hands to criteria.
-    Returns done, (batch,) bool, and each criterion's own vote, as it came. Raises what a criterion
-    raises; TypeError and RuntimeError for a vote that is no truth value of each row.
+    integers: whether they are votes too; in `generate` they are, but not in a beam search. Returns
+    done, (batch,) bool, and each criterion's own vote. Raises what a criterion raises; TypeError
+    and RuntimeError for a vote that is no truth value of each row.
     """
     done = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
     votes = []
     for criterion in criteria:
-        votes.append(checked_vote(criterion, criterion(ids, scores), rows=len(ids)))
+        said = criterion(ids, scores)
+        votes.append(checked_vote(criterion, said, rows=len(ids), integers=integers))
         done = done | votes[-1]
     return done, votes
 

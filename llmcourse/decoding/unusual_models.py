@@ -10,6 +10,12 @@ from typing import Any
 
 import torch
 from transformers import DynamicCache
+from transformers.generation import GenerationMode
+from transformers.generation.candidate_generator import (
+    _prepare_attention_mask,
+    _prepare_position_ids,
+    _prepare_token_type_ids,
+)
 
 from llmcourse.decoding.cache import CACHE_NAMES, cache_in, cached_length
 from llmcourse.decoding.ingredients import Ingredients
@@ -19,6 +25,8 @@ from llmcourse.decoding.refusals import check_without_cache, holds_something
 # What the loop itself feeds, or only asks for; what else is passed to the model needs its own way.
 _FED = {"attention_mask", "position_ids", "use_cache", "logits_to_keep", *CACHE_NAMES}
 _LOOKED_AT = ("output_attentions", "output_hidden_states")
+# What a piece of the prompt comes with, up to its own end.
+_UP_TO_HERE = ("attention_mask", "position_ids")
 # Under which name a model gives its cache back; the last three are RWKV's, XLNet's and Reformer's.
 _ALL_CACHES = (*CACHE_NAMES, "state", "mems", "past_buckets_states")
 
@@ -53,6 +61,8 @@ class Forward:
         asked = [name for name in _LOOKED_AT if made.model_kwargs.get(name)]
         self.looks = tuple(name.removeprefix("output_") for name in asked)
         self.shown = {}  # of the last pass, by name, what was asked for
+        self.output = None  # of the last pass, all that the model returned
+        self.more = {}  # what a source of drafts wants the model to be asked for beside the rest
 
     def arguments(self) -> dict[str, Any]:
         """Return what a way of decoding takes, by name, with the cache as we hold it."""
@@ -61,7 +71,7 @@ class Forward:
 
     def __call__(self, **inputs):
         """Run the forward pass. inputs: what `inputs_for` makes, and the loop's own arguments."""
-        output = self._run(inputs)
+        self.output = output = self._run(inputs | self.more)
         if self.looks:
             # where they are returned, a model that has none fails as in `generate`
             none = () if self.made.generation_config.return_dict_in_generate else (None,)
@@ -82,7 +92,7 @@ class Forward:
 
 
 class TextAndCache(HeldCache):
-    """The cache of a model that is fed in its own way, and the text, which follows it in a beam."""
+    """The cache of a model that is fed in its own way, and the text that the model has read."""
 
     def __init__(self, model, made: Ingredients, name: str):
         super().__init__(made.model_kwargs.get(name))
@@ -91,6 +101,11 @@ class TextAndCache(HeldCache):
     def keep(self, cache) -> None:
         """Go on with a cache, and return it in the end."""
         self.cache = self.made.model_kwargs[self.name] = cache
+
+    def crop(self, tokens: int) -> None:
+        """Forget the rejected end of a draft. tokens: how many, as a number of 0 or below."""
+        self.ids = self.ids[:, : self.ids.shape[1] + tokens]
+        self.cache.crop(tokens)
 
     def reorder_cache(self, rows: torch.Tensor) -> None:
         """Let each row go on from the row that its text grew from. Raises ValueError as `generate`.
@@ -121,7 +136,9 @@ class OwnWay(Forward):
         chunked = config.prefill_chunk_size is not None
         unread = made.input_ids.shape[1] - cached_length(self.held)
         self.to_read = unread if chunked else 0  # tokens of the prompt that come in pieces
-        compiled = compiles(model, self.kwargs, config)
+        self.drafts = made.mode == GenerationMode.ASSISTED_GENERATION
+        self.before = 0  # with drafts, the length of the text before the last one
+        compiled = compiles(model, self.kwargs, config) and not self.drafts
         self.decode = model.get_compiled_call(config.compile_config) if compiled else model
 
     def arguments(self) -> dict[str, Any]:
@@ -129,50 +146,76 @@ class OwnWay(Forward):
         return self.made.for_the_loop() | {self.held.name: self.held}
 
     def _run(self, inputs: dict):
-        if self.to_read:
-            return self._read_piece(inputs)
-        self._update(inputs["input_ids"])
+        """Let the library prepare the step, run it, and keep the cache that comes back."""
+        piece = inputs["input_ids"].shape[1] if self.to_read else 0
+        ids, unread, kwargs = self._piece(inputs) if piece else self._rest(inputs)
         ready = self.model.prepare_inputs_for_generation(
-            self.held.ids,
-            next_sequence_length=self._unread(),
-            is_first_iteration=self.first,
-            **self.kwargs,
+            ids, next_sequence_length=unread, is_first_iteration=self.first, **kwargs
         )
-        forward = self.model if self.first else self.decode  # the prefill is never compiled
-        output = forward(**ready, return_dict=True)
-        self.kwargs = self.model._update_model_kwargs_for_generation(output, self.kwargs)
-        self.first = False
-        self.cache_name = next((name for name in _ALL_CACHES if name in self.kwargs), None)
-        if self.cache_name is not None:
-            self.held.keep(self.kwargs[self.cache_name])
+        if "logits_to_keep" in ready:
+            ready["logits_to_keep"] = inputs["logits_to_keep"]
+        whole = self.first and not piece  # a prompt that is read at once is never compiled
+        forward = self.model if whole else self.decode
+        output = forward(**(ready | self.more), return_dict=True)
+        self.to_read -= piece
+        self._keep(output)
         return output
 
-    def _read_piece(self, inputs: dict):
-        """Read a piece of the prompt, with the mask and the positions up to its end."""
-        piece = inputs["input_ids"]
-        up_to_here = {name: inputs.get(name) for name in ("attention_mask", "position_ids")}
-        known = {name: up_to_here[name] for name in up_to_here if name in self.kwargs}
+    def _piece(self, inputs: dict) -> tuple:
+        """Return the ids of a piece of the prompt, with mask and positions up to its end."""
+        known = {name: inputs.get(name) for name in _UP_TO_HERE if name in self.kwargs}
         if self.cache_name is not None:
             known[self.cache_name] = self.held.cache
-        ready = self.model.prepare_inputs_for_generation(
-            piece, is_first_iteration=True, **{**self.kwargs, **known}
-        )
-        output = self.decode(**ready, return_dict=True)
-        self.to_read -= piece.shape[1]
-        if not self.to_read:
-            self.kwargs = self.model._update_model_kwargs_for_generation(output, self.kwargs)
-            self.first = False
-        if self.cache_name is not None:
-            self.held.keep(output.get(self.cache_name))
-        return output
+        return inputs["input_ids"], None, {**self.kwargs, **known}
 
-    def _update(self, fed: torch.Tensor) -> None:
-        """Append what is fed to the text, and take the cache as the loop has left it."""
+    def _rest(self, inputs: dict) -> tuple:
+        """Return the text, how much of it is unread (None for all) and the arguments for that."""
+        fed = inputs["input_ids"]
+        if self.drafts:
+            return self._with_draft(fed)
         if not self.first:
             has_cache = self.kwargs["use_cache"]
             self.held.ids = torch.cat([self.held.ids, fed], dim=-1) if has_cache else fed
         if self.cache_name is not None:
             self.kwargs[self.cache_name] = self.held.cache
+        return self.held.ids, self._unread(), self.kwargs
+
+    def _with_draft(self, fed: torch.Tensor) -> tuple:
+        """Return the same where what is fed ends in a draft."""
+        read = self.held.ids.shape[1]
+        if self.first:
+            unread, n = None, fed.shape[1] - read
+            self.held.ids = fed
+            self.before = read
+        else:
+            unread, n = fed.shape[1], fed.shape[1] - 1
+            self.kwargs = self.model._update_model_kwargs_for_generation(
+                self.output, self.kwargs, num_new_tokens=read + 1 - self.before
+            )
+            self.held.ids = torch.cat([self.held.ids, fed], dim=-1)
+            self.before = read + 1
+        kwargs = _prepare_attention_mask(dict(self.kwargs), self.before + n, False)
+        kwargs = _prepare_token_type_ids(kwargs, self.before + n)
+        if n and kwargs.get("position_ids") is not None:
+            longer = kwargs["position_ids"].shape[-1] + n
+            kwargs = _prepare_position_ids(kwargs, longer, False)
+        return self.held.ids, unread, kwargs
+
+    def _keep(self, output) -> None:
+        """Go on with the cache that came back, and with arguments as long as the text."""
+        if self.drafts:  # how long that will be, the verdict on the draft says
+            self.first = False
+            self.held.keep(getattr(output, self.cache_name))
+            return
+        if self.to_read:
+            if self.cache_name is not None:
+                self.held.keep(output.get(self.cache_name))
+            return
+        self.kwargs = self.model._update_model_kwargs_for_generation(output, self.kwargs)
+        self.first = False
+        self.cache_name = next((name for name in _ALL_CACHES if name in self.kwargs), None)
+        if self.cache_name is not None:
+            self.held.keep(self.kwargs[self.cache_name])
 
     def _unread(self) -> int | None:
         """Return how many tokens the model has not read yet; None for all that there are."""

@@ -7,6 +7,7 @@ each rule and each criterion, in every way of decoding, and names the one that w
 import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -29,8 +30,9 @@ class Checked:
     def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """ids: (rows, length) int64, scores: (rows, vocab) float32; returns scores.
 
-        Raises RuntimeError for another shape; TypeError, in greedy decoding, for what is no tensor
-        of floating point numbers: `generate` takes the largest there, and the loop probabilities.
+        Raises RuntimeError for another shape; TypeError, where nothing is drawn, for what is no
+        tensor of floating point numbers: `generate` takes the largest there, and the loop
+        probabilities.
         """
         given = scores.shape
         made = self.ask(ids, scores)
@@ -60,14 +62,19 @@ def unchecked(rules) -> list:
     return [rule.rule if isinstance(rule, Checked) else rule for rule in rules]
 
 
-def checked_vote(criterion: Callable, vote, *, rows: int):
+def checked_vote(criterion: Callable, vote, *, rows: int, integers: bool = True):
     """Return a criterion's vote, a bool or one for each of `rows`; raises for anything else.
 
-    Raises TypeError for what is no truth value, RuntimeError for another number of them.
+    integers: whether they are votes too; then the lowest bit counts, as in `generate`, so 1 says
+    yes and 2 says no. Raises TypeError for what is no truth value, RuntimeError for another number
+    of them.
     """
     shape = vote.shape if isinstance(vote, torch.Tensor) else None
-    known = vote.dtype == torch.bool if shape is not None else isinstance(vote, bool)
-    if not known:
+    if shape is None:
+        truth, whole = isinstance(vote, bool), isinstance(vote, Integral)
+    else:
+        truth, whole = vote.dtype == torch.bool, vote.dtype in _WHOLE
+    if not truth and not (integers and whole):
         kind = vote.dtype if shape is not None else type(vote).__name__
         raise TypeError(
             f"The criterion {name_of(criterion)} returned {kind}; return a bool tensor of shape "
@@ -78,7 +85,12 @@ def checked_vote(criterion: Callable, vote, *, rows: int):
             f"The criterion {name_of(criterion)} returned a vote of shape {tuple(shape)}; return "
             f"({rows},): True for each row that is done."
         )
-    return vote
+    if truth:
+        return vote
+    return bool(vote & 1) if shape is None else (vote & 1).bool()
+
+
+_WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
 # How a rule or a criterion is called.

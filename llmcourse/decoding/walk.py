@@ -34,6 +34,7 @@ _REFUSED = {
     "leave it out",
     "streamer": "the walk shows the text itself; leave it out",
     "assistant_model": "a walk makes one token at a time; leave it out",
+    "assistant_tokenizer": "a walk makes one token at a time; leave it out",
 }
 
 # By setting, and by class for those that run after the caller's own: all others keep the order in
@@ -535,7 +536,7 @@ def _check_one_text(made, model) -> None:
     if made.mode != GenerationMode.SAMPLE:
         raise ValueError(
             f"A walk makes one token at a time, and this call asks for {made.mode.value}; leave "
-            "out num_beams and prompt_lookup_num_tokens."
+            "out num_beams, prompt_lookup_num_tokens and what else drafts."
         )
     if len(made.input_ids) > 1:
         raise ValueError(

@@ -47,8 +47,6 @@ def assert_no_forward(model, function, **call) -> Exception:
 # Settings of `generate` that the loop does not have: (arguments, name in the message, value in it).
 NOT_BUILT = {
     "group_beams": ({"num_beams": 4, "num_beam_groups": 2}, "num_beam_groups", "2"),
-    "early_exit": ({"assistant_early_exit": 1}, "assistant_early_exit", "1"),
-    "multi_token_prediction": ({"use_mtp": True}, "use_mtp", "True"),
     "contrastive": ({"penalty_alpha": 0.6, "top_k": 4}, "penalty_alpha", "0.6"),
     "dola": ({"dola_layers": "low"}, "dola_layers", "low"),
     "constrained": ({"force_words_ids": [[3]], "num_beams": 2}, "force_words_ids", "[[3]]"),
@@ -97,7 +95,6 @@ def test_a_cache_that_leaves_nothing_to_read_is_refused(door, known):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("assistant_tokenizer", "a tokenizer"),
         ("custom_generate", lambda *_, **__: None),
         ("custom_generate", "owner/repository"),
     ],
@@ -107,22 +104,6 @@ def test_an_argument_that_generate_would_not_hand_on_is_refused(door, name, valu
     assert type(error) is ValueError
     assert f"{name}=" in str(error)
     assert f"model.generate({name}=...)" in str(error)
-
-
-@pytest.mark.parametrize("door", [*DOORS.values(), the_box], ids=[*DOORS, "glass_box"])
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"inputs_embeds": torch.randn(1, 5, 32)},
-        {"token_type_ids": torch.zeros(1, 5, dtype=torch.int64)},
-    ],
-    ids=lambda more: next(iter(more)),
-)
-def test_what_a_draft_does_not_go_with_is_refused_by_name(more, door):
-    call = {**CALL, **more, "prompt_lookup_num_tokens": 2}
-    error = assert_no_forward(tiny("gpt2"), door, **call)
-    assert type(error) is ValueError
-    assert f"{next(iter(more))} with a draft" in str(error)
 
 
 @pytest.mark.parametrize("name", ["pixel_values", "encoder_outputs", "mm_token_type_ids"])

@@ -112,6 +112,73 @@ def test_a_criterion_may_answer_for_all_rows_at_once():
     assert reasons_of(tensor_without_rows) == ("tensor_without_rows", "tensor_without_rows")
 
 
+# Votes of other kinds, made from a bool of each row. In `generate` the lowest bit of an integer is
+# the vote, so 2 says no; and what is no truth value at all fails.
+WHOLE_VOTES = {
+    "int64": lambda yes: yes.long(),
+    "int32": lambda yes: yes.int(),
+    "uint8": lambda yes: yes.byte(),
+    "two": lambda yes: yes.long() * 2,
+    "three": lambda yes: yes.long() * 3,
+    "minus_one": lambda yes: -yes.long(),
+    "scalar": lambda yes: yes.all().long(),
+    "int": lambda yes: int(yes.all()),
+    "int_two": lambda yes: 2 * int(yes.all()),
+}
+NO_VOTES = {
+    "float": lambda yes: yes.float(),
+    "complex": lambda yes: yes.to(torch.complex64),
+    "number": lambda yes: float(yes.all()),
+    "list": lambda yes: yes.tolist(),
+    "none": lambda yes: None,
+    "text": lambda yes: "yes",
+}
+VOTING_WAYS = {
+    "greedy": {},
+    "no_eos": {"eos_token_id": None},
+    "lookup": {"prompt_lookup_num_tokens": 2},
+}
+
+
+def voting(kind) -> dict:
+    def odd(input_ids, scores, **kwargs):
+        return kind(input_ids[:, -1] % 5 == 0)
+
+    ids = torch.tensor([[7, 8, 9, 7, 8]])
+    return {"input_ids": ids, "max_new_tokens": 12, "stopping_criteria": [odd], "pad_token_id": 0}
+
+
+@pytest.mark.parametrize("way", VOTING_WAYS)
+@pytest.mark.parametrize("kind", WHOLE_VOTES)
+def test_an_integer_votes_by_its_lowest_bit_as_in_generate(kind, way):
+    call = {**voting(WHOLE_VOTES[kind]), **VOTING_WAYS[way]}
+    theirs = tiny("llama").generate(**call)
+    assert torch.equal(llmcourse.generate(tiny("llama"), **call), theirs)
+    plain = tiny("llama").generate(**{**call, "stopping_criteria": []})
+    assert (len(theirs[0]) < len(plain[0])) == ("two" not in kind), "it ends the text, or does not"
+
+
+@pytest.mark.parametrize("kind", WHOLE_VOTES)
+def test_an_integer_is_no_vote_in_a_beam_search_where_generate_fails_or_ends_at_once(kind):
+    call = {**voting(WHOLE_VOTES[kind]), "num_beams": 2}
+    try:
+        assert tiny("llama").generate(**call).shape[1] == 5, "nothing new"
+    except RuntimeError as error:
+        assert "where expected condition to be a boolean" in str(error)
+    with pytest.raises(TypeError, match="The criterion odd returned"):
+        llmcourse.generate(tiny("llama"), **call)
+
+
+@pytest.mark.parametrize("way", VOTING_WAYS)
+@pytest.mark.parametrize("kind", NO_VOTES)
+def test_what_is_no_vote_is_named_where_generate_fails(kind, way):
+    call = {**voting(NO_VOTES[kind]), **VOTING_WAYS[way]}
+    with pytest.raises((TypeError, NotImplementedError)):
+        tiny("llama").generate(**call)
+    with pytest.raises(TypeError, match=r"The criterion odd returned .*return a bool tensor"):
+        llmcourse.generate(tiny("llama"), **call)
+
+
 def test_every_criterion_is_asked_at_every_step_even_when_one_has_said_yes():
     """A criterion may count its calls; `generate` asks them all."""
     asked = []

@@ -1,8 +1,12 @@
 """Tiny models of many families, built in memory with large random weights: nothing to download."""
 
+import json
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import (
     CONFIG_MAPPING,
     AutoModelForCausalLM,
@@ -10,6 +14,8 @@ from transformers import (
     T5Config,
     T5ForConditionalGeneration,
 )
+
+from llmcourse.decoding.cache import LIBRARY
 
 VOCAB, PAD, BOS = 97, 0, 1
 WINDOW = 8  # of the families that attend within a sliding window; the test prompts are longer
@@ -101,6 +107,26 @@ _ALIKE = [
 MORE = {
     name: config for config, names in _ALIKE for name in names.split() if name in CONFIG_MAPPING
 }
+if "jamba" in CONFIG_MAPPING:
+    MORE["jamba"] = {
+        **_TRANSFORMER,
+        "num_hidden_layers": 4,
+        "attn_layer_period": 2,
+        "attn_layer_offset": 1,
+        "expert_layer_period": 2,
+        "expert_layer_offset": 1,
+        "num_experts": 2,
+        "mamba_d_state": 8,
+        "mamba_dt_rank": 4,
+        "use_mamba_kernels": False,
+    }
+MORE["xlnet"] = {**_SPECIAL, "n_layer": 2, "n_head": 4, "d_model": 32, "d_inner": 64}
+# It gives another cache back than it was given.
+MORE["gpt2:cross"] = {**CONFIGS["gpt2"], "add_cross_attention": True}
+# It has heads that predict several tokens (`use_mtp`).
+WITH_HEADS = "glm4_moe:heads"
+if LIBRARY >= (5, 23):
+    MORE[WITH_HEADS] = {**_TRANSFORMER, **_EXPERTS, "n_routed_experts": 4}
 FAMILIES = {**MORE, **CONFIGS}
 
 
@@ -110,9 +136,12 @@ def build(family: str, **changes):
     The weights are large, N(0, 0.4): with the library's own N(0, 0.02) every logit is about 0 and
     a wrong loop would choose the same tokens.
     """
+    if family == WITH_HEADS and not changes:
+        return with_heads()
     with torch.random.fork_rng():
         torch.manual_seed(2)
-        config = CONFIG_MAPPING[family](**{**FAMILIES[family], **changes})
+        kind = family.partition(":")[0]
+        config = CONFIG_MAPPING[kind](**{**FAMILIES[family], **changes})
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
         for weights in model.parameters():
             if weights.dim() > 1:
@@ -121,9 +150,38 @@ def build(family: str, **changes):
 
 
 @cache
-def tiny(family: str):
+def tiny(family: str, dtype: str = "float32"):
     """Return one shared model of `family`: for tests that leave it as it is."""
-    return build(family)
+    return build(family).to(getattr(torch, dtype))
+
+
+_FOLDERS = []  # of models that `generate` reads from again, until this process ends
+
+
+def with_heads(heads: int = 2):
+    """Return a model of two layers, and of `heads` that predict the tokens after the next one.
+
+    The library reads those from the model's folder in each call. They are layers of a larger
+    model, each with a projection of its own.
+    """
+    _FOLDERS.append(TemporaryDirectory())
+    folder = Path(_FOLDERS[-1].name)
+    layers = range(2, 2 + heads)
+    build(WITH_HEADS, num_hidden_layers=2 + heads, num_mtp_layers=heads).save_pretrained(folder)
+    weights = load_file(folder / "model.safetensors")
+    same = torch.eye(32)
+    for layer in layers:
+        name = f"model.layers.{layer}"
+        for norm in ("enorm", "hnorm", "shared_head.norm"):
+            weights[f"{name}.{norm}.weight"] = torch.ones(32)
+        weights[f"{name}.eh_proj.weight"] = torch.cat([0.1 * same, same], dim=1)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["num_hidden_layers"] = 2
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model._keys_to_ignore_on_load_unexpected = [rf"model\.layers\.{layer}.*" for layer in layers]
+    return model
 
 
 @cache

@@ -24,7 +24,7 @@ from transformers import Cache
 from transformers.utils import logging
 
 import llmcourse
-from tests.support.families import CONFIGS, tiny
+from tests.support.families import CONFIGS, WITH_HEADS, tiny
 from tests.support.grid_space import (
     ARGUMENT,
     CHOOSES,
@@ -63,7 +63,11 @@ class Cell:
 
     def call(self) -> dict:
         """Return the keyword arguments, made anew."""
-        return call_of(tiny(self.family), self.family, self.prompt, self.settings)
+        return call_of(self.model(), self.family, self.prompt, self.settings)
+
+    def model(self):
+        """Return the model that is called."""
+        return tiny(self.family, self.settings.get("model_in", "float32"))
 
 
 class Deck:
@@ -117,7 +121,10 @@ def _endless(seed: int, names) -> Iterator[Cell]:
         door = ("box", "steps", "generate")[index // 3 % 3]
         if door == "box" and NOT_HANDED_ON & settings.keys():
             door = "generate"
-        yield Cell(families[kind].deal(), prompt, door, settings)
+        family = families[kind].deal()
+        if family == WITH_HEADS and not CHOOSES - {"do_sample"} & settings.keys():
+            settings["use_mtp"], prompt = True, singles.deal()
+        yield Cell(family, prompt, door, settings)
 
 
 def _goes_with(first: str) -> Callable[[str], bool]:
@@ -188,7 +195,12 @@ def by_box(model, call: dict):
 
 
 def by_steps(model, call: dict) -> list:
-    return list(llmcourse.steps(model, **call))
+    try:
+        return list(llmcourse.steps(model, **call))
+    except RuntimeError as error:  # an iterator cannot raise it: Python renames it
+        if isinstance(error.__cause__, StopIteration):
+            raise error.__cause__ from None
+        raise
 
 
 def by_generate(model, call: dict):
@@ -205,7 +217,7 @@ def run(
 
     broken: a context around our side, given the model; a test uses it to break the loop on purpose.
     """
-    model = tiny(cell.family)
+    model = cell.model()
     with _quiet():
         theirs = _attempt(cell, model, lambda model, call: model.generate(**call))
         with broken(model):
@@ -277,6 +289,9 @@ def _judge(cell: Cell, ours: Run, theirs: Run) -> tuple[str, str]:
         named = _named(cell, ours.error)
         if named and not ours.forwards and not ours.drew:
             return "refused", named
+        odd = _odd_code_in(cell, ours.error)
+        if odd:
+            return "refused", odd
         said = _words(ours.error)
         said += f" after {ours.forwards} forward passes" if ours.forwards else ""
         return "DIFFERENT", f"ours raised {said}; the library {_outcome(theirs)}"
@@ -305,8 +320,19 @@ def _named(cell: Cell, error: Exception) -> str:
         return ""
     words = set(re.findall(r"\w+", str(error)))
     names = [ARGUMENT.get(name, name) for name in cell.settings]
-    names.append(type(tiny(cell.family)).__name__)
+    names.append(type(cell.model()).__name__)
     return next((name for name in names if name in words), "")
+
+
+def _odd_code_in(cell: Cell, error: Exception) -> str:
+    """Return the rule or criterion whose return value an error names; '' if it names none.
+
+    What it returns is seen when it has been called, so the model has run.
+    """
+    names = [cell.settings.get(name) for name in ("odd_rule", "odd_criterion")]
+    kinds = {"TypeError": "returned", "RuntimeError": "returned"}
+    said = kinds.get(type(error).__name__, "\0") in str(error)
+    return next((name for name in names if name and said and f" {name} " in str(error)), "")
 
 
 def _difference(cell: Cell, ours, theirs) -> str:
@@ -334,6 +360,9 @@ def _difference_of_steps(cell: Cell, steps: list, theirs) -> str:
         unequal = other is not None and _first_unequal(name, mine, other)
         if unequal:
             return unequal
+    odd = {cell.settings.get(name) for name in ("odd_rule", "odd_criterion")}
+    if odd & {"writes_ids", "votes_and_writes_ids"}:
+        return ""  # into what was chosen before; a step shows what it chose
     if isinstance(steps[-1], llmcourse.BeamStep):
         best = steps[-1].ended.texts
         per_prompt = len(sequences) // len(best.ids)
@@ -376,7 +405,7 @@ def _tensors(thing) -> tuple:
     if isinstance(thing, torch.Tensor):
         return (thing,)
     parts = thing
-    if isinstance(thing, Cache):
+    if isinstance(thing, Cache) and hasattr(thing, "layers"):
         parts = thing.layers
     elif hasattr(thing, "__dict__"):
         parts = [part for _, part in sorted(vars(thing).items())]
@@ -400,7 +429,7 @@ def _facts(cell: Cell, theirs: Run) -> dict[str, bool]:
     ids = cell.settings.get("eos_token_id", 5)
     eos = torch.tensor(ids if isinstance(ids, list) else [-1 if ids is None else ids])
     ended = torch.isin(new, eos).cumsum(1).gt(0).sum(1)
-    plain = _plain(cell.family, cell.prompt)
+    plain = _plain(cell.family, cell.prompt, cell.settings.get("model_in", "float32"))
     return {
         "varied": len(new.unique()) > 2,
         "staggered": len(ended.unique()) > 1,
@@ -409,8 +438,9 @@ def _facts(cell: Cell, theirs: Run) -> dict[str, bool]:
 
 
 @cache
-def _plain(family: str, prompt: str) -> torch.Tensor:
-    return tiny(family).generate(**call_of(tiny(family), family, prompt, {})).sequences
+def _plain(family: str, prompt: str, dtype: str) -> torch.Tensor:
+    model = tiny(family, dtype)
+    return model.generate(**call_of(model, family, prompt, {})).sequences
 
 
 TALLY = ("cells", "equal", "both raise", "refused", "DIFFERENT")

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from transformers import (
+    CompileConfig,
     DynamicCache,
     EosTokenCriteria,
     GenerationConfig,
@@ -21,10 +22,11 @@ from transformers import (
     SynthIDTextWatermarkingConfig,
     WatermarkingConfig,
 )
+from transformers.generation.candidate_generator import AssistantVocabTranslatorCache
 
 from tests.support.families import BOS, FAMILIES, PAD, VOCAB, build
 from tests.support.settings import EQUAL, EVERYTHING, ONE, SOME_EOS, UNEQUAL, masked
-from tests.support.toy_tokenizers import letter_pairs
+from tests.support.toy_tokenizers import letter_pairs, letters_and
 
 NEW_TOKENS = 8
 RIGHT_PADDED = torch.tensor([[7, 8, 9, 10, 11, 12], [31, 30, 29, 28, PAD, PAD]])
@@ -119,6 +121,8 @@ SETTINGS = {
     "watermarking_config": Setting(("lefthash", "selfhash", "synthid")),
     "renormalize_logits": Setting((True, False)),
     "logits_processor": Setting(("ban_last", "cool", "counting", "broken")),
+    "odd_rule": Setting(lambda rng, prompt: rng.choice(list(ODD_RULES)), rare=True),
+    "odd_criterion": Setting(lambda rng, prompt: rng.choice(list(ODD_CRITERIA)), rare=True),
     # lengths and ends
     "min_length": Setting((0, 5, 14, 40), ({"eos_token_id": MANY_EOS},)),
     "min_new_tokens": Setting((1, 6, 30), ({"eos_token_id": MANY_EOS},)),
@@ -138,6 +142,9 @@ SETTINGS = {
     "prompt_lookup_num_tokens": Setting((1, 3, 10)),
     "max_matching_ngram_size": Setting((1, 2, 3), ({"prompt_lookup_num_tokens": 4},)),
     "assistant_model": Setting(("same", "near", "near", "smaller")),
+    "assistant_tokenizer": Setting(("other",), ({"assistant_model": "other_vocabulary"},)),
+    "assistant_early_exit": Setting((1, 1, 2)),
+    "use_mtp": Setting((True, False), rare=True),
     "num_assistant_tokens": Setting((1, 3, 8), ASSISTED),
     "num_assistant_tokens_schedule": Setting(
         ("constant", "heuristic", "heuristic_transient"), ASSISTED
@@ -154,7 +161,14 @@ SETTINGS = {
     "generation_config": Setting(("whole", "half")),
     "streamer": Setting(("recorder",)),
     "inputs": Setting(("inputs",)),
-    "disable_compile": Setting((True,)),
+    "disable_compile": Setting((True, False)),
+    "compile_config": Setting(
+        ("on_a_gpu",) * 9 + ("everywhere",), ({"cache_implementation": "static"},), rare=True
+    ),
+    # in which numbers
+    "ids_in": Setting(("int32",)),
+    "mask_in": Setting(("bool", "float32", "int32")),
+    "model_in": Setting(("bfloat16", "bfloat16", "float16")),
     # less is compared
     "return_dict_in_generate": Setting((False,), rare=True),
     "output_scores": Setting((False,), rare=True),
@@ -175,12 +189,14 @@ SETTINGS = {
     "diversity_penalty": Setting((0.5,), ({"num_beams": 4, "num_beam_groups": 2},), rare=True),
     "constraints": Setting(([],), ({"num_beams": 2},), rare=True),
     "force_words_ids": Setting(([[3]],), ({"num_beams": 2},), rare=True),
-    "assistant_early_exit": Setting((1,), rare=True),
     "assistant_ensemble_weight": Setting((0.5,), ASSISTED, rare=True),
-    "use_mtp": Setting((True, False), rare=True),
 }
 # Two rows of the table may set one argument.
-ARGUMENT = {"offload_or_quantize": "cache_implementation"}
+ARGUMENT = {
+    "offload_or_quantize": "cache_implementation",
+    "odd_rule": "logits_processor",
+    "odd_criterion": "stopping_criteria",
+}
 
 # A combination is of one of these ways to choose a token, the usual ones more often.
 WAYS = (
@@ -197,10 +213,25 @@ WAYS = (
     {"prompt_lookup_num_tokens": (3,), "do_sample": (True,)},
     {"do_sample": (True,)},
     {"assistant_model": ("same", "near", "smaller"), "do_sample": (True,)},
+    {"assistant_early_exit": (1,)},
+    {"assistant_early_exit": (1,), "do_sample": (True,)},
+    {"assistant_model": ("other_vocabulary",), "assistant_tokenizer": ("other",)},
+    {
+        "assistant_model": ("cut_vocabulary",),
+        "assistant_tokenizer": ("other",),
+        "do_sample": (True,),
+    },
 )
-CHOOSES = {"do_sample", "num_beams", "prompt_lookup_num_tokens", "assistant_model"}
-DRAFTS = {"prompt_lookup_num_tokens", "assistant_model"}
-NOT_HANDED_ON = {"streamer", "stop_strings", "assistant_model"}  # by `generate`, to a function
+DRAFTS = {
+    "prompt_lookup_num_tokens",
+    "assistant_model",
+    "assistant_tokenizer",
+    "assistant_early_exit",
+    "use_mtp",
+}
+CHOOSES = {"do_sample", "num_beams", *DRAFTS}
+# by `generate`, to a function
+NOT_HANDED_ON = {"streamer", "stop_strings", "assistant_model", "assistant_tokenizer"}
 
 
 class BanLast(LogitsProcessor):
@@ -250,6 +281,91 @@ def on_a_multiple_of_5(input_ids, scores, **kwargs):
     return input_ids[:, -1] % 5 == 0
 
 
+# Rules and criteria that misbehave: each a function of what is given, under a name of its own.
+def _named(name: str, function: Callable) -> Callable:
+    def odd(ids, scores, **_):
+        return function(ids, scores)
+
+    odd.__name__ = name
+    return odd
+
+
+def _write_ids(ids, scores):
+    ids[:, -1] = 9
+    return scores
+
+
+def _write_scores(ids, scores):
+    scores[:, 7] = 50.0
+    return scores
+
+
+def _write_ids_and_vote(ids, scores):
+    ids[:, -1] = 9
+    return ids[:, -1] < 0
+
+
+def _raise(kind: type) -> Callable:
+    def fail(ids, scores):
+        if ids.shape[1] > 12:
+            raise kind("mine")
+        return scores if isinstance(scores, torch.Tensor) else torch.zeros(len(ids)).bool()
+
+    return fail
+
+
+def _row_by_row(of: Callable) -> Callable:
+    return lambda ids, scores: of(ids[:, -1] % 5 == 0)
+
+
+_RAISED = (ValueError, KeyError, StopIteration, RuntimeError, IndexError)
+ODD_RULES = {
+    "writes_ids": _write_ids,
+    "writes_scores": _write_scores,
+    "returns_none": lambda ids, scores: None,
+    "returns_a_list": lambda ids, scores: scores.tolist(),
+    "returns_an_array": lambda ids, scores: scores.numpy(),
+    "returns_float64": lambda ids, scores: scores.double(),
+    "returns_float16": lambda ids, scores: scores.half(),
+    "returns_bfloat16": lambda ids, scores: scores.bfloat16(),
+    "returns_int64": lambda ids, scores: scores.long(),
+    "returns_bool": lambda ids, scores: scores > 1,
+    "returns_a_row_more": lambda ids, scores: torch.cat([scores, scores[:1]]),
+    "returns_no_rows": lambda ids, scores: scores[:0],
+    "returns_a_token_less": lambda ids, scores: scores[:, :-1],
+    "returns_a_token_more": lambda ids, scores: torch.cat([scores, scores[:, :1]], 1),
+    "returns_one_dimension": lambda ids, scores: scores[0],
+    "returns_a_number": lambda ids, scores: scores.max(),
+    "returns_three_dimensions": lambda ids, scores: scores[None],
+    "returns_strides": lambda ids, scores: scores.t().contiguous().t(),
+    "returns_a_gradient": lambda ids, scores: scores.clone().requires_grad_(),
+    **{f"raises_{kind.__name__}": _raise(kind) for kind in _RAISED},
+}
+ODD_CRITERIA = {
+    "votes_int64": _row_by_row(lambda yes: yes.long()),
+    "votes_int32": _row_by_row(lambda yes: yes.int()),
+    "votes_uint8": _row_by_row(lambda yes: yes.byte()),
+    "votes_two": _row_by_row(lambda yes: yes.long() * 2),
+    "votes_three": _row_by_row(lambda yes: yes.long() * 3),
+    "votes_minus_one": _row_by_row(lambda yes: -yes.long()),
+    "votes_float": _row_by_row(lambda yes: yes.float()),
+    "votes_an_array": _row_by_row(lambda yes: yes.numpy()),
+    "votes_a_list": _row_by_row(lambda yes: yes.tolist()),
+    "votes_none": _row_by_row(lambda yes: None),
+    "votes_a_bool": _row_by_row(lambda yes: bool(yes.all())),
+    "votes_an_int": _row_by_row(lambda yes: int(yes.all())),
+    "votes_a_number": _row_by_row(lambda yes: float(yes.all())),
+    "votes_a_scalar": _row_by_row(lambda yes: yes.all()),
+    "votes_a_whole_scalar": _row_by_row(lambda yes: yes.all().long()),
+    "votes_one_for_all": _row_by_row(lambda yes: yes.all()[None]),
+    "votes_a_column": _row_by_row(lambda yes: yes[:, None]),
+    "votes_for_no_row": _row_by_row(lambda yes: yes[:0]),
+    "votes_for_more": _row_by_row(lambda yes: torch.cat([yes, yes])),
+    "votes_and_writes_ids": _write_ids_and_vote,
+    **{f"raises_{kind.__name__}": _raise(kind) for kind in _RAISED},
+}
+
+
 def even_ids(row, ids):
     return list(range(0, VOCAB, 2))
 
@@ -275,8 +391,21 @@ class Recorder:
         self.calls.append("end")
 
 
+OTHER_VOCAB = 60
+
+
+@cache
+def other_pairs():
+    """Return a tokenizer of a vocabulary of its own, most of it that of `letter_pairs`."""
+    letters = "jihgfedcbaxy"
+    words = [*letters, *(one + other for one in letters for other in letters)][:OTHER_VOCAB]
+    return letters_and(words)
+
+
 @cache
 def _assistant(family: str, kind: str):
+    if kind == "other_vocabulary":
+        return build("llama", vocab_size=OTHER_VOCAB, num_hidden_layers=1)
     if kind == "smaller":
         layers = next(name for name in ("num_hidden_layers", "n_layer") if name in FAMILIES[family])
         changes = {"attn_layer_indices": [0]} if family == "bamba" else {}
@@ -290,12 +419,31 @@ def _assistant(family: str, kind: str):
     return model
 
 
+@cache
+def _cut_assistant():
+    """Return a model of another vocabulary, cut for good to what it shares with `letter_pairs`.
+
+    The library cuts it in the first sampling call, in an order of tokens that is another one in
+    each process and for each pair of tokenizers.
+    """
+    model = build("llama", vocab_size=OTHER_VOCAB, num_hidden_layers=1)
+    AssistantVocabTranslatorCache.get_translator(
+        letter_pairs(), other_pairs(), VOCAB, assistant_model=model, assistant_prune_lm_head=True
+    )
+    return model
+
+
 def assistant(family: str, kind: str):
     """Return a second model whose drafts are all accepted (same), some (near) or few (smaller).
 
+    Or one of another vocabulary: for greedy decoding (other) or sampling (cut).
     `generate` may write to its generation config, so that is a new one each time.
     """
-    model = _assistant(family, kind)
+    if kind in ("other_vocabulary", "cut_vocabulary"):
+        cut = _cut_assistant()  # so that the tokens of both vocabularies are in one order always
+        model = cut if kind == "cut_vocabulary" else _assistant(family, kind)
+    else:
+        model = _assistant(family, kind)
     model.generation_config = GenerationConfig.from_model_config(model.config)
     return model
 
@@ -308,6 +456,12 @@ def past(model, prompt: str, kind: str) -> DynamicCache:
         with torch.no_grad():
             model(**first, past_key_values=cache)
     return cache
+
+
+def _compile_config(where: str) -> CompileConfig:
+    config = CompileConfig(backend="eager", fullgraph=False)
+    config._compile_all_devices = where == "everywhere"  # else on a GPU alone
+    return config
 
 
 def _rows(prompt: str) -> int:
@@ -333,6 +487,10 @@ PREFIXES = {"even_ids": even_ids, "by_row": by_row, "one_id": one_id}
 MADE = {
     "logits_processor": lambda model, family, prompt, name: [PROCESSORS[name]()],
     "stopping_criteria": lambda model, family, prompt, name: [CRITERIA[name]()],
+    "odd_rule": lambda model, family, prompt, name: [_named(name, ODD_RULES[name])],
+    "odd_criterion": lambda model, family, prompt, name: [_named(name, ODD_CRITERIA[name])],
+    "assistant_tokenizer": lambda model, family, prompt, name: other_pairs(),
+    "compile_config": lambda model, family, prompt, name: _compile_config(name),
     "watermarking_config": lambda model, family, prompt, name: WATERMARKS[name](),
     "prefix_allowed_tokens_fn": lambda model, family, prompt, name: PREFIXES[name],
     "assistant_model": lambda model, family, prompt, kind: assistant(family, kind),
@@ -359,11 +517,13 @@ def call_of(model, family: str, prompt: str, settings: dict) -> dict:
     if "max_length" not in settings:
         call["max_new_tokens"] = NEW_TOKENS
     for name, value in settings.items():
-        make = MADE.get(name)
-        literal = copy.deepcopy(value)
-        call[ARGUMENT.get(name, name)] = make(model, family, prompt, value) if make else literal
+        make, argument = MADE.get(name), ARGUMENT.get(name, name)
+        made = make(model, family, prompt, value) if make else copy.deepcopy(value)
+        both = argument != name and isinstance(call.get(argument), list)
+        call[argument] = call[argument] + made if both else made
     _set_on_the_assistant(call)
-    if "stop_strings" in call:
+    _set_the_numbers(call)
+    if "stop_strings" in call or "assistant_tokenizer" in call:
         call["tokenizer"] = letter_pairs()
     if call.pop("inputs", None) and "input_ids" in call:
         call["inputs"] = call.pop("input_ids")
@@ -371,6 +531,15 @@ def call_of(model, family: str, prompt: str, settings: dict) -> dict:
         ids = call.pop("input_ids", torch.tensor([[BOS]]))
         call["inputs_embeds"] = model.get_input_embeddings()(ids).detach()
     return _with_a_config(call)
+
+
+def _set_the_numbers(call: dict) -> None:
+    """Give ids and mask in the numbers asked for; what the model computes in is set elsewhere."""
+    call.pop("model_in", None)
+    for name, argument in (("ids_in", "input_ids"), ("mask_in", "attention_mask")):
+        kind = call.pop(name, None)
+        if kind and argument in call:
+            call[argument] = call[argument].to(getattr(torch, kind))
 
 
 def _set_on_the_assistant(call: dict) -> None:

@@ -46,7 +46,11 @@ def three_colours(**special: str) -> PreTrainedTokenizerFast:
 def letter_pairs() -> PreTrainedTokenizerFast:
     """Return a tokenizer of a, b ... j, aa, ab ..., for `stop_strings`."""
     letters = "abcdefghij"
-    words = [*letters, *(one + other for one in letters for other in letters)][:VOCAB]
+    return letters_and([*letters, *(one + other for one in letters for other in letters)][:VOCAB])
+
+
+def letters_and(words: list[str]) -> PreTrainedTokenizerFast:
+    """Return a tokenizer of these words; it splits a text into letters."""
     vocabulary = {word: id for id, word in enumerate(words)}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="a"))
     backend.pre_tokenizer, backend.decoder = pre_tokenizers.Split("", "isolated"), decoders.Fuse()
