@@ -41,7 +41,8 @@ class Layers:
                 break
             since = reading.layer
         leads = f"leads from layer {since} on" if since else "leads from the start"
-        return f"{self.title}: {self.answer} {leads}"
+        all_read = len(self.readings) > self.readings[-1].layer
+        return f"{self.title}: {self.answer} {leads}{'' if all_read else ', of those shown'}"
 
     @property
     def _headers(self) -> list[str]:

@@ -18,7 +18,7 @@ def of_lesson(name: str):
     cells = nbformat.read(LESSON, as_version=4).cells
     text = "\n\n".join(cell.source for cell in cells) + "\n\nend"
     (code,) = re.findall(rf"^def {name}\(.*?\n(?=\S)", text, re.M | re.S)[:1]
-    names = {"math": math, "torch": torch}
+    names = {"math": math, "torch": torch, "softmax": lambda logits: logits.softmax(-1)}
     exec(code, names)
     return names[name]
 

@@ -116,7 +116,7 @@ def test_a_line_for_each_layer_and_the_last_guess_is_followed():
 def test_the_layers_that_are_passed_keep_their_numbers():
     shown = views.layers(WORDS, guesses(), range(0, 40, 10))
     assert [row[0] for row in shown.table().rows] == ["0", "10", "20", "30"]
-    assert "from layer 20 on" in repr(shown)
+    assert "w2 leads from layer 20 on, of those shown\n" in repr(shown)
 
 
 def test_a_guess_that_leads_from_the_start_is_said_to():
