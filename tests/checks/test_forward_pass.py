@@ -27,7 +27,7 @@ RIGHT = [
     (checks.check_softmax, "our_softmax"),
     (checks.check_surprise, "our_surprise"),
     (checks.check_to_logits, "our_to_logits"),
-    (checks.check_mask, "our_mask"),
+    (checks.check_mask, "our_left_mask"),
     (checks.check_pick, "pick"),
     (checks.check_without, "without"),
     (checks.check_nearest, "nearest"),
