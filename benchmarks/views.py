@@ -63,6 +63,8 @@ def cases(tokenizer) -> dict:
     kept = [replace(one, index=index) for index, one in enumerate(kept)]
     replayer = views.replay(tokenizer, kept)
     bits = torch.rand(LENGTH) * 15
+    looks = torch.rand(LENGTH, LENGTH).softmax(-1)
+    guesses = step.logits.repeat(48, 1)
     return {
         "tokens": lambda: views.tokens(tokenizer, ids[0]),
         "likely": lambda: views.likely(tokenizer, step.logits),
@@ -77,6 +79,8 @@ def cases(tokenizer) -> dict:
         "cache": lambda: views.cache(kept, model=model),
         "reading": lambda: views.reading(LENGTH, LENGTH),
         "drafts": lambda: views.drafts(tokenizer, rounds),
+        "attention": lambda: views.attention(tokenizer, ids[0], looks),
+        "layers": lambda: views.layers(tokenizer, guesses),
         "chat": lambda: views.chat(tokenizer, messages),
         "race": lambda: views.race(raced),
         "stepper, a redraw": lambda: redrawn(stepper),

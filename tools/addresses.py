@@ -2,8 +2,9 @@
 
     python -m tools.addresses     # without running a notebook; `make notebooks` does it too
 
-A lesson has a line of links that open it elsewhere, and installs the course from the repository;
-the README's table has the same links, CITATION.cff the address.
+A lesson has a line of links that open it elsewhere, links to pages in `docs/`, which it may be far
+away from, and installs the course from the repository; the README's table has the same links,
+CITATION.cff the address.
 """
 
 import re
@@ -26,6 +27,7 @@ PICTURES = {
 }
 INSTALL = re.compile(r'git\+https://[^"]+')
 LINKS = re.compile(r"^\[!?\[?Open .*$", re.M)
+PAGE = re.compile(rf"https://github\.com/[\w.-]+/[\w.-]+/blob/{BRANCH}/(docs/[\w.-]+)")
 ROW = re.compile(r"^(\|.*\]\((notebooks/[^)]+\.ipynb)\).*\|)[^|]*\|$", re.M)
 
 
@@ -52,8 +54,17 @@ def buttons(path: str) -> str:
     return " ".join(f"[{text}]({opens(service, path)})" for service, text in shown.items())
 
 
+def page(found: re.Match) -> str:
+    """Return the address of a page of ours; another project's stays as it is."""
+    ours = (ROOT / found[1]).is_file()
+    return f"{repository()}/blob/{BRANCH}/{found[1]}" if ours else found[0]
+
+
 def write_into(notebook: nbformat.NotebookNode, path: str) -> None:
     """Put the address into a notebook's links and into what its first code cell installs."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = PAGE.sub(page, cell.source)
     title = notebook.cells[0]
     title.source = LINKS.sub(lambda _: buttons(path), title.source, count=1)
     first = next((cell for cell in notebook.cells if cell.cell_type == "code"), None)

@@ -5,6 +5,7 @@
 """
 
 from llmcourse.views._chart import Chart
+from llmcourse.views.attention import Attention, attention
 from llmcourse.views.batch import Batch, batch
 from llmcourse.views.beams import Beams, beams
 from llmcourse.views.cache import Cache, cache
@@ -12,6 +13,7 @@ from llmcourse.views.chat import Chat, chat
 from llmcourse.views.conversation import Conversation, conversation
 from llmcourse.views.drafts import Drafts, drafts
 from llmcourse.views.explore import Explore, explore
+from llmcourse.views.layers import Layers, layers
 from llmcourse.views.next_token import NextToken, likely, next_token
 from llmcourse.views.padding import Padding, padding
 from llmcourse.views.race import Lanes, race
@@ -26,6 +28,7 @@ from llmcourse.views.trace import trace
 from llmcourse.views.walk import Walk
 
 __all__ = [
+    "Attention",
     "Batch",
     "Beams",
     "Cache",
@@ -35,6 +38,7 @@ __all__ = [
     "Drafts",
     "Explore",
     "Lanes",
+    "Layers",
     "NextToken",
     "Padding",
     "Replay",
@@ -43,6 +47,7 @@ __all__ = [
     "TextTrace",
     "Tokens",
     "Walk",
+    "attention",
     "batch",
     "beams",
     "cache",
@@ -50,6 +55,7 @@ __all__ = [
     "conversation",
     "drafts",
     "explore",
+    "layers",
     "likely",
     "next_token",
     "padding",

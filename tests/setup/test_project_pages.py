@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from nbformat.v4 import new_markdown_cell, new_notebook
 
 from tools import addresses, architecture
 
@@ -185,6 +186,17 @@ def test_a_notebook_has_the_address_and_opens_itself_elsewhere(path):
 @pytest.mark.parametrize("name", addresses.PAGES)
 def test_a_page_has_the_address(name):
     assert addresses.PAGES[name](text(name)) == text(name), "run `python -m tools.addresses`"
+
+
+def test_a_link_to_a_page_of_ours_gets_the_address_and_other_projects_keep_theirs(monkeypatch):
+    monkeypatch.setattr(addresses, "repository", lambda: "https://github.com/ada/course")
+    other = "https://github.com/huggingface/transformers/blob/main/docs/source/en/index.md"
+    ours = "https://github.com/old/place/blob/main/docs/pitfalls.md#no-cache"
+    cells = [new_markdown_cell("# A lesson"), new_markdown_cell(f"[a]({ours}), [b]({other})")]
+    notebook = new_notebook(cells=cells)
+    addresses.write_into(notebook, "notebooks/01_lesson.ipynb")
+    new = "https://github.com/ada/course/blob/main/docs/pitfalls.md#no-cache"
+    assert notebook.cells[1].source == f"[a]({new}), [b]({other})"
 
 
 def test_another_address_is_written_everywhere(monkeypatch):

@@ -149,6 +149,12 @@ def finished_of(tokenizer, text: str) -> views.Padding:
     return views.padding(tokenizer, texts, [made])
 
 
+def attention_of(tokenizer, text: str) -> views.Attention:
+    ids = ids_of(tokenizer)
+    weights = torch.ones(len(ids), len(ids)).tril()
+    return views.attention(tokenizer, ids, weights / weights.sum(-1, keepdim=True), title=text)
+
+
 @cache
 def _letters():
     return letters(CHATML)
@@ -186,6 +192,10 @@ VIEWS = {
     "beams": lambda tokenizer, text: views.beams(tokenizer, run_of(tokenizer, num_beams=2)),
     "drafts": lambda tokenizer, text: views.drafts(
         tokenizer, run_of(tokenizer, prompt_lookup_num_tokens=3)
+    ),
+    "attention": attention_of,
+    "layers": lambda tokenizer, text: views.layers(
+        tokenizer, torch.linspace(0, 9, len(tokenizer)).repeat(3, 1), title=text
     ),
     "ingredients": ingredients_of,
     "rule report": report_of,
