@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import DynamicCache, LlamaConfig
 
 VOCABULARY = 23  # tokens that the stand-in knows
+MOST_CALLS = 50  # of one text; no check asks for so many
 
 
 class Call(NamedTuple):
@@ -52,6 +53,13 @@ class StandIn:
         use_cache=True,
         **_,
     ):
+        assert len(self.calls) < MOST_CALLS, (
+            f"your loop called the model {MOST_CALLS} times and would go on; max_new_tokens is a "
+            "limit, also where no EOS comes"
+        )
+        assert input_ids.dim() == 2, (
+            f"you fed ids of shape {tuple(input_ids.shape)}; the model wants (batch, tokens)"
+        )
         given = past_key_values if past_key_values is not None else cache
         kept = DynamicCache() if given is None else given
         (rows, new), held = input_ids.shape, kept.get_seq_length()

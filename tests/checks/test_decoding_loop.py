@@ -79,6 +79,7 @@ LOOPS = [
     ("too few", lambda m, ids, n: append_and_repeat(m, ids, n - 1)),
     ("too many", lambda m, ids, n: append_and_repeat(m, ids, n + 1)),
     ("counted the prompt", lambda m, ids, n: append_and_repeat(m, ids, max(0, n - ids.shape[1]))),
+    ("you fed ids of shape", lambda m, ids, n: append_and_repeat(m, ids[0], n)),
     ("least likely", lambda m, ids, n: append_and_repeat(m, ids, n, pick=lambda s: likeliest(-s))),
     ("return a tensor of ids", lambda m, ids, n: append_and_repeat(m, ids, n).tolist()),
     ("return (batch, length)", lambda m, ids, n: append_and_repeat(m, ids, n)[0]),
@@ -142,7 +143,14 @@ def while_no_end(model, ids, max_new_tokens, eos):
     return ids
 
 
+def for_ever(model, ids, max_new_tokens, eos):
+    while not torch.isin(ids[:, -1], eos).all():
+        ids = torch.cat([ids, likeliest(model(ids).logits[:, -1])], dim=-1)
+    return ids
+
+
 STOPS = [
+    ("would go on", for_ever),
     ("without the prompt", lambda m, ids, n, eos: until_eos(m, ids, n, eos)[:, ids.shape[1] :]),
     ("before the EOS was appended", dropped_eos),
     ("nothing stopped at EOS", lambda m, ids, n, eos: append_and_repeat(m, ids, n)),
