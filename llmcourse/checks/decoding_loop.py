@@ -33,10 +33,10 @@ def _ids(answer, name: str) -> list[list[int]]:
     return answer.tolist()
 
 
-def _name_the_first(wrong: Sequence[tuple[str, list]], yours: list) -> None:
-    """Raise AssertionError with the first misconception that leads to what came back."""
+def _name_the_first(wrong: Sequence[tuple[str, list]], yours: list, right: list) -> None:
+    """Raise AssertionError with the first misconception that leads to yours, unless it is right."""
     for misconception, made in wrong:
-        assert yours != made, misconception
+        assert yours == right or yours != made, misconception
 
 
 _NO_PROMPT = "you returned the new tokens without the prompt; append to `ids`, and return all of it"
@@ -91,7 +91,9 @@ def check_append_and_repeat(answer: Callable[..., Tensor]) -> None:
             _in_front,
         ),
     )
-    _name_the_first([(said, everywhere(loop)) for said, loop in wrong], yours)
+    _name_the_first(
+        [(said, everywhere(loop)) for said, loop in wrong], yours, everywhere(text_after)
+    )
     right = text_after(_PROMPTS[0], _LIMIT)
     raise AssertionError(
         f"after the prompt {_PROMPTS[0]} come {right[len(_PROMPTS[0]) :]}; you returned {yours[1]}"
@@ -134,7 +136,7 @@ def _with_ends() -> list[_Ends]:
     return cases
 
 
-def _stopped_anyhow(yours: list, cases: list[_Ends]) -> list[tuple[str, list]]:
+def _stopped_anyhow(cases: list[_Ends]) -> list[tuple[str, list]]:
     """Misconceptions about the end of a text, each with the texts that it leads to."""
 
     def everywhere(loop: Callable[[list[int], int, list[int]], list[int]]) -> list:
@@ -185,7 +187,7 @@ def _same_texts(yours: list, cases: list[_Ends]) -> None:
     wanted = [[text_after(*case)] for case in cases]
     if yours == wanted:
         return
-    _name_the_first(_stopped_anyhow(yours, cases), yours)
+    _name_the_first(_stopped_anyhow(cases), yours, wanted)
     at = next(n for n, (mine, right) in enumerate(zip(yours, wanted, strict=True)) if mine != right)
     prompt, limit, ends = cases[at]
     raise AssertionError(
@@ -328,7 +330,8 @@ def _fair(shares: Tensor) -> None:
     positive = _LOGITS.clamp(min=0)
     wrong = (
         ("you took the likeliest token each time; draw it", torch.eye(4)[2]),
-        ("each token came as often as every other; use the probabilities", torch.full((4,), 0.25)),
+        ("each token came as often as every other; use the probabilities, of softmax over the "
+         "last axis", torch.full((4,), 0.25)),
         ("you drew from logits with the negative ones cut off; softmax first", positive),
         ("you drew from logits made positive; softmax is what makes them probabilities",
          _LOGITS - _LOGITS.min()),
@@ -369,42 +372,30 @@ def check_left_padded(answer: Callable[..., tuple[Tensor, Tensor]]) -> None:
         assert isinstance(both, tuple) and len(both) == 2, "return two tensors: ids, mask"
         ids, mask = (_ids(part, "it") for part in both)
         gaps = [[_PAD] * (longest - len(prompt)) for prompt in prompts]
-        _name_the_first(
-            [
-                (
-                    "you padded on the right: the last position of a short row is padding then, "
-                    "and the next token is predicted from it; fill up on the left",
-                    [p + g for p, g in zip(prompts, gaps, strict=True)],
-                ),
-                (
-                    "you cut the longer prompts; fill the shorter ones up",
-                    [prompt[-min(map(len, prompts)) :] for prompt in prompts],
-                ),
-            ]
-            if any(gaps)
-            else [],
-            ids,
-        )
         right = [gap + prompt for gap, prompt in zip(gaps, prompts, strict=True)]
+        wrong = (
+            ("you padded on the right: the last position of a short row is padding then, and the "
+             "next token is predicted from it; fill up on the left",
+             [prompt + gap for gap, prompt in zip(gaps, prompts, strict=True)]),
+            ("you cut the longer prompts; fill the shorter ones up",
+             [prompt[-min(map(len, prompts)) :] for prompt in prompts]),
+        )  # fmt: skip
+        _name_the_first(wrong, ids, right)
         assert ids == right, f"for {prompts} and pad={_PAD} the ids are {right}; you have {ids}"
         seen = [
             [0] * len(gap) + [1] * len(prompt) for gap, prompt in zip(gaps, prompts, strict=True)
         ]
         mask = [[int(one) for one in row] for row in mask]
-        _name_the_first(
-            [
-                ("the mask is the wrong way round: 1 is a real token, 0 is padding",
-                 [[1 - one for one in row] for row in seen]),
-                ("you took every `pad` for padding, but that id stands inside a prompt, too (an "
-                 "end of sequence, say); make the mask from the lengths",
-                 [[int(token != _PAD) for token in row] for row in right]),
-                ("the mask is 1 everywhere, so that the padding is read as text",
-                 [[1] * longest for _ in prompts]),
-            ]
-            if mask != seen
-            else [],
-            mask,
+        wrong = (
+            ("the mask is the wrong way round: 1 is a real token, 0 is padding",
+             [[1 - one for one in row] for row in seen]),
+            ("you took every `pad` for padding, but that id stands inside a prompt, too (an end of "
+             "sequence, say); make the mask from the lengths",
+             [[int(token != _PAD) for token in row] for row in right]),
+            ("the mask is 1 everywhere, so that the padding is read as text",
+             [[1] * longest for _ in prompts]),
         )  # fmt: skip
+        _name_the_first(wrong, mask, seen)
         assert mask == seen, f"for {prompts} the mask is {seen}; you have {mask}"
     print("check_left_padded: rows end in their own last token, and the mask says what is real.")
 
@@ -424,7 +415,6 @@ def check_positions(answer: Callable[[Tensor], Tensor]) -> None:
         assert made.shape == mask.shape, (
             f"you returned shape {tuple(made.shape)} for a mask of {tuple(mask.shape)}"
         )
-        length = len(rows[0])
 
         def real(positions: list[list[int]], rows: list[list[int]] = rows) -> list[list[int]]:
             return [
@@ -433,20 +423,16 @@ def check_positions(answer: Callable[[Tensor], Tensor]) -> None:
             ]
 
         right = [[*range(sum(row))] for row in rows]
-        _name_the_first(
-            [
-                ("you counted from the row's beginning, padding included; the first real token is "
-                 "at 0, so count real tokens: a running sum of the mask",
-                 real([[*range(length)] for _ in rows])),
-                ("the first real token is at 0, and yours is at 1; a running sum counts the token "
-                 "itself", [[one + 1 for one in row] for row in right]),
-                ("you returned the mask; a position says how many real tokens stand before",
-                 real(rows)),
-            ]
-            if real(yours) != right
-            else [],
-            real(yours),
+        wrong = (
+            ("you counted from the row's beginning, padding included; the first real token is at "
+             "0, so count real tokens: a running sum of the mask",
+             real([[*range(len(row))] for row in rows])),
+            ("the first real token is at 0, and yours is at 1; a running sum counts the token "
+             "itself", [[one + 1 for one in row] for row in right]),
+            ("you returned the mask; a position says how many real tokens stand before",
+             real(rows)),
         )  # fmt: skip
+        _name_the_first(wrong, real(yours), right)
         assert real(yours) == right, f"for the mask {rows} the positions are not {yours}"
         assert made.min() >= 0, (
             "padding has a negative position, which a model that looks positions up cannot find; "
@@ -612,6 +598,7 @@ def _same_rows(yours: list[list[int]], prompts: list[list[int]], case: _Rows) ->
              rows(filled(dropped, max(map(len, dropped))))),
         ],
         yours,
+        right,
     )  # fmt: skip
     raise AssertionError(
         f"prompts {case.prompts}, eos {case.ends}, pad {case.pad}: wanted is {right}; you returned "
@@ -680,6 +667,7 @@ def check_answer_lengths(answer: Callable[..., Tensor]) -> None:
             (never, everywhere(lambda new, ends: counted(new, ends) if places(new, ends) else 0)),
         ],
         yours,
+        everywhere(counted),
     )  # fmt: skip
     for (rows, start, ends), mine, right in zip(cases, yours, everywhere(counted), strict=True):
         assert mine == right, (
@@ -720,8 +708,7 @@ def check_no_recent_token(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
              [set(text[-1:]) for text in texts]),
             ("nothing was forbidden: a forbidden token has the score -inf", [set(), set()]),
         )  # fmt: skip
-        if gone != recent:
-            _name_the_first(wrong, gone)
+        _name_the_first(wrong, gone, recent)
         assert gone == recent, f"for ids {texts} you forbade {gone}"
         kept = after != -math.inf
         assert torch.equal(after[kept], scores[kept]), "the other tokens keep their scores"
