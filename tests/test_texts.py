@@ -1,4 +1,4 @@
-"""The texts by people that lessons compare a model's with: where they are from, how long they are."""
+"""The texts by people that a model's are compared with: where they are from, how long they are."""
 
 import json
 from importlib.resources import files
