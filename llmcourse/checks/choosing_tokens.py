@@ -1,19 +1,58 @@
-"""Checks for the exercises of lesson 3, choosing tokens.
+"""Checks of lesson 3, choosing tokens: its stubs and its exercises.
 
 Each takes a learner's answer, compares it with a slow and obvious specification on several inputs,
-and raises AssertionError with the one misconception that it found, or prints a line.
+and raises AssertionError with the one misconception that it found, or prints a line. A stub is
+passed over.
 """
 
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 from transformers import GenerationConfig
 
+from llmcourse.checks import once_written
+
 _IN_PLACE = "you changed the scores that you were given; return new ones"
 
 
+@once_written
+def check_top_k(answer: Callable[[Tensor, int], Tensor]) -> None:
+    """Compare top-k, `answer(scores, k)`, with a loop over one row at a time.
+
+    scores: (batch, vocab) float32, raw logits; the answer returns as many, with -inf where a token
+    is dropped. Raises AssertionError with the misconception that it found.
+    """
+    for rows, k in _LISTS:
+        scores = torch.tensor(rows)
+        kept = _kept(answer, scores, k)
+        wanted = [sorted(_likeliest_first(row)[:k]) for row in rows]
+        weakest = [sorted(_likeliest_first(row)[-k:]) for row in rows]
+        first = [wanted[0]] * len(rows)
+        assert kept == wanted or kept != weakest, "you kept the k least likely; keep the likeliest"
+        assert kept == wanted or kept != first, (
+            "you took the tokens of the first row for all; each row has its own k likeliest"
+        )
+        counts = [len(stay) for stay in kept]
+        assert all(count == k for count in counts), (
+            f"of k={k}, {counts} tokens stay in the rows {rows}: the k-th likeliest must stay, "
+            "the next one must not"
+        )
+        assert kept == wanted, f"of {rows} and k={k} stay the tokens {wanted}; you kept {kept}"
+    print("check_top_k: the k likeliest stay in each row, with the scores that they had.")
+
+
+# Logits without ties, all of them below 0 in one, and k.
+_LISTS = (
+    ([[1.0, 3.0, 2.0, 0.5, -1.0]], 2),
+    ([[-4.0, -1.0, -3.0, -2.0, -5.0]], 3),
+    ([[0.1, 0.2, 0.3], [0.3, 0.2, 0.1]], 1),
+)
+
+
+@once_written
 def check_top_p(answer: Callable[[Tensor, float], Tensor]) -> None:
     """Compare a nucleus rule, `answer(scores, p)`, with a loop over one row at a time.
 
@@ -110,7 +149,7 @@ def _likeliest_first(probs: list[float]) -> list[int]:
     return sorted(range(len(probs)), key=lambda token: -probs[token])
 
 
-def _kept(answer: Callable, scores: Tensor, p: float) -> list[list[int]]:
+def _kept(answer: Callable, scores: Tensor, p: float | int) -> list[list[int]]:
     before = scores.clone()
     after = answer(scores, p)
     assert torch.equal(scores, before), _IN_PLACE
@@ -134,32 +173,34 @@ def _same_shape(after, scores: Tensor) -> None:
     )
 
 
-def check_presence_penalty(answer: Callable[[Tensor, Tensor, int, float], Tensor]) -> None:
-    """Compare a penalty, `answer(ids, scores, prompt_length, penalty)`, with a loop over tokens.
+@once_written
+def check_penalties(answer: Callable[[Tensor, Tensor, int, float, float], Tensor]) -> None:
+    """Compare `answer(ids, scores, prompt_length, presence, frequency)` with a loop over tokens.
 
-    Each token that is in the new text, once or often, loses `penalty` nats of log-probability; the
-    prompt does not count. ids: (batch, length) int64. scores: (batch, vocab) float32. Raises
+    Each token of the new text loses `presence` once and `frequency` for each time that it came;
+    the prompt does not count. ids: (batch, length) int64. scores: (batch, vocab) float32. Raises
     AssertionError with the misconception that it found.
     """
-    generator, penalty, cases, answers = torch.Generator().manual_seed(0), 1.5, [], []
+    generator, cases, answers = torch.Generator().manual_seed(0), [], []
     for rows, prompt_length in _TEXTS:
         scores = torch.randn(len(rows), 8, generator=generator) * 3
         for shift in (0.0, 20.0, -20.0):  # softmax does not see a constant: nor may a penalty
-            ids, given = torch.tensor(rows), scores + shift
-            answers.append(answer(ids, given, prompt_length, penalty))
-            assert torch.equal(given, scores + shift), _IN_PLACE
-            _same_shape(answers[-1], given)
-            cases.append((ids, given, prompt_length))
-    if _same_everywhere(answers, [_penalized(*case, penalty) for case in cases]):
-        print("check_presence_penalty: each new token pays once, the prompt pays nothing.")
+            for amounts in _AMOUNTS:
+                ids, given = torch.tensor(rows), scores + shift
+                answers.append(answer(ids, given, prompt_length, *amounts))
+                assert torch.equal(given, scores + shift), _IN_PLACE
+                _same_shape(answers[-1], given)
+                cases.append((ids, given, prompt_length, *amounts))
+    if _same_everywhere(answers, [_penalized(*case) for case in cases]):
+        print("check_penalties: new tokens pay once, and for each time; the prompt pays nothing.")
         return
     for misconception, rule in _WRONG_PENALTIES:
-        wrong = [rule(*case, penalty) for case in cases]
-        assert not _same_everywhere(answers, wrong), misconception
+        assert not _same_everywhere(answers, [rule(*case) for case in cases]), misconception
     for case, yours in zip(cases, answers, strict=True):
-        assert _same(yours, _penalized(*case, penalty)), (
-            f"each new token loses {penalty} nats, once, and others nothing; your distribution is "
-            f"another one for ids {case[0].tolist()}, of which {case[2]} are the prompt"
+        ids, _, prompt_length, presence, frequency = case
+        assert _same(yours, _penalized(*case)), (
+            f"each new token loses {presence}, and {frequency} for each time; your distribution is "
+            f"another one for ids {ids.tolist()}, of which {prompt_length} are the prompt"
         )
 
 
@@ -171,59 +212,68 @@ _TEXTS = (
     ([[1, 2, 3, 4], [4, 3, 2, 1]], 2),  # two rows
     ([[1, 2, 3]], 3),  # nothing new yet
 )
+_AMOUNTS = ((1.5, 0.0), (0.0, 0.5), (1.0, 0.25))  # presence and frequency
 
 
-def _penalized(ids: Tensor, scores: Tensor, prompt_length: int, penalty: float) -> Tensor:
-    return _changed(scores, [set(text[prompt_length:]) for text in ids.tolist()], -penalty)
-
-
-def _changed(scores: Tensor, tokens: list, amount: float) -> Tensor:
-    """Return scores with `amount` added for each token of a row's collection."""
-    scores = scores.clone()
-    for row, its_own in enumerate(tokens):
-        for token in its_own:
-            scores[row, token] += amount
-    return scores
-
-
-def _prompt_too(ids: Tensor, scores: Tensor, prompt_length: int, penalty: float) -> Tensor:
-    return _penalized(ids, scores, 0, penalty)
-
-
-def _each_time(ids: Tensor, scores: Tensor, prompt_length: int, penalty: float) -> Tensor:
-    return _changed(scores, [text[prompt_length:] for text in ids.tolist()], -penalty)
-
-
-def _likelier(ids: Tensor, scores: Tensor, prompt_length: int, penalty: float) -> Tensor:
-    return _penalized(ids, scores, prompt_length, -penalty)
-
-
-def _divided(ids: Tensor, scores: Tensor, prompt_length: int, penalty: float) -> Tensor:
+def _penalized(
+    ids: Tensor, scores: Tensor, prompt_length: int, presence: float, frequency: float
+) -> Tensor:
     scores = scores.clone()
     for row, text in enumerate(ids.tolist()):
-        for token in set(text[prompt_length:]):
-            scores[row, token] /= penalty
+        for token, times in Counter(text[prompt_length:]).items():
+            scores[row, token] -= presence + frequency * times
     return scores
 
 
-def _by_sign(ids: Tensor, scores: Tensor, prompt_length: int, penalty: float) -> Tensor:
-    divided = _divided(ids, scores, prompt_length, penalty)
-    multiplied = _divided(ids, scores, prompt_length, 1 / penalty)
+def _prompt_too(ids, scores, prompt_length, presence, frequency) -> Tensor:
+    return _penalized(ids, scores, 0, presence, frequency)
+
+
+def _presence_each_time(ids, scores, prompt_length, presence, frequency) -> Tensor:
+    return _penalized(ids, scores, prompt_length, 0.0, presence + frequency)
+
+
+def _frequency_once(ids, scores, prompt_length, presence, frequency) -> Tensor:
+    return _penalized(ids, scores, prompt_length, presence + frequency, 0.0)
+
+
+def _swapped(ids, scores, prompt_length, presence, frequency) -> Tensor:
+    return _penalized(ids, scores, prompt_length, frequency, presence)
+
+
+def _likelier(ids, scores, prompt_length, presence, frequency) -> Tensor:
+    return _penalized(ids, scores, prompt_length, -presence, -frequency)
+
+
+def _divided(ids, scores, prompt_length, presence, frequency) -> Tensor:
+    scores = scores.clone()
+    for row, text in enumerate(ids.tolist()):
+        for token, times in Counter(text[prompt_length:]).items():
+            scores[row, token] /= presence + frequency * times
+    return scores
+
+
+def _by_sign(ids, scores, prompt_length, presence, frequency) -> Tensor:
+    divided = _divided(ids, scores, prompt_length, presence, frequency)
+    changed = divided != scores
+    multiplied = torch.where(changed, scores * scores / divided, scores)
     return torch.where(scores < 0, multiplied, divided)
 
 
-def _in_every_row(ids: Tensor, scores: Tensor, prompt_length: int, penalty: float) -> Tensor:
-    everyones = set(ids[:, prompt_length:].flatten().tolist())
-    return _changed(scores, [everyones] * len(ids), -penalty)
+def _in_every_row(ids, scores, prompt_length, presence, frequency) -> Tensor:
+    everyones = ids[:, prompt_length:].flatten()[None].expand(len(ids), -1)
+    return _penalized(everyones, scores, 0, presence, frequency)
 
 
-def _nothing(ids: Tensor, scores: Tensor, prompt_length: int, penalty: float) -> Tensor:
+def _nothing(ids, scores, prompt_length, presence, frequency) -> Tensor:
     return scores
 
 
 _WRONG_PENALTIES = (
     ("you penalized the prompt too; only tokens after prompt_length pay", _prompt_too),
-    ("you charged a token each time it came; it pays once", _each_time),
+    ("you charged `presence` each time a token came; it pays that once", _presence_each_time),
+    ("you charged `frequency` once; a token pays it each time it came", _frequency_once),
+    ("you took presence for frequency; presence is what a token pays once", _swapped),
     ("you made the tokens likelier; a penalty is subtracted", _likelier),
     ("you divided, and dividing a negative score makes its token likelier; subtract", _divided),
     (
@@ -232,7 +282,7 @@ _WRONG_PENALTIES = (
         _by_sign,
     ),
     ("you penalized the tokens of one row in another; each row has its own text", _in_every_row),
-    ("you returned the scores as they were; new tokens lose `penalty`", _nothing),
+    ("you returned the scores as they were; new tokens lose something", _nothing),
 )
 
 
@@ -245,13 +295,106 @@ def _same_everywhere(answers: list[Tensor], others: list[Tensor]) -> bool:
     return all(map(_same, answers, others))
 
 
-def check_config(config: GenerationConfig) -> None:
-    """Compare a GenerationConfig with what exercise 3 asks for.
+@once_written
+def check_sign_test(answer: Callable[[int, int], float]) -> None:
+    """Compare `answer(won, lost)`, the two-sided p of a sign test, with counting all outcomes.
+
+    Raises AssertionError with the misconception that it found.
+    """
+    yours = [float(answer(won, lost)) for won, lost in _SPLITS]
+    if _close(yours, [_two_sided(won, lost) for won, lost in _SPLITS]):
+        print("check_sign_test: a fair coin agrees with you, in both directions.")
+        return
+    for misconception, rule in _WRONG_TESTS:
+        assert not _close(yours, [rule(won, lost) for won, lost in _SPLITS]), misconception
+    for (won, lost), p in zip(_SPLITS, yours, strict=True):
+        right = _two_sided(won, lost)
+        assert _close([p], [right]), (
+            f"{won} won and {lost} lost is p = {right:.4f}; you say {p:.4f}"
+        )
+
+
+_SPLITS = ((5, 0), (0, 5), (7, 2), (2, 7), (4, 4), (1, 0), (0, 0), (9, 1), (3, 6))
+
+
+def _shares(tosses: int) -> list[float]:
+    """Return how likely each number of heads is, from the rows of Pascal's triangle."""
+    ways = [1]
+    for _ in range(tosses):
+        ways = [left + right for left, right in zip([0, *ways], [*ways, 0], strict=True)]
+    return [way / 2**tosses for way in ways]
+
+
+def _two_sided(won: int, lost: int) -> float:
+    """Add up all splits of a fair coin's tosses that are as uneven, or more, either way."""
+    tosses = won + lost
+    uneven = abs(won - lost)
+    return sum(
+        share for heads, share in enumerate(_shares(tosses)) if abs(2 * heads - tosses) >= uneven
+    )
+
+
+def _one_side(won: int, lost: int) -> float:
+    return sum(_shares(won + lost)[: min(won, lost) + 1])
+
+
+_WRONG_TESTS = (
+    ("you count one direction only; as many the other way would surprise you too", _one_side),
+    (
+        "your p is more than 1 where won and lost are equal: the middle is counted twice",
+        lambda won, lost: 2 * _one_side(won, lost),
+    ),
+    (
+        "you take the chance of this very split; add the splits that are more uneven",
+        lambda won, lost: _shares(won + lost)[won],
+    ),
+    (
+        "you leave this split itself out; count it among those that are as uneven",
+        lambda won, lost: max(0.0, 2 * (_one_side(won, lost) - _shares(won + lost)[won])),
+    ),
+    (
+        "you add up from nothing to `lost`, which is the small side only when more was won",
+        lambda won, lost: min(1.0, 2 * sum(_shares(won + lost)[: lost + 1])),
+    ),
+    (
+        "you add up from nothing to `won`, which is the small side only when more was lost",
+        lambda won, lost: min(1.0, 2 * sum(_shares(won + lost)[: won + 1])),
+    ),
+)
+
+
+def _close(yours: list[float], others: list[float]) -> bool:
+    return all(math.isclose(p, q, abs_tol=1e-6) for p, q in zip(yours, others, strict=True))
+
+
+def check_task(task: Mapping[str, str]) -> None:
+    """Look a task over, prompts with the answer that each should begin with, before it is run.
+
+    Raises AssertionError with the first thing that would make its counts mean less than they seem.
+    """
+    assert isinstance(task, Mapping), f"pass a dict from prompt to answer, not {type(task)}"
+    assert len(task) >= 20, f"{len(task)} prompts show nothing but a collapse; write 20 or more"
+    for prompt, wanted in task.items():
+        assert wanted.strip(), f"nothing is wanted of {prompt!r}, so that any answer is right"
+        assert not prompt.endswith(" "), (
+            f"{prompt!r} ends with a space; the space belongs to the next token, leave it away"
+        )
+    commonest, times = Counter(task.values()).most_common(1)[0]
+    assert times <= len(task) / 2, (
+        f"{times} of {len(task)} answers are {commonest!r}, so saying it blindly is right as often"
+    )
+    print(f"check_task: {len(task)} prompts, {len(set(task.values()))} different answers.")
+
+
+@once_written
+def check_config(answer: Callable[[], GenerationConfig]) -> None:
+    """Compare the GenerationConfig that `answer()` returns with what section 8 asks for.
 
     Wanted: three different texts of at most 30 new tokens, drawn from the whole vocabulary with
     temperature 0.7. Raises AssertionError with the misconception that it found.
     """
-    assert isinstance(config, GenerationConfig), f"pass a GenerationConfig, not {type(config)}"
+    config = answer()
+    assert isinstance(config, GenerationConfig), f"return a GenerationConfig, not {type(config)}"
     assert config.do_sample, "do_sample is not True: without it a temperature is ignored"
     assert config.num_beams in (None, 1), "beams look for likely texts; draw without them"
     assert config.temperature == 0.7, f"temperature is {config.temperature}, not 0.7"
