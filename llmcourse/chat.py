@@ -26,9 +26,7 @@ class Template:
     licence: str  # of `text`, as it stands here
     bos: str  # the token that begins a text, "" where the format has none
     eos: str  # the token that ends a text
-    ends_with: (
-        str  # the token that ends a turn, and with it an answer; often, but not always, `eos`
-    )
+    ends_with: str  # the token that ends a turn, and with it an answer; not always `eos`
 
 
 def render(
