@@ -173,7 +173,7 @@ def check_shared(answer: Callable[[list[int], list[int]], int]) -> None:
 # Ids that were read, and those of the next prompt.
 _PROMPTS = (
     ([5, 6, 7], [5, 6, 7, 8, 9]),
-    ([5, 6, 7, 8], [5, 9, 7, 8, 4]),
+    ([5, 6, 7, 8, 9, 1, 3, 0], [5, 9, 7, 8, 6, 6, 2, 2]),
     ([], [1, 2]),
     ([1, 2, 3], [4, 2, 3]),
     ([3, 3, 1, 4], [3, 3]),
@@ -236,9 +236,9 @@ def check_broken_marks(answer: Callable[[str, Callable[[str], list[int]]], list[
 _MARK = re.compile(r"<\|?\w+\|?>|\[/?INST\]")  # as the exercise gives it
 # Strings, and the marks that are one token there.
 _MARKED = (
+    ("<bos><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\n", ("<start_of_turn>",)),
     ("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n", ("<|im_start|>", "<|im_end|>")),
     ("<s>[INST] Hi [/INST]Yes</s> [INST] Bye [/INST]", ("<s>",)),
-    ("<bos><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\n", ("<start_of_turn>",)),
     ("no marks", ()),
 )
 
@@ -270,7 +270,7 @@ def check_likeliest(answer: Callable) -> None:
         totals = {choice: sum(each) for choice, each in costs.items()}
         wanted = min(totals, key=totals.get)
         assert set(asked) == {"the prompt"}, (
-            "bits are measured behind the prompt: bits(prompt, choice)"
+            "measure behind the prompt that you were given: bits(prompt, choice)"
         )
         assert given in costs, f"return one of the choices; you returned {given!r}"
         if given == wanted:

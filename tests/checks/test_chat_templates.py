@@ -19,14 +19,18 @@ def folded(name: str):
     (code,) = re.findall(
         rf"^def {name}\(.*?\n(?=\S)", text.split("Solution</summary>", 1)[1], re.M | re.S
     )[:1]
-    names = {"math": math}
+    names = {"math": math, "re": re}
     exec(code, names)
     return names[name]
 
 
+def chatml_again(messages, add_generation_prompt=False):
+    return turns(messages) + (OPENING if add_generation_prompt else "")
+
+
 def of_the_lesson(name: str):
     """The function `our_...` as a cell of the lesson defines it, with what it calls there."""
-    names = {"math": math, "chatml": checks._chatml}
+    names = {"math": math, "chatml": chatml_again}
     for cell in nbformat.read(LESSON, as_version=4).cells:
         if "ours" in cell.metadata.get("tags", []) and f"def our_{name}(" in cell.source:
             exec(cell.source.rsplit("\n", 1)[0], names)
@@ -138,7 +142,7 @@ def test_the_lessons_prefilled_and_another_are_accepted(capsys):
         (lambda m, w: prefills(m, w) + "\n", "a newline behind the words"),
         (lambda m, w: prefills(m, w.strip()), "you stripped the words"),
         (
-            lambda m, w: turns([*m[:-1], {**m[-1], "content": m[-1]["content"] + w}]),
+            lambda m, w: turns([*m[:-1], {**m[-1], "content": m[-1]["content"] + w}]) + OPENING,
             "into the user's turn",
         ),
         (lambda m, w: prefills(m, w).upper(), "you gave"),
