@@ -18,49 +18,49 @@ from llmcourse.sandbox import LimitedSandbox as ImmutableSandboxedEnvironment
 
 @dataclass(frozen=True)
 class Template:
-    """A chat template, and where its format is from.
+    """A chat template, where its format is from, and the special tokens that it is printed with."""
 
-    text: the Jinja program, as `tokenizer.chat_template` takes it. about: the format in a line.
-    published: the address of the page that publishes the format. licence: of `text`, as it stands
-    here. ends_with: the token that ends a turn, and with it an answer.
-    """
-
-    text: str
-    about: str
-    published: str
-    licence: str
-    ends_with: str
+    text: str  # the Jinja program, as `tokenizer.chat_template` takes it
+    about: str  # the format in a line
+    published: str  # the address of the page that publishes the format
+    licence: str  # of `text`, as it stands here
+    bos: str  # the token that begins a text, "" where the format has none
+    eos: str  # the token that ends a text
+    ends_with: str  # the token that ends a turn, and with it an answer; not always `eos`
 
 
 def render(
-    template: str,
+    template: Template | str,
     messages: list[dict],
     *,
     add_generation_prompt: bool = True,
-    bos_token: str = "<s>",
-    eos_token: str = "</s>",
     **names,
 ) -> str:
     """Run a chat template, and return the string that it makes of `messages`.
 
-    messages: [{"role": ..., "content": ...}, ...]. names: what the template knows besides, such as
-    tools (JSON schemas) or documents. A template is somebody else's program, so it runs in a
-    sandbox. Raises jinja2.TemplateError where it refuses the messages or is no valid Jinja.
-    Source: `tokenizer.apply_chat_template(messages, tokenize=False)`, which gives the same string.
+    messages: [{"role": ..., "content": ...}, ...]. names: what the program knows besides, such as
+    tools (JSON schemas) or documents, and `bos_token` and `eos_token`: a Template brings its own, a
+    string brings none. A template is somebody else's program, so it runs in a sandbox.
+    Raises jinja2.TemplateError where it refuses the messages or is no valid Jinja.
+    Source: `tokenizer.apply_chat_template(messages, tokenize=False)`, which gives the same string
+    for a template that uses no more of the library's environment than stands here.
     """
+    if isinstance(template, Template):
+        names = {"bos_token": template.bos, "eos_token": template.eos, **names}
+        template = template.text
     sandbox = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     sandbox.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
     sandbox.globals["raise_exception"] = _refuse
-    known = dict(bos_token=bos_token, eos_token=eos_token, **names)
     program = sandbox.from_string(template)
-    return program.render(messages=messages, add_generation_prompt=add_generation_prompt, **known)
+    return program.render(messages=messages, add_generation_prompt=add_generation_prompt, **names)
 
 
 def templates() -> dict[str, Template]:
     """Return the templates that come with the course, by name: "chatml", "llama 3" and others.
 
-    They are written from the published formats, for text messages only; what a model's own
-    tokenizer brings is longer, and is what that model should be given.
+    They are written from the published formats, for text messages only, and the tests compare them
+    with published strings; what a model's own tokenizer brings is longer, and is what that model
+    should be given.
     """
     folder = files("llmcourse") / "templates"
     found = [file for file in folder.iterdir() if file.name.endswith(".jinja")]
@@ -71,13 +71,14 @@ def templates() -> dict[str, Template]:
 # The comment that each file begins with.
 _HEADER = re.compile(
     r"\{# (?P<about>.+)\npublished: (?P<published>.+)\nlicence: (?P<licence>.+)\n"
-    r"ends a turn with: (?P<ends_with>\S+) #\}\n"
+    r"bos: (?P<bos>\S+)\neos: (?P<eos>\S+)\nends a turn with: (?P<ends_with>\S+) #\}\n"
 )
 
 
 def _read(file: str) -> Template:
     header = _HEADER.match(file)
-    return Template(text=file[header.end() :], **header.groupdict())
+    fields = {name: "" if said == "none" else said for name, said in header.groupdict().items()}
+    return Template(text=file[header.end() :], **fields)
 
 
 def _refuse(sentence: str) -> None:

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from tests.support.chat_templates import letters
 
 ROOT = Path(__file__).parent.parent
 TEMPLATES = templates()
+PUBLISHED = tomllib.loads((ROOT / "tests" / "published_chats.toml").read_text(encoding="utf-8"))
+OF_LETTERS = {"bos_token": "<s>", "eos_token": "</s>"}
 ROLES = {"s": "system", "u": "user", "a": "assistant"}
 SAID = ("Be brief.", "Hello {{ 1 }} é", "Yes <b>", "Thanks\n", "Bye")
 CITY = {
@@ -47,9 +50,10 @@ def test_render_gives_the_string_of_apply_chat_template_or_refuses_with_it(name,
         theirs = of_the_library(letters(template), messages, generation)
     except TemplateError as error:
         with pytest.raises(TemplateError, match=re.escape(str(error))):
-            render(template, messages, add_generation_prompt=generation)
+            render(template, messages, add_generation_prompt=generation, **OF_LETTERS)
     else:
-        assert render(template, messages, add_generation_prompt=generation) == theirs
+        ours = render(template, messages, add_generation_prompt=generation, **OF_LETTERS)
+        assert ours == theirs
 
 
 def test_render_gives_what_the_course_models_template_gives(course_model):
@@ -80,42 +84,37 @@ def test_tools_calls_and_documents_are_rendered_as_the_library_renders_them():
 
 
 @pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        (
-            "chatml",
-            "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nYes<|im_end|>\n"
-            "<|im_start|>user\nBye<|im_end|>\n<|im_start|>assistant\n",
-        ),
-        (
-            "chatml with a default",
-            "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
-            "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nYes<|im_end|>\n"
-            "<|im_start|>user\nBye<|im_end|>\n<|im_start|>assistant\n",
-        ),
-        (
-            "gemma",
-            "<s><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\nYes<end_of_turn>\n"
-            "<start_of_turn>user\nBye<end_of_turn>\n<start_of_turn>model\n",
-        ),
-        ("llama 2", "<s>[INST] Hi [/INST] Yes </s><s>[INST] Bye [/INST]"),
-        (
-            "llama 3",
-            "<s><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>"
-            "<|start_header_id|>assistant<|end_header_id|>\n\nYes<|eot_id|>"
-            "<|start_header_id|>user<|end_header_id|>\n\nBye<|eot_id|>"
-            "<|start_header_id|>assistant<|end_header_id|>\n\n",
-        ),
-        ("mistral", "<s>[INST] Hi [/INST]Yes</s>[INST] Bye [/INST]"),
-        ("zephyr", "<|user|>\nHi</s>\n<|assistant|>\nYes</s>\n<|user|>\nBye</s>\n<|assistant|>\n"),
-    ],
+    "one", PUBLISHED["rendering"], ids=lambda one: f"{one['template']}: {one['page']}"
 )
-def test_a_template_makes_the_string_that_its_format_is_published_with(name, text):
-    messages = [
-        {"role": role, "content": content}
-        for role, content in (("user", "Hi"), ("assistant", "Yes"), ("user", "Bye"))
-    ]
-    assert render(TEMPLATES[name].text, messages) == text
+def test_a_template_makes_the_string_that_its_format_is_published_with(one):
+    template = TEMPLATES[one["template"]]
+    messages = [{"role": role, "content": content} for role, content in one["messages"]]
+    text = render(template, messages, add_generation_prompt=one["generation_prompt"])
+    assert text == one["left_out"] + one["text"]
+    assert one["left_out"] in ("", template.bos)
+
+
+def test_each_format_is_compared_with_a_published_string_unless_its_words_are_ours():
+    compared = {one["template"] for one in PUBLISHED["rendering"]}
+    assert set(TEMPLATES) - compared == {"chatml with tools"}
+    assert "the sentences are ours" in TEMPLATES["chatml with tools"].about
+    assert all(one["page"].startswith("https://") and one["read"] for one in PUBLISHED["rendering"])
+
+
+def test_the_two_mistrals_differ_in_their_spaces():
+    v01, v03 = (render(TEMPLATES[name], talk("uau")) for name in ("mistral", "mistral v0.3"))
+    assert v01 == "<s>[INST] Be brief. [/INST]Hello {{ 1 }} é</s> [INST] Yes <b> [/INST]"
+    assert v03 == "<s>[INST] Be brief.[/INST] Hello {{ 1 }} é</s>[INST] Yes <b>[/INST]"
+
+
+def test_a_template_brings_its_own_bos_and_eos_and_a_string_brings_none():
+    hello = talk("u")
+    assert render(TEMPLATES["gemma"], hello).startswith("<bos><start_of_turn>user\n")
+    assert render(TEMPLATES["llama 3"], hello).startswith("<|begin_of_text|><|start_header_id|>")
+    assert render(TEMPLATES["gemma"].text, hello).startswith("<start_of_turn>user\n")
+    assert render(TEMPLATES["gemma"], hello, bos_token="<x>").startswith("<x><start_of_turn>")
+    with pytest.raises(TemplateError, match="eos_token"):  # as in the library, without such a token
+        render(TEMPLATES["zephyr"].text, hello)
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -124,7 +123,9 @@ def test_a_template_says_where_its_format_is_from_and_how_a_turn_ends(name):
     assert one.about and one.published.startswith("https://")
     assert one.licence.startswith("Apache-2.0")
     assert "{#" not in one.text
-    assert one.ends_with in render(one.text, talk("ua"), add_generation_prompt=False)
+    assert one.ends_with in render(one, talk("ua"), add_generation_prompt=False)
+    assert one.eos and "none" not in (one.bos, one.eos)
+    assert render(one, talk("ua")).startswith(one.bos) or name == "zephyr"
 
 
 def test_a_template_cannot_reach_outside_its_sandbox():

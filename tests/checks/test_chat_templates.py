@@ -19,9 +19,23 @@ def folded(name: str):
     (code,) = re.findall(
         rf"^def {name}\(.*?\n(?=\S)", text.split("Solution</summary>", 1)[1], re.M | re.S
     )[:1]
-    names = {"math": math}
+    names = {"math": math, "re": re}
     exec(code, names)
     return names[name]
+
+
+def chatml_again(messages, add_generation_prompt=False):
+    return turns(messages) + (OPENING if add_generation_prompt else "")
+
+
+def of_the_lesson(name: str):
+    """The function `our_...` as a cell of the lesson defines it, with what it calls there."""
+    names = {"math": math, "chatml": chatml_again}
+    for cell in nbformat.read(LESSON, as_version=4).cells:
+        if "ours" in cell.metadata.get("tags", []) and f"def our_{name}(" in cell.source:
+            exec(cell.source.rsplit("\n", 1)[0], names)
+            return names[f"our_{name}"]
+    raise LookupError(name)
 
 
 def turn(message: dict) -> str:
@@ -38,8 +52,8 @@ OPENING = "<|im_start|>assistant\n"
 # ChatML
 
 
-def test_the_folded_chatml_is_accepted(capsys):
-    checks.check_chatml(folded("chatml"))
+def test_the_lessons_chatml_is_accepted(capsys):
+    checks.check_chatml(of_the_lesson("chatml"))
     assert capsys.readouterr().out.count("\n") == 1
 
 
@@ -93,6 +107,153 @@ def test_the_courses_own_template_is_accepted():
 def test_a_wrong_chatml_is_told_what_is_wrong(answer, misconception):
     with pytest.raises(AssertionError, match=re.escape(misconception)):
         checks.check_chatml(answer)
+
+
+# An answer begun
+
+
+def prefills(messages, words):
+    return turns(messages) + OPENING + words
+
+
+def grows_the_list(messages, words):
+    messages.append({"role": "assistant", "content": words})
+    return prefills(messages[:-1], words)
+
+
+def test_the_lessons_prefilled_and_another_are_accepted(capsys):
+    checks.check_prefilled(of_the_lesson("prefilled"))
+    checks.check_prefilled(prefills)
+    assert capsys.readouterr().out.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "misconception"),
+    [
+        (lambda m, w: None, "return one string; you returned None"),
+        (grows_the_list, "you changed the caller's list"),
+        (lambda m, w: prefills(m, w) + "<|im_end|>\n", "you closed the turn; the model finds"),
+        (lambda m, w: prefills(m, w) + "<|im_end|>", "the turn is closed by that mark"),
+        (lambda m, w: prefills(m, w) + "<|im_end|>\n" + OPENING, "and opened another"),
+        (lambda m, w: turns(m) + w, "left out the opening of the assistant's turn"),
+        (lambda m, w: turns(m) + OPENING, "you forgot the words"),
+        (lambda m, w: prefills(m, " " + w), "between the opening and the words"),
+        (lambda m, w: prefills(m, w) + " ", "a space behind the words"),
+        (lambda m, w: prefills(m, w) + "\n", "a newline behind the words"),
+        (lambda m, w: prefills(m, w.strip()), "you stripped the words"),
+        (
+            lambda m, w: turns([*m[:-1], {**m[-1], "content": m[-1]["content"] + w}]) + OPENING,
+            "into the user's turn",
+        ),
+        (lambda m, w: prefills(m, w).upper(), "you gave"),
+    ],
+)
+def test_a_wrong_prefilled_is_told_what_is_wrong(answer, misconception):
+    with pytest.raises(AssertionError, match=re.escape(misconception)):
+        checks.check_prefilled(answer)
+
+
+# What two prompts share
+
+
+def equal_so_far(before, now):
+    """A right answer of another kind."""
+    for place, (one, other) in enumerate(zip(before, now, strict=False)):
+        if one != other:
+            return place
+    return min(len(before), len(now))
+
+
+def test_the_lessons_shared_and_another_are_accepted(capsys):
+    checks.check_shared(of_the_lesson("shared"))
+    checks.check_shared(equal_so_far)
+    assert capsys.readouterr().out.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "misconception"),
+    [
+        (lambda a, b: None, "return how many, a whole number; you returned None"),
+        (lambda a, b: sum(x == y for x, y in zip(a, b, strict=False)), "behind the first"),
+        (lambda a, b: sum(x in a for x in b), "stands anywhere in the other list"),
+        (lambda a, b: len(set(a) & set(b)), "different ids, not places"),
+        (lambda a, b: len(a), "the length of what was read before"),
+        (lambda a, b: len(b) - equal_so_far(a, b), "you counted what is new"),
+        (lambda a, b: equal_so_far(a, b) + 1, "one too many"),
+        (lambda a, b: -1, "you counted -1"),
+    ],
+)
+def test_a_wrong_shared_is_told_what_is_wrong(answer, misconception):
+    with pytest.raises(AssertionError, match=re.escape(misconception)):
+        checks.check_shared(answer)
+
+
+# Marks that fall apart
+
+MARK = re.compile(r"<\|?\w+\|?>|\[/?INST\]")
+
+
+def broken(string, encode):
+    """A right answer of another kind."""
+    found = []
+    for mark in MARK.findall(string):
+        if len(encode(mark)) != 1 and mark not in found:
+            found.append(mark)
+    return found
+
+
+def test_the_folded_broken_marks_and_another_are_accepted(capsys):
+    checks.check_broken_marks(folded("broken_marks"))
+    checks.check_broken_marks(broken)
+    assert capsys.readouterr().out.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "misconception"),
+    [
+        (lambda s, e: None, "return a list of marks; you returned None"),
+        (lambda s, e: list(dict.fromkeys(MARK.findall(s))), "you returned every mark"),
+        (
+            lambda s, e: [m for m in dict.fromkeys(MARK.findall(s)) if len(e(m)) == 1],
+            "those that are more are broken",
+        ),
+        (lambda s, e: [m for m in MARK.findall(s) if len(e(m)) > 1], "stands twice in your list"),
+        (lambda s, e: broken(s, e)[::-1], "the order in which the marks first appear"),
+        (lambda s, e: ["<x>"], "the broken marks are"),
+    ],
+)
+def test_a_wrong_broken_marks_is_told_what_is_wrong(answer, misconception):
+    with pytest.raises(AssertionError, match=re.escape(misconception)):
+        checks.check_broken_marks(answer)
+
+
+# The likeliest answer
+
+
+def least(prompt, choices, bits):
+    """A right answer of another kind."""
+    return sorted(choices, key=lambda choice: sum(bits(prompt, choice)))[0]
+
+
+def test_the_folded_likeliest_and_another_are_accepted(capsys):
+    checks.check_likeliest(folded("likeliest"))
+    checks.check_likeliest(least)
+    assert capsys.readouterr().out.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "misconception"),
+    [
+        (lambda p, c, b: least("", c, b), "behind the prompt that you were given"),
+        (lambda p, c, b: str(b(p, c[0])), "return one of the choices"),
+        (lambda p, c, b: max(c, key=lambda x: b(p, x).sum()), "the most bits"),
+        (lambda p, c, b: min(c, key=lambda x: b(p, x).mean()), "the mean over tokens"),
+        (lambda p, c, b: min(c, key=lambda x: b(p, x)[0]), "the first token only"),
+    ],
+)
+def test_a_wrong_likeliest_is_told_what_is_wrong(answer, misconception):
+    with pytest.raises(AssertionError, match=re.escape(misconception)):
+        checks.check_likeliest(answer)
 
 
 # A conversation that fits
@@ -206,8 +367,8 @@ def by_both_ends(before, after):
     return won, lost, sum(math.comb(n, k) for k in range(n + 1) if min(k, n - k) <= fewest) / 2**n
 
 
-def test_the_folded_sign_test_and_another_are_accepted(capsys):
-    checks.check_sign_test(folded("sign_test"))
+def test_the_lessons_sign_test_and_another_are_accepted(capsys):
+    checks.check_sign_test(of_the_lesson("sign_test"))
     checks.check_sign_test(by_both_ends)
     assert capsys.readouterr().out.count("\n") == 2
 
