@@ -8,14 +8,15 @@ __all__ = ["is_stub", "once_written", "yours_or_ours"]
 
 def is_stub(answer: Callable) -> bool:
     """Tell whether a function still raises the NotImplementedError that stands in each stub."""
-    return "NotImplementedError" in answer.__code__.co_names
+    code = getattr(answer, "__code__", None)  # a `partial`, or torch's own, has none
+    return code is not None and "NotImplementedError" in code.co_names
 
 
 def yours_or_ours(yours: Callable, ours: Callable) -> Callable:
     """Return `yours`, or `ours` while yours is a stub; print which of them goes on."""
     chosen = ours if is_stub(yours) else yours
     whose = "ours, as yours is not written yet" if chosen is ours else "yours"
-    print(f"{yours.__name__}: {whose}")
+    print(f"{_name(yours)}: {whose}")
     return chosen
 
 
@@ -25,8 +26,12 @@ def once_written(check: Callable) -> Callable:
     @functools.wraps(check)
     def checked(answer: Callable, *arguments, **keywords) -> None:
         if is_stub(answer):
-            print(f"{check.__name__}: nothing to check yet; write {answer.__name__} above.")
+            print(f"{check.__name__}: nothing to check yet; write {_name(answer)} above.")
             return
         check(answer, *arguments, **keywords)
 
     return checked
+
+
+def _name(answer: Callable) -> str:
+    return getattr(answer, "__name__", type(answer).__name__)

@@ -1,5 +1,7 @@
 """Whose code goes on: the learner's, or the lesson's while theirs is a stub."""
 
+from functools import partial
+
 import pytest
 
 from llmcourse.checks import is_stub, once_written, yours_or_ours
@@ -46,3 +48,11 @@ def test_a_check_passes_over_a_stub_and_names_a_misconception(capsys):
     assert "right" in capsys.readouterr().out
     with pytest.raises(AssertionError, match="as it came"):
         check_double(wrong)
+
+
+def test_an_answer_need_not_be_a_plain_function(capsys):
+    mine = partial(doubled)
+    assert not is_stub(mine)
+    assert yours_or_ours(mine, doubled) is mine
+    assert capsys.readouterr().out == "partial: yours\n"
+    check_double(mine)
