@@ -150,6 +150,13 @@ def test_a_check_yields_the_code_that_it_is_registered_under(code):
     assert set(PITFALLS[code].severities) <= set(SEVERITIES)
 
 
+@pytest.mark.parametrize("code", PITFALLS)
+def test_the_page_says_how_sure_a_finding_is_as_the_check_does(code):
+    source = inspect.getsource(PITFALLS[code].check)
+    given = {name.lower() for name in re.findall(r"\b(CERTAIN|LIKELY)\b", source)}
+    assert set(re.findall(r"\b(certain|likely)\b", PITFALLS[code].how_sure.lower())) == given
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_no_check_stands_there_without_being_registered(module):
     functions = [each for each in vars(module).values() if isinstance(each, FunctionType)]

@@ -27,7 +27,10 @@ _MOST_UNUSED = 2
         tokenizer.padding_side = "left"
         inputs = tokenizer(prompts, padding=True, return_tensors="pt")
     """,
-    how_sure="Certain: the mask, or the pad tokens at the end of a row, show it.",
+    how_sure="""
+        Certain: the mask, or the pad tokens at the end of a row, show it. Likely where there is no
+        mask and the pad token also ends texts.
+    """,
 )
 def padding_side(case: Case) -> Iterator[Finding]:
     """Padding after the last real token: `generate` goes on from the padding."""
@@ -67,8 +70,8 @@ def padding_side(case: Case) -> Iterator[Finding]:
     fix="Pass everything that the tokenizer returns.",
     example="model.generate(**inputs)  # not model.generate(inputs.input_ids)",
     how_sure="""
-        Certain where a row begins with padding. A single prompt without padding needs no mask and
-        gets no warning.
+        Certain where padding is a token of its own; likely where it also ends texts, as the ids
+        could mean just that. A single prompt without padding needs no mask and gets no finding.
     """,
 )
 def no_mask(case: Case) -> Iterator[Finding]:
@@ -116,7 +119,9 @@ _GUESSED = (
         inputs = tokenizer(prompts, padding=True, return_tensors="pt")
         model.generate(**inputs)
     """,
-    how_sure="Certain: both ids and the absent mask are in the call.",
+    how_sure="""
+        Likely: the mask is absent, and what looks like padding could be real ends of texts.
+    """,
 )
 def pad_is_eos(case: Case) -> Iterator[Finding]:
     """Why no mask can be guessed: the padding looks like the end of a text."""
@@ -225,9 +230,9 @@ def hidden_text(case: Case) -> torch.Tensor | None:
         logits = model(input_ids, attention_mask=attention_mask, position_ids=position_ids).logits
     """,
     how_sure="""
-        Certain for models with a table of learned positions (an error). With rotary positions (a
-        warning) it is likely to matter in half precision, and seldom does in float32. Only `watch`
-        and `python -m llmcourse doctor` see loops.
+        Certain: the positions are in the call. With a table of learned positions it is an error;
+        with rotary positions a warning, as it matters in half precision and seldom in float32. Only
+        `watch` and `python -m llmcourse doctor` see loops.
     """,
 )
 def position_ids(case: Case) -> Iterator[Finding]:

@@ -207,7 +207,10 @@ def _rounded_blocks(folder: Path) -> bool:
     cause="`trust_remote_code=True` where the library has its own code for this kind of model.",
     fix="Leave it out.",
     example="AutoModelForCausalLM.from_pretrained(name)",
-    how_sure="Certain that the loaded class is the library's own.",
+    how_sure="""
+        Certain where the loaded class is the library's own; likely where it is the repository's, as
+        that may be what you want.
+    """,
 )
 def trust_remote_code(case: Case) -> Iterator[Finding]:
     """A repository's own code runs where the library has that model itself."""

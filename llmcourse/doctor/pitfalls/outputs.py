@@ -96,13 +96,17 @@ def period_at_end(tokens: list[int]) -> tuple[int, int]:
         The likeliest continuation of a text that repeats itself is one more repetition; greedy
         decoding and beams cannot leave the loop.
     """,
-    fix="Draw, or make repeating costlier.",
+    fix="""
+        Draw. To forbid repeats stops the loop too, and does harm where a text has to repeat itself:
+        names, code, lists.
+    """,
     example="""
-        model.generate(**inputs, do_sample=True, temperature=0.7, top_p=0.9)
-        model.generate(**inputs, repetition_penalty=1.1)
+        model.generate(**inputs, do_sample=True, temperature=0.7)
+        model.generate(**inputs, no_repeat_ngram_size=3)
     """,
     how_sure="""
-        Certain that the output repeats: the finding shows the phrase and how often it comes.
+        Likely: the output repeats, and the finding shows the phrase and how often it comes; that it
+        was not meant is inferred.
     """,
 )
 def greedy_loop(case: Case) -> Iterator[Finding]:

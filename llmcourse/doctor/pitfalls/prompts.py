@@ -81,7 +81,7 @@ def foreign_header(case: Case, text: str) -> str | None:
             messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
         )
     """,
-    how_sure="Certain that the markers are absent, likely that it was not meant.",
+    how_sure="Likely: the markers are absent, and that this was not meant is inferred.",
 )
 def bare_prompt(case: Case) -> Iterator[Finding]:
     """A chat model is given text outside its template."""
@@ -160,7 +160,10 @@ def _from_text(case: Case, text: str) -> Repair:
     example=r"""
         prompt = "Question: Which river flows through Paris?\nAnswer:"
     """,
-    how_sure="Likely: inferred from a tokenizer without a template and a prompt with turns.",
+    how_sure="""
+        Certain where messages were passed; likely where it is inferred from a tokenizer without a
+        template and a prompt with turns.
+    """,
 )
 def base_model_chat(case: Case) -> Iterator[Finding]:
     """A chat for a model that has no template."""

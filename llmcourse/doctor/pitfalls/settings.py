@@ -254,7 +254,10 @@ def temperature_too_high(case: Case) -> Iterator[Finding]:
         the price of sampling.
     """,
     example="model.generate(**inputs, do_sample=False)",
-    how_sure="Certain that the setting leaves no choice worth the name.",
+    how_sure="""
+        Certain at 0 and below, which `generate` refuses; likely just above, where the setting
+        leaves no choice worth the name.
+    """,
 )
 def temperature_too_low(case: Case) -> Iterator[Finding]:
     """A temperature at which sampling is greedy decoding, or an error."""
@@ -301,7 +304,9 @@ def _sampling_temperature(case: Case) -> int | float | None:
     """,
     fix="Switch it off where copying is wanted.",
     example="model.generate(**inputs, repetition_penalty=1.0)",
-    how_sure="Certain that it comes from the model's config.",
+    how_sure="""
+        Likely: that it comes from the model's config is sure, that nobody meant it is inferred.
+    """,
 )
 def hidden_repetition_penalty(case: Case) -> Iterator[Finding]:
     """A repetition penalty that the model's generation_config brings along."""
@@ -413,7 +418,10 @@ def end_of_reply(case: Case) -> int | None:
     symptom="The longer the text, the slower each token.",
     cause="Without the key-value cache the loop feeds the whole text again in every step.",
     example="model.generate(**inputs, use_cache=True)",
-    how_sure="Certain that it is off, and from where.",
+    how_sure="""
+        Certain where the model's config switches it off; likely where the call does, which may be
+        meant.
+    """,
 )
 def no_cache(case: Case) -> Iterator[Finding]:
     """The key-value cache is off."""
@@ -452,7 +460,10 @@ _LARGEST_CHOSEN = 2**32 - 1
         torch.manual_seed(0)
         model.generate(**inputs, do_sample=True)
     """,
-    how_sure="Reported only where repeatability was asked for (`repeatable=True`).",
+    how_sure="""
+        Likely: a state of the generator that no seed of 32 bits gives counts as unseeded. Reported
+        only where repeatability was asked for (`repeatable=True`).
+    """,
 )
 def no_seed(case: Case) -> Iterator[Finding]:
     """The same text is expected again, and the draws begin anywhere."""
