@@ -1,14 +1,16 @@
-"""Checks for the exercises of lesson 6, streaming and pipelines.
+"""Checks for lesson 6, streaming and applications.
 
 Each takes a learner's answer, compares it with a slow and obvious specification on several inputs,
 and raises AssertionError with the one misconception that it found, or prints a line.
 """
 
+import json
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
-import torch
-from torch import Tensor
+from llmcourse.checks import once_written
 
 # What arrives token by token: bytes that are cut inside of characters, as a vocabulary cuts them.
 _ARRIVALS = (
@@ -16,28 +18,29 @@ _ARRIVALS = (
     [b"caf", b"\xc3", b"\xa9", b"!"],
     [b"a ", b"\xf0\x9f", b"\xa5", b"\x8a", b" b"],
     [b"\xe4", b"\xbd\xa0\xe5", b"\xa5\xbd", b" x\xc3", b"\xb6y"],
+    [b"cut ", b"\xf0\x9f"],  # the limit came in the middle of a character
 )
 
 
+@once_written
 def check_characters(answer: Callable[[Iterable[bytes]], Iterator[str]]) -> None:
     """Compare a generator of text, `answer(chunks)`, with decoding everything that has arrived.
 
     chunks: the bytes of one token after the other; the answer yields each character as soon as it
-    is whole. Raises AssertionError with the misconception that it found.
+    is whole, and at the end what is left, as decoding all at once shows it. Raises AssertionError
+    with the misconception that it found.
     """
     for chunks in _ARRIVALS:
-        whole, told, seen = b"".join(chunks).decode(), [], []
-
-        def arriving(chunks=chunks, told=told, seen=seen):
-            for number, chunk in enumerate(chunks):
-                seen.append((number, "".join(told)))
-                yield chunk
-            seen.append((len(chunks), "".join(told)))
-
-        for piece in answer(arriving()):
-            told.append(piece)
-        text = "".join(told)
-        _compare_text(text, whole, told)
+        told, seen = [], []
+        try:
+            for piece in answer(_noting(chunks, told, seen)):
+                told.append(piece)
+        except UnicodeDecodeError as error:
+            raise AssertionError(
+                f"decoding failed on {error.object!r}: bytes that are no character yet wait for "
+                "the next chunk, and what is left at the end is shown as \ufffd"
+            ) from error
+        _compare_text(told, chunks)
         for arrived, yielded in seen:
             due = b"".join(chunks[:arrived]).decode(errors="ignore")
             assert yielded == due, (
@@ -47,8 +50,17 @@ def check_characters(answer: Callable[[Iterable[bytes]], Iterator[str]]) -> None
     print("check_characters: nothing lost, nothing broken, and each character as soon as possible.")
 
 
-def _compare_text(text: str, whole: str, told: Sequence[str]) -> None:
-    assert "\ufffd" not in text, (
+def _noting(pieces: Sequence, told: list[str], seen: list) -> Iterator:
+    """Yield the pieces; note in `seen` how many had come, and what was told, at each request."""
+    for number, piece in enumerate(pieces):
+        seen.append((number, "".join(told)))
+        yield piece
+    seen.append((len(pieces), "".join(told)))
+
+
+def _compare_text(told: Sequence[str], chunks: Sequence[bytes]) -> None:
+    text, whole = "".join(told), b"".join(chunks).decode(errors="replace")
+    assert text.count("\ufffd") <= whole.count("\ufffd"), (
         f"you decoded bytes that are not a whole character yet: {told}; "
         "keep them for the next chunk"
     )
@@ -56,143 +68,314 @@ def _compare_text(text: str, whole: str, told: Sequence[str]) -> None:
     assert len(told) < 2 or not (grown and told[-1] == whole), (
         f"you yielded the whole text again each time: {told}; yield only what is new"
     )
+    assert text == whole or text + "\ufffd" != whole, (
+        f"the text was cut off in the middle of a character, and you lost it: after {chunks} "
+        "comes \ufffd at the end, as decoding all at once shows it"
+    )
     assert text == whole, f"characters are missing or doubled: {text!r} should be {whole!r}"
 
 
-# Texts as ids, all rows of a batch equally long, and which rows end in a loop of five.
-_LOOP, _OTHER = [1, 2, 3, 4, 5], [6, 7, 8, 9, 1]
-_TEXTS = (
-    [[9, *_LOOP, *_LOOP]],
-    [[*_LOOP, *_LOOP, 9]],  # it looped, and went on
-    [[9, *_LOOP, 1, 2, 3, 4, 6]],
-    [[7] * 10],
-    [[5, 4, 3, 2, 1, *_LOOP]],  # the same tokens in another order
-    [[6, 7, 8, 9, 5, *_LOOP]],  # one token of five
-    [[5, 5, 5]],  # too short to tell
-    [_LOOP + _LOOP, _LOOP + _OTHER],
-    [_LOOP + _OTHER, _LOOP + _LOOP, _OTHER + _OTHER],
+# Pieces as they come, and a stop string.
+_STREAMS = (
+    (["A list", " of", " colors"], "User:"),
+    (["Paris.", "\n", "User", ":", " And"], "User:"),
+    (["and", " green", " and"], "gre"),
+    (["The", " Us", "ual", " thing"], "User:"),
+    (["a", "", "a", "a", "b", "c"], "aab"),
+    (["one\n", "two\n", "\n", "three"], "\n\n"),
+    (["He is", " a", " User"], "User:"),
+    (["now", " stop", " here"], " stop here"),
 )
 
 
-def check_loop_criterion(answer: Callable[[Tensor, object], Tensor]) -> None:
-    """Compare a stopping criterion, `answer(ids, scores)`, with a comparison row by row.
+@once_written
+def check_hold_back(answer: Callable[[Iterable[str], str], Iterator[str]]) -> None:
+    """Compare a generator of text, `answer(pieces, stop)`, with looking at all that has arrived.
 
-    ids: (batch, length) int64; the answer returns (batch,) bool, true where the last five tokens
-    of a row are the five before them. Raises AssertionError with the misconception that it found.
+    pieces: text as a stream gives it. The answer yields what cannot be a part of the stop string
+    any more, and ends where that is whole, without it. Raises AssertionError with the misconception
+    that it found.
     """
-    for rows in _TEXTS:
-        wanted = [len(row) >= 10 and row[-5:] == row[-10:-5] for row in rows]
-        given = _answer_to(answer, rows)
-        assert isinstance(given, Tensor) and given.shape == (len(rows),), (
-            f"return one bool for each row, a tensor of shape ({len(rows)},): a single True would "
-            f"end every row of the batch; you returned {given!r}"
-        )
-        assert given.dtype == torch.bool, f"return bools, so that they can be or-ed: {given!r}"
-        done = given.tolist()
-        if done == wanted:
-            continue
-        assert len(rows[0]) >= 10, (
-            f"{rows} is too short to repeat five tokens: nothing is done yet, and you said {done}"
-        )
-        assert len(rows) == 1 or len(set(done)) > 1, (
-            f"every row got the same answer, {done}, for {rows}: each row is done by itself"
-        )
-        anywhere = [_loops_somewhere(row) for row in rows]
-        assert done != anywhere, (
-            f"you stop where five tokens repeat anywhere; only the end of the text counts: {rows}"
-        )
-        last = [len(row) > 5 and row[-1] == row[-6] for row in rows]
-        assert done != last, f"you compare one token with the one five before it, not five: {rows}"
-        unordered = [sorted(row[-5:]) == sorted(row[-10:-5]) for row in rows]
-        assert done != unordered, f"the same tokens in another order are no loop: {rows}"
-        raise AssertionError(f"for {rows} the answer is {wanted}; you said {done}")
-    print("check_loop_criterion: each row ends by itself, when its last five tokens repeat.")
+    for pieces, stop in _STREAMS:
+        _compare_stream(lambda pieces, stop=stop: answer(pieces, stop), pieces, [stop])
+    print("check_hold_back: nothing shown that had to be taken back, and nothing kept too long.")
 
 
-def _answer_to(answer: Callable, rows: list[list[int]]):
-    try:
-        return answer(torch.tensor(rows), None)
-    except (IndexError, RuntimeError) as error:
-        assert len(rows[0]) >= 10, (
-            f"{rows} is too short to repeat five tokens: answer no, do not fail ({error})"
-        )
-        raise
+@once_written
+def check_hold_back_any(answer: Callable[[Iterable[str], Sequence[str]], Iterator[str]]) -> None:
+    """Compare `answer(pieces, stops)`, which ends at the first of several stop strings.
 
-
-def _loops_somewhere(row: list[int]) -> bool:
-    return any(row[at : at + 5] == row[at + 5 : at + 10] for at in range(len(row) - 9))
-
-
-_VOCABULARY = ("<eos>", "", "re", "red", "d", "dish", "b", "lue", "blue", "green", "x", "reddish")
-_EOS = 0
-_CHOICES = ("red", "blue", "reddish")
-
-
-def check_choice_rule(answer: Callable) -> None:
-    """Compare `answer(texts, choices, eos, prompt_length)` with trying every token.
-
-    texts: the text of each token. The answer returns a rule: a function of ids (batch, length)
-    int64 and scores (batch, vocab) float32 that sets to -inf what leads away from every choice.
     Raises AssertionError with the misconception that it found.
     """
-    everything = [[], [2], [3], [2, 4], [6], [8], [3, 5], [11]]
-    for rows in ([new] for new in everything):
-        _hold_rule(answer, [9], rows)
-    _hold_rule(answer, [2], [[6]])  # a prompt that looks like the start of a choice
-    _hold_rule(answer, [], [[2, 4], [6, 7]])
-    _hold_rule(answer, [9, 9], [[8, _EOS], [2, 4]])  # a row that has ended gets padding
-    print(
-        "check_choice_rule: only what can still become a choice stays, and EOS where one is whole."
+    more = (
+        (["Yes.", "\n", "User", ":"], ["User:", "\n\n"]),
+        (["a b", "c d", " e"], ["c d e", "bc"]),
+        (["x", "y", "z", "!"], ["yz", "xyz"]),
+        (["Use", " it"], ["User:", "se"]),
     )
+    for pieces, stops in (*((pieces, [stop]) for pieces, stop in _STREAMS), *more):
+        _compare_stream(lambda pieces, stops=stops: answer(pieces, stops), pieces, stops)
+    print("check_hold_back_any: whichever stop string comes first ends it, and none is shown.")
 
 
-def _hold_rule(answer: Callable, prompt: list[int], rows: list[list[int]]) -> None:
-    ids = torch.tensor([prompt + new for new in rows], dtype=torch.long)
-    scores = torch.arange(1.0, len(_VOCABULARY) + 1).repeat(len(rows), 1)
-    before = scores.clone()
-    made = answer(list(_VOCABULARY), list(_CHOICES), _EOS, len(prompt))(ids, scores)
-    assert torch.equal(scores, before), "you changed the scores in place: return new ones"
-    for number, new in enumerate(rows):
-        kept = {token for token, score in enumerate(made[number].tolist()) if score > -torch.inf}
-        _hold_row(new, kept, others=[row for row in rows if row != new], prompt=prompt)
-        for token in kept:
-            assert made[number, token] == before[number, token], (
-                "a token that stays keeps its score: only forbid, or you change the distribution"
-            )
+def _compare_stream(answer: Callable, pieces: list[str], stops: list[str]) -> None:
+    told, seen = [], []
+    for piece in answer(_noting(pieces, told, seen)):
+        told.append(piece)
+        _compare_shown("".join(told), "".join(pieces), stops)
+    for arrived, yielded in seen:
+        came = "".join(pieces[:arrived])
+        assert not any(stop in came for stop in stops), (
+            f"you asked for another piece when {came!r} held a stop string of {stops} already: "
+            "each piece is a forward pass"
+        )
+        due = _due(came, stops)
+        assert yielded == due, (
+            f"too late: of {came!r} the beginning {due!r} cannot belong to a stop string of "
+            f"{stops}, and you had yielded {yielded!r} when you asked for the next piece"
+            if due.startswith(yielded)
+            else f"too early: of {came!r} only {due!r} is certain, for the rest may be the "
+            f"beginning of a stop string of {stops}; you had yielded {yielded!r}"
+        )
+    text, wanted = "".join(told), _until(_when_over(pieces, stops), stops)
+    assert not (text != wanted and wanted.startswith(text)), (
+        f"you kept {wanted[len(text) :]!r} for ever: when the pieces {pieces} are over, what was "
+        "held back is text after all"
+    )
+    assert text == wanted, f"for {pieces} with {stops} the text is {wanted!r}; you gave {text!r}"
 
 
-def _hold_row(new: list[int], kept: set[int], others: list, prompt: list[int]) -> None:
-    if _EOS in new:
-        assert kept, "a row that has ended lost every token: sampling from it fails; leave it EOS"
+def _compare_shown(shown: str, everything: str, stops: list[str]) -> None:
+    wanted = _until(everything, stops)
+    if wanted.startswith(shown):
         return
-    wanted, text = _allowed(new), "".join(_VOCABULARY[token] for token in new)
-    if kept == wanted:
-        return
-    assert not (prompt and kept == _allowed([*prompt, *new])), (
-        "you read the prompt too: the new text starts at prompt_length"
+    for stop in stops:
+        assert shown != wanted + stop, (
+            f"you showed the stop string {stop!r}: it ends the text and is no part of it"
+        )
+    assert not everything.startswith(shown), (
+        f"you showed {shown!r}, and the text ends with {wanted!r}: of what follows a part may "
+        f"be the beginning of a stop string of {stops}; what is on the screen has been read"
     )
-    assert not any(kept == _allowed(other) for other in others), (
-        "a row got what another row may do: each row has a text of its own"
-    )
-    assert _VOCABULARY.index("") not in kept, (
-        "a token without text changes nothing: allow it and the model may take it for ever"
-    )
-    assert _EOS in kept or _EOS not in wanted, (
-        f"{text!r} is one of the choices and EOS is forbidden: the model cannot end there"
-    )
-    assert _EOS not in kept or _EOS in wanted, f"{text!r} is no choice yet, and EOS is allowed"
-    assert not (text in _CHOICES and kept == {_EOS}), (
-        f"{text!r} is a choice, and the start of a longer one: what leads there must stay"
-    )
-    names = {_VOCABULARY[token] for token in wanted}, {_VOCABULARY[token] for token in kept}
-    raise AssertionError(f"after {text!r} may come {names[0]}; you allow {names[1]}")
+    raise AssertionError(f"you showed {shown!r}, which is not how {everything!r} begins")
 
 
-def _allowed(new: list[int]) -> set[int]:
-    text = "".join(_VOCABULARY[token] for token in new)
-    may = {
-        token
-        for token, piece in enumerate(_VOCABULARY)
-        if piece and token != _EOS and any(one.startswith(text + piece) for one in _CHOICES)
-    }
-    return may | ({_EOS} if text in _CHOICES else set())
+def _until(text: str, stops: list[str]) -> str:
+    """The text up to the stop string that is whole first; all of it where none comes."""
+    for end in range(len(text) + 1):
+        for stop in sorted(stops, key=len, reverse=True):
+            if text[:end].endswith(stop):
+                return text[: end - len(stop)]
+    return text
+
+
+def _when_over(pieces: list[str], stops: list[str]) -> str:
+    """What had arrived when a stop string was whole, or everything."""
+    for count in range(len(pieces) + 1):
+        if any(stop in "".join(pieces[:count]) for stop in stops):
+            return "".join(pieces[:count])
+    return "".join(pieces)
+
+
+def _due(text: str, stops: list[str]) -> str:
+    """The text without the longest end that a stop string begins with."""
+    ends = [size for stop in stops for size in range(1, len(stop)) if text.endswith(stop[:size])]
+    return text[: len(text) - max(ends, default=0)]
+
+
+_CACHES = (
+    ([], [1, 2, 3], 0),
+    ([1, 2, 3], [1, 2, 3, 4, 5], 3),
+    ([1, 2, 3, 4], [1, 2, 9, 4, 5], 2),  # equal again after the difference
+    ([1, 2, 3, 4, 5], [1, 2, 3], 2),  # the prompt is shorter: its last token has to be read
+    ([1, 2, 3], [1, 2, 3], 2),
+    ([7, 1, 2], [1, 2, 7], 0),
+    ([5, 5, 5], [5, 5], 1),
+    ([4], [4], 0),
+)
+
+
+@once_written
+def check_reusable(answer: Callable[[list[int], list[int]], int]) -> None:
+    """Compare `answer(held, prompt)`, how many tokens of a cache can stay, with trying each number.
+
+    held: the ids whose keys and values a cache has. prompt: the ids of the next call. Raises
+    AssertionError with the misconception that it found.
+    """
+    for held, prompt, wanted in _CACHES:
+        given = answer(list(held), list(prompt))
+        if given == wanted:
+            continue
+        same = [one == other for one, other in zip(held, prompt, strict=False)]
+        assert not (given == len(prompt) and all(same)), (
+            f"you keep all {len(prompt)} tokens of the prompt: then nothing is left to read, and "
+            "without a forward pass there are no logits for the next token; keep one less"
+        )
+        assert given != sum(same) or all(same), (
+            f"you counted equal tokens after the first difference: {held} and {prompt}; what a "
+            "key holds depends on all tokens before it"
+        )
+        assert given != len(held), (
+            f"you keep the whole cache, though {held} is not how {prompt} begins"
+        )
+        raise AssertionError(f"of {held} for {prompt} {wanted} can stay; you said {given!r}")
+    print("check_reusable: what begins alike stays, and one token is left to read.")
+
+
+_ANSWERS = (["Par", "is", "."], ["one\n\ntwo", "\n", "data: x"], ["Zoë 🥊"], [])
+
+
+@once_written
+def check_events(answer: Callable[[Iterable[str]], Iterator[str]]) -> None:
+    """Compare `answer(pieces)`, a stream of server-sent events, with reading it as a browser does.
+
+    Raises AssertionError with the misconception that it found.
+    """
+    for pieces in _ANSWERS:
+        told, seen = [], []
+        for event in answer(_noting(pieces, told, seen)):
+            told.append(event)
+        assert len(told) == len(pieces) + 1, (
+            f"{len(pieces)} pieces are {len(pieces) + 1} events, one for each and the end; you "
+            f"yielded {told}"
+        )
+        _compare_events(told, pieces)
+        waited = [
+            number for number, (came, text) in enumerate(seen) if text.count("data: {") < came
+        ]
+        assert not waited, "you collected the pieces: yield each as soon as it is there"
+    _compare_failure(answer)
+    print("check_events: each piece at once, a clear end, and an error that reaches the reader.")
+
+
+def _compare_events(told: list[str], pieces: list[str]) -> None:
+    for event, piece in zip(told, pieces, strict=False):
+        assert event.endswith("\n\n"), f"an event ends with an empty line, two \\n: {event!r}"
+        assert event.count("\n") == 2, (
+            f"a line break inside of a piece breaks the event in two: {event!r}; json.dumps writes "
+            "it as \\n"
+        )
+        data = event.removeprefix("data: ")
+        assert data != event, f"an event begins with 'data: ': {event!r}"
+        try:
+            read = json.loads(data)
+        except ValueError:
+            read = None
+        assert read == {"text": piece}, f"{event!r} should hold {{'text': {piece!r}}} as JSON"
+    assert told[-1] == "data: [DONE]\n\n", (
+        f"the last event is 'data: [DONE]'; yours is {told[-1]!r}"
+    )
+
+
+def _compare_failure(answer: Callable) -> None:
+    def failing():
+        yield "Par"
+        raise RuntimeError("out of memory")
+
+    try:
+        told = list(answer(failing()))
+    except RuntimeError as error:
+        raise AssertionError(
+            "an error of the model went through you: the reader would see a broken connection; "
+            "send it as an event"
+        ) from error
+    assert "data: [DONE]\n\n" not in told, (
+        "you sent [DONE] after an error: the reader would take half an answer for a whole one"
+    )
+    assert told and told[-1].startswith("event: error\ndata: ") and "out of memory" in told[-1], (
+        f"after an error the last event begins with 'event: error' and says what happened; you "
+        f"sent {told[-1:]}"
+    )
+
+
+_SECONDS = 5.0  # to wait for a reader, a thread or an event that should come at once
+
+
+@once_written
+def check_relay(answer: Callable[[Callable], Iterator]) -> None:
+    """Compare `answer(work)`, which runs `work(put, stopped)` in a thread, with what work does.
+
+    The answer yields what work puts, as it comes, and raises what work raises; when its reader
+    leaves, `stopped()` is true. Raises AssertionError with the misconception that it found.
+    """
+    _in_time(lambda: _compare_relayed(answer), "your generator did not end with its work")
+    _in_time(
+        lambda: _compare_raised(answer),
+        "work raised an error, and the reader waits for ever: put something into the queue for it",
+    )
+    _in_time(lambda: _compare_left(answer), "when the reader leaves, do not wait for the work")
+    print("check_relay: pieces as they come, an error for the reader, and a reader who may leave.")
+
+
+def _in_time(compare: Callable[[], None], otherwise: str) -> None:
+    """Run `compare` in a thread: a reader that waits for ever must not stop the lesson."""
+    raised = []
+
+    def run():
+        try:
+            compare()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(4 * _SECONDS)
+    assert not thread.is_alive(), otherwise
+    if raised:
+        raise raised[0]
+
+
+def _compare_relayed(answer: Callable) -> None:
+    read, where = threading.Event(), []
+
+    def work(put, stopped):
+        where.append(threading.current_thread())
+        put("a")
+        where.append(read.wait(_SECONDS))
+        put("")
+        put(None)
+
+    told = []
+    for piece in answer(work):
+        told.append(piece)
+        read.set()
+    assert told == ["a", "", None], f"work put 'a', '' and None, and you yielded {told}"
+    assert where[0] is not threading.current_thread(), "work runs in the reader's own thread"
+    assert where[1], "you collected the pieces: yield each as soon as it was put"
+
+
+def _compare_raised(answer: Callable) -> None:
+    def work(put, stopped):
+        put("a")
+        raise RuntimeError("out of memory")
+
+    told = []
+    try:
+        for piece in answer(work):
+            told.append(piece)
+    except RuntimeError as error:
+        assert "out of memory" in str(error), f"raise what work raised; you raised {error!r}"
+    else:
+        raise AssertionError("work raised an error and the reader saw a text that ended well")
+    assert told == ["a"], f"what came before the error is text all the same; you yielded {told}"
+
+
+def _compare_left(answer: Callable) -> None:
+    seen, ended = [], threading.Event()
+
+    def work(put, stopped):
+        put("a")
+        for _ in range(100):
+            if stopped():
+                break
+            time.sleep(_SECONDS / 500)
+            put("b")
+        seen.append(bool(stopped()))
+        ended.set()
+
+    relayed = answer(work)
+    next(relayed)
+    relayed.close()
+    assert ended.wait(_SECONDS) and seen == [True], (
+        "the reader left and the work went on to its end: set what `stopped` asks for in `finally`"
+    )

@@ -1,21 +1,29 @@
 """The checks of lesson 6 take right answers and name what is wrong with the others."""
 
 import codecs
+import json
+import queue
+import threading
 
 import pytest
-import torch
 
-from llmcourse.checks.streaming import check_characters, check_choice_rule, check_loop_criterion
-
-GONE = float("-inf")
+from llmcourse.checks.streaming import (
+    check_characters,
+    check_events,
+    check_hold_back,
+    check_hold_back_any,
+    check_relay,
+    check_reusable,
+)
 
 # Text from the bytes of tokens
 
 
 def with_a_decoder(chunks):
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for chunk in chunks:
         yield decoder.decode(chunk)
+    yield decoder.decode(b"", final=True)
 
 
 def with_what_is_left(chunks):
@@ -26,6 +34,8 @@ def with_what_is_left(chunks):
         held = held[len(text.encode()) :]
         if text:
             yield text
+    if held:
+        yield held.decode(errors="replace")
 
 
 @pytest.mark.parametrize("answer", [with_a_decoder, with_what_is_left])
@@ -52,7 +62,20 @@ def all_again(chunks):
 
 
 def all_at_the_end(chunks):
-    yield b"".join(chunks).decode()
+    yield b"".join(chunks).decode(errors="replace")
+
+
+def without_the_last_bytes(chunks):
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for chunk in chunks:
+        yield decoder.decode(chunk)
+
+
+def strict_at_the_end(chunks):
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for chunk in chunks:
+        yield decoder.decode(chunk)
+    yield decoder.decode(b"", final=True)
 
 
 def one_chunk_late(chunks):
@@ -71,6 +94,8 @@ def one_chunk_late(chunks):
         (all_again, "the whole text again"),
         (all_at_the_end, "too late: after 1 of the chunks"),
         (one_chunk_late, "too late: after 1 of the chunks"),
+        (without_the_last_bytes, "you lost it"),
+        (strict_at_the_end, "what is left at the end"),
     ],
 )
 def test_a_wrong_way_to_decode_is_named(answer, told):
@@ -78,156 +103,298 @@ def test_a_wrong_way_to_decode_is_named(answer, told):
         check_characters(answer)
 
 
-# A criterion
+# A stop string that is held back
 
 
-def by_slices(ids, scores):
-    if ids.shape[1] < 10:
-        return torch.zeros(len(ids), dtype=torch.bool)
-    return (ids[:, -5:] == ids[:, -10:-5]).all(dim=1)
+def hold_back_any(pieces, stops):
+    held = ""
+    for piece in pieces:
+        held += piece
+        ends = [(held.index(stop) + len(stop), -len(stop)) for stop in stops if stop in held]
+        if ends:
+            end, size = min(ends)
+            yield held[: end + size]
+            return
+        longest = max(map(len, stops))
+        keep = next(
+            (n for n in range(longest, 0, -1) if any(s.startswith(held[-n:]) for s in stops)), 0
+        )
+        keep = min(keep, len(held))
+        yield held[: len(held) - keep]
+        held = held[len(held) - keep :]
+    yield held
 
 
-def row_by_row(ids, scores):
-    return torch.tensor([len(row) > 9 and row[-5:] == row[-10:-5] for row in ids.tolist()])
+def hold_back(pieces, stop):
+    yield from hold_back_any(pieces, [stop])
 
 
-@pytest.mark.parametrize("answer", [by_slices, row_by_row])
-def test_a_criterion_that_looks_at_the_end_of_each_row_is_right(answer, capsys):
-    check_loop_criterion(answer)
-    assert "each row ends by itself" in capsys.readouterr().out
+def test_text_that_is_held_back_while_it_may_be_a_stop_string_is_right(capsys):
+    check_hold_back(hold_back)
+    check_hold_back_any(hold_back_any)
+    shown = capsys.readouterr().out
+    assert "nothing kept too long" in shown and "none is shown" in shown
 
 
-def any_row(ids, scores):
-    return by_slices(ids, scores).any().expand(len(ids))
+def as_it_comes(pieces, stop):
+    text = ""
+    for piece in pieces:
+        text += piece
+        if stop in text:
+            return
+        yield piece
 
 
-def all_rows(ids, scores):
-    return by_slices(ids, scores).all().expand(len(ids))
+def whole_pieces(pieces, stop):
+    for piece in pieces:
+        if piece == stop:
+            return
+        yield piece
 
 
-def anywhere(ids, scores):
-    rows = ids.tolist()
-    return torch.tensor(
-        [any(row[k : k + 5] == row[k + 5 : k + 10] for k in range(len(row) - 9)) for row in rows]
-    )
+def with_the_stop_string(pieces, stop):
+    came = []
+    yield from hold_back((came.append(piece) or piece for piece in pieces), stop)
+    if stop in "".join(came):
+        yield stop
 
 
-def without_order(ids, scores):
-    rows = ids.tolist()
-    return torch.tensor([len(r) > 9 and sorted(r[-5:]) == sorted(r[-10:-5]) for r in rows])
+def never_at_the_end(pieces, stop):
+    kept = ""
+    for piece in hold_back(pieces, stop):
+        yield kept
+        kept = piece
+    if not stop.startswith(kept):
+        yield kept
 
 
-def short_texts_too(ids, scores):
-    return torch.tensor(
-        [len(set(row[-3:])) == 1 or row[-5:] == row[-10:-5] for row in ids.tolist()]
-    )
+def always_a_stops_length(pieces, stop):
+    held = ""
+    for piece in pieces:
+        held += piece
+        if stop in held:
+            yield held[: held.index(stop)]
+            return
+        yield held[: max(0, len(held) - len(stop) + 1)]
+        held = held[max(0, len(held) - len(stop) + 1) :]
+    yield held
 
 
-@pytest.mark.parametrize(
-    ("answer", "told"),
-    [
-        (lambda ids, scores: bool(by_slices(ids, scores).any()), "one bool for each row"),
-        (lambda ids, scores: by_slices(ids, scores).any(), "one bool for each row"),
-        (lambda ids, scores: by_slices(ids, scores).long(), "return bools"),
-        (any_row, "every row got the same answer"),
-        (all_rows, "every row got the same answer"),
-        (anywhere, "anywhere; only the end"),
-        (without_order, "another order"),
-        (short_texts_too, "too short"),
-        (lambda ids, scores: ids[:, -1:].eq(ids[:, -6:-5]).any(dim=1), "one token with the one"),
-        (lambda ids, scores: (ids[:, -5:] == ids[:, -10:-5]).all(dim=1), "answer no, do not fail"),
-        (lambda ids, scores: ids[:, -1] < 0, "the answer is"),
-    ],
-)
-def test_a_wrong_criterion_is_named(answer, told):
-    with pytest.raises(AssertionError, match=told):
-        check_loop_criterion(answer)
-
-
-# A rule that lets only choices through
-
-
-def rule_maker(
-    start=None, first_row=False, empty=False, end=True, early=False, longer=True, padded=True
-):
-    """Return an answer that is right as it is, and wrong in one way for each setting."""
-
-    def answer(texts, choices, eos, prompt_length):
-        def rule(ids, scores):
-            made = torch.full_like(scores, GONE)
-            for row in range(len(ids)):
-                new = ids[0 if first_row else row, prompt_length if start is None else start :]
-                text = "".join(texts[token] for token in new.tolist())
-                keep = [
-                    token
-                    for token, piece in enumerate(texts)
-                    if (piece or empty) and any(one.startswith(text + piece) for one in choices)
-                ]
-                if text in choices:
-                    keep = (keep if longer else []) + [eos] * end
-                if early or (padded and eos in new):
-                    keep.append(eos)
-                made[row, keep] = scores[row, keep]
-            return made
-
-        return rule
-
-    return answer
-
-
-def by_adding(texts, choices, eos, prompt_length):
-    def allowed(text, token):
-        if token == eos:
-            return text in choices
-        return bool(texts[token]) and any(one.startswith(text + texts[token]) for one in choices)
-
-    def rule(ids, scores):
-        bans = torch.zeros_like(scores)
-        for row, new in enumerate(ids[:, prompt_length:].tolist()):
-            if eos in new:
-                continue
-            text = "".join(texts[token] for token in new)
-            for token in range(len(texts)):
-                if not allowed(text, token):
-                    bans[row, token] = GONE
-        return scores + bans
-
-    return rule
-
-
-@pytest.mark.parametrize("answer", [rule_maker(), by_adding], ids=["by keeping", "by adding"])
-def test_a_rule_that_leaves_what_leads_to_a_choice_is_right(answer, capsys):
-    check_choice_rule(answer)
-    assert "only what can still become a choice" in capsys.readouterr().out
-
-
-def in_place(*call):
-    def rule(ids, scores):
-        scores[:] = rule_maker()(*call)(ids, scores)
-        return scores
-
-    return rule
-
-
-def with_equal_scores(*call):
-    return lambda ids, scores: rule_maker()(*call)(ids, scores).clamp(max=0.0)
+def reads_on(pieces, stop):
+    text = "".join(pieces)
+    yield text[: text.index(stop)] if stop in text else text
 
 
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (rule_maker(start=0), "you read the prompt too"),
-        (rule_maker(first_row=True), "each row has a text of its own"),
-        (rule_maker(empty=True), "a token without text"),
-        (rule_maker(end=False), "the model cannot end there"),
-        (rule_maker(early=True), "is no choice yet"),
-        (rule_maker(longer=False), "the start of a longer one"),
-        (rule_maker(padded=False), "a row that has ended lost every token"),
-        (in_place, "in place"),
-        (with_equal_scores, "keeps its score"),
-        (lambda *call: lambda ids, scores: scores, "without text"),
+        (as_it_comes, "on the screen has been read"),
+        (whole_pieces, "on the screen has been read"),
+        (with_the_stop_string, "it ends the text and is no part"),
+        (never_at_the_end, "too late|for ever"),
+        (always_a_stops_length, "too late"),
+        (reads_on, "asked for another piece|too late"),
+        (lambda pieces, stop: iter(pieces), "on the screen has been read"),
     ],
 )
-def test_a_wrong_rule_is_named(answer, told):
+def test_a_wrong_way_to_hold_back_is_named(answer, told):
     with pytest.raises(AssertionError, match=told):
-        check_choice_rule(answer)
+        check_hold_back(answer)
+
+
+def only_the_first_stop(pieces, stops):
+    yield from hold_back(pieces, stops[0])
+
+
+def test_holding_back_for_one_of_several_stop_strings_is_named():
+    with pytest.raises(AssertionError, match="a stop string of"):
+        check_hold_back_any(only_the_first_stop)
+
+
+# A cache
+
+
+def common(held, prompt):
+    same = 0
+    while same < min(len(held), len(prompt) - 1) and held[same] == prompt[same]:
+        same += 1
+    return same
+
+
+def test_what_a_cache_can_keep_is_what_begins_alike(capsys):
+    check_reusable(common)
+    assert "one token is left to read" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (lambda held, prompt: len(held), "you keep the whole cache"),
+        (lambda held, prompt: common(held, [*prompt, -1]), "keep one less"),
+        (
+            lambda held, prompt: sum(a == b for a, b in zip(held, prompt[:-1], strict=False)),
+            "after the first difference",
+        ),
+        (lambda held, prompt: 0, "can stay; you said 0"),
+    ],
+)
+def test_a_wrong_count_of_what_a_cache_can_keep_is_named(answer, told):
+    with pytest.raises(AssertionError, match=told):
+        check_reusable(answer)
+
+
+# Server-sent events
+
+
+def events(pieces):
+    try:
+        for piece in pieces:
+            yield f"data: {json.dumps({'text': piece})}\n\n"
+    except Exception as error:
+        yield f"event: error\ndata: {json.dumps({'error': str(error)})}\n\n"
+        return
+    yield "data: [DONE]\n\n"
+
+
+def test_events_that_a_browser_can_read_are_right(capsys):
+    check_events(events)
+    assert "an error that reaches the reader" in capsys.readouterr().out
+
+
+def as_bare_text(pieces):
+    for piece in pieces:
+        yield f"data: {piece}\n\n"
+    yield "data: [DONE]\n\n"
+
+
+def with_one_line_end(pieces):
+    for event in events(pieces):
+        yield event[:-1]
+
+
+def all_together(pieces):
+    yield from list(events(list(pieces)))
+
+
+def without_an_end(pieces):
+    yield from (event for event in events(pieces) if "DONE" not in event)
+
+
+def letting_errors_through(pieces):
+    for piece in pieces:
+        yield f"data: {json.dumps({'text': piece})}\n\n"
+    yield "data: [DONE]\n\n"
+
+
+def an_end_after_an_error(pieces):
+    failed = False
+    for event in events(pieces):
+        failed = failed or "error" in event
+        yield event
+    if failed:
+        yield "data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (as_bare_text, "should hold|breaks the event in two"),
+        (with_one_line_end, "an empty line"),
+        (all_together, "you collected the pieces"),
+        (without_an_end, "one for each and the end"),
+        (letting_errors_through, "went through you"),
+        (an_end_after_an_error, "half an answer for a whole one"),
+    ],
+)
+def test_wrong_events_are_named(answer, told):
+    with pytest.raises(AssertionError, match=told):
+        check_events(answer)
+
+
+# Out of a thread
+
+
+def relay(work, tells=True, stops=True, errors=True, streams=True):
+    """The right answer, or one that leaves out what is switched off."""
+    pieces, left = queue.Queue(), threading.Event()
+
+    def run():
+        error = None
+        try:
+            work(lambda piece: pieces.put(("piece", piece)), left.is_set)
+        except Exception as raised:
+            error = raised
+        if tells or error is None:
+            pieces.put(("end", error if errors else None))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    if not streams:
+        thread.join()
+    try:
+        while (one := pieces.get())[0] == "piece":
+            yield one[1]
+        if one[1] is not None:
+            raise one[1]
+    finally:
+        if stops:
+            left.set()
+
+
+@pytest.fixture
+def little_patience(monkeypatch):
+    monkeypatch.setattr("llmcourse.checks.streaming._SECONDS", 0.2)
+
+
+def test_pieces_out_of_a_thread_are_right(capsys):
+    check_relay(relay)
+    assert "a reader who may leave" in capsys.readouterr().out
+
+
+def in_the_same_thread(work):
+    pieces = []
+    work(pieces.append, lambda: False)
+    yield from pieces
+
+
+def none_is_the_end(work):
+    for piece in relay(work):
+        if piece is None:
+            return
+        yield piece
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (in_the_same_thread, "the reader's own thread"),
+        (none_is_the_end, "and you yielded"),
+        (lambda work: relay(work, streams=False), "you collected the pieces"),
+        (lambda work: relay(work, tells=False), "waits for ever"),
+        (lambda work: relay(work, errors=False), "a text that ended well"),
+        (lambda work: relay(work, stops=False), "the work went on to its end"),
+    ],
+)
+def test_a_wrong_relay_is_named(answer, told, little_patience):
+    with pytest.raises(AssertionError, match=told):
+        check_relay(answer)
+
+
+def a_stub(*answer):
+    raise NotImplementedError("Write this.")
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        check_characters,
+        check_hold_back,
+        check_hold_back_any,
+        check_reusable,
+        check_events,
+        check_relay,
+    ],
+)
+def test_a_stub_is_passed_over(check, capsys):
+    check(a_stub)
+    assert "nothing to check yet" in capsys.readouterr().out
