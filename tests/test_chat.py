@@ -18,7 +18,7 @@ from tests.support.chat_templates import letters
 
 ROOT = Path(__file__).parent.parent
 TEMPLATES = templates()
-PUBLISHED = tomllib.loads((ROOT / "tests" / "published_chats.toml").read_text(encoding="utf-8"))
+PUBLISHED = tomllib.loads((ROOT / "tests" / "published" / "chats.toml").read_text(encoding="utf-8"))
 OF_LETTERS = {"bos_token": "<s>", "eos_token": "</s>"}
 ROLES = {"s": "system", "u": "user", "a": "assistant"}
 SAID = ("Be brief.", "Hello {{ 1 }} é", "Yes <b>", "Thanks\n", "Bye")
@@ -96,7 +96,8 @@ def test_a_template_makes_the_string_that_its_format_is_published_with(one):
 
 def test_each_format_is_compared_with_a_published_string_unless_its_words_are_ours():
     compared = {one["template"] for one in PUBLISHED["rendering"]}
-    assert set(TEMPLATES) - compared == {"chatml with tools"}
+    in_test_tool_templates = {"qwen 2.5 with tools", "hermes 2 pro with tools"}
+    assert set(TEMPLATES) - compared - in_test_tool_templates == {"chatml with tools"}
     assert "the sentences are ours" in TEMPLATES["chatml with tools"].about
     assert all(one["page"].startswith("https://") and one["read"] for one in PUBLISHED["rendering"])
 
