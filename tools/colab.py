@@ -35,6 +35,7 @@ from tools.other_versions import (
 HELD = LESSONS / "colab.txt"
 FOLDER = ROOT / ".venv-colab"
 KERNEL = "colab"
+RESULTS = LESSONS / "results" / f"{KERNEL}.json"
 
 
 def facts(text: str | None = None) -> dict[str, str]:
@@ -123,7 +124,11 @@ def main(options: list[str]) -> int:
             return 1
         held = versions(FOLDER)
         print(f"Colab's versions: {held}", flush=True)
-        return run_lessons(options, elsewhere, held)
+        status = run_lessons(options, elsewhere, held)
+        named = [elsewhere / Path(one).name for one in options if one.endswith(".ipynb")]
+        if short := cut_short(named):
+            print(f"Not all cells ran of {', '.join(short)}.", file=sys.stderr)
+        return status or int(bool(short))
 
 
 def run_lessons(options: list[str], elsewhere: Path, held: str) -> int:
@@ -134,9 +139,24 @@ def run_lessons(options: list[str], elsewhere: Path, held: str) -> int:
         for one in ours
     ]
     command = [*pytest(Path(sys.executable), KERNEL, held), f"--nbval-kernel-name={KERNEL}"]
+    # Without a root above them the notebooks' cells would all have the same names, and pytest-xdist
+    # runs one of each name.
+    command += [f"--rootdir={elsewhere}", f"--config-file={ROOT / 'pyproject.toml'}"]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path}
     return subprocess.run([*command, *moved], cwd=ROOT, env=environment).returncode
+
+
+def cut_short(notebooks: list[Path], results: Path = RESULTS) -> list[str]:
+    """Return the notebooks of which fewer cells are in the results than have code."""
+    ran = json.loads(results.read_text(encoding="utf-8"))["notebooks"]
+    short = []
+    for path in notebooks:
+        cells = nbformat.read(path, as_version=4).cells
+        code = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in cells)
+        if ran.get(path.stem, {}).get("cells", 0) < code:
+            short.append(path.stem)
+    return short
 
 
 if __name__ == "__main__":

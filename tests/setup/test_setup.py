@@ -11,6 +11,7 @@ import tomllib
 from itertools import chain
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 from packaging.markers import Marker
@@ -362,6 +363,17 @@ def test_colabs_kernel_takes_the_clone_for_the_repository_and_does_not_find_this
     said = subprocess.run(config, env={**os.environ, **made["env"]}, capture_output=True, text=True)
     repository = PROJECT["urls"]["Repository"]
     assert said.stdout == f"url.{(tmp_path / 'clone').as_uri()}.insteadof {repository}\n"
+
+
+def test_a_lesson_that_was_not_run_to_its_end_is_named(tmp_path):
+    cells = [nbformat.v4.new_code_cell(source) for source in ("1", "2", "")]
+    notebooks = [tmp_path / "01_whole.ipynb", tmp_path / "02_half.ipynb", tmp_path / "03_not.ipynb"]
+    for path in notebooks:
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    results = tmp_path / "colab.json"
+    ran = {"01_whole": {"cells": 2}, "02_half": {"cells": 1}}
+    results.write_text(json.dumps({"notebooks": ran}))
+    assert colab.cut_short(notebooks, results) == ["02_half", "03_not"]
 
 
 def test_a_package_of_colab_that_is_replaced_or_gone_is_named():
