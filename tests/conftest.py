@@ -1,6 +1,7 @@
 """What several test files share: the course's model and its wheel, two tokenizers."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -12,7 +13,13 @@ from llmcourse.models import fetch
 
 
 def pytest_configure(config):
-    """Give each of several workers one thread; threads that fight for cores are far slower."""
+    """Give each of several workers one thread, and scripts that tests start their Ctrl-C.
+
+    Threads that fight for cores are far slower. What a shell starts in the background is deaf to
+    SIGINT, and so is all that it starts.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput"):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 

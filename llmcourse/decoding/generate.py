@@ -111,8 +111,11 @@ def open_walk(model, made: Ingredients, streamer=None) -> Iterator:
     Raises ValueError, by name, for a setting that the loop cannot honour.
     """
     mode, config = made.mode, made.generation_config
-    greedy = mode in (GenerationMode.GREEDY_SEARCH, GenerationMode.BEAM_SEARCH)
-    made = replace(made, logits_processor=checked(made.logits_processor, greedy))
+    chooses = {
+        "greedy": mode == GenerationMode.GREEDY_SEARCH,
+        "beams": mode == GenerationMode.BEAM_SEARCH,
+    }
+    made = replace(made, logits_processor=checked(made.logits_processor, **chooses))
     check_prepared(model, made.input_ids, config, made.model_kwargs, mode, streamer)
     check_drafting(model, made)
     forward = forward_of(model, made)

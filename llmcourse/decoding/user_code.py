@@ -21,8 +21,8 @@ class Checked:
     as in `generate`; what would go on unseen, or fail much later, is named here.
     """
 
-    def __init__(self, rule: Callable, greedy: bool):
-        self.rule, self.greedy = rule, greedy
+    def __init__(self, rule: Callable, greedy: bool, beams: bool):
+        self.rule, self.greedy, self.beams = rule, greedy, beams
         # with more arguments than (ids, scores) it is asked through the library, which refuses it
         plain = len(inspect.signature(rule.__call__).parameters) <= 2
         self.ask = rule if plain else LogitsProcessorList([rule])
@@ -30,14 +30,15 @@ class Checked:
     def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """ids: (rows, length) int64, scores: (rows, vocab) float32; returns scores.
 
-        Raises RuntimeError for another shape; TypeError, where nothing is drawn, for what is no
-        tensor of floating point numbers: `generate` takes the largest there, and the loop
-        probabilities.
+        Raises RuntimeError for another shape; TypeError, in greedy decoding, for what is no tensor
+        of floating point numbers, and, in a beam search, for a tensor of others: `generate` goes on
+        with those, and the loop with probabilities. A beam search without a tensor fails in torch.
         """
         given = scores.shape
         made = self.ask(ids, scores)
         tensor = isinstance(made, torch.Tensor)
-        if self.greedy and not (tensor and made.is_floating_point()):
+        whole = tensor and not made.is_floating_point()
+        if (self.greedy and (whole or not tensor)) or (self.beams and whole):
             raise TypeError(
                 f"The rule {name_of(self.rule)} returned "
                 f"{made.dtype if tensor else type(made).__name__}; return a floating point tensor "
@@ -52,9 +53,12 @@ class Checked:
         return made
 
 
-def checked(rules, greedy: bool) -> LogitsProcessorList:
-    """Return the rules, each looked after. greedy: whether the largest score is taken."""
-    return LogitsProcessorList([Checked(rule, greedy) for rule in rules])
+def checked(rules, *, greedy: bool, beams: bool = False) -> LogitsProcessorList:
+    """Return the rules, each looked after.
+
+    greedy: whether the largest score is taken; beams: whether the best texts are kept.
+    """
+    return LogitsProcessorList([Checked(rule, greedy, beams) for rule in rules])
 
 
 def unchecked(rules) -> list:
