@@ -212,6 +212,7 @@ def test_a_fresh_process_has_no_seed_and_one_with_set_seed_has(how, found):
     assert done.stdout.strip() == found
 
 
+@pytest.mark.slow
 def test_a_template_without_end_is_stopped_and_is_not_called_a_failure_of_the_call():
     endless = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
     tokenizer = letters(endless)
