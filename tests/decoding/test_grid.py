@@ -33,6 +33,7 @@ def test_every_drawn_cell_is_equal_or_fails_alike_or_is_refused_by_name(family):
     assert "equal" in {verdict.kind for verdict in verdicts.values()}
 
 
+@pytest.mark.slow
 def test_the_grid_is_not_vacuous():
     """A grid of refusals, or of models that repeat one token, would find nothing."""
     verdicts = [verdict_of(index) for index in range(len(CELLS))]

@@ -333,6 +333,7 @@ def test_importing_the_package_does_not_import_torch():
     assert run_python(code) == "[]"
 
 
+@pytest.mark.slow
 def test_a_name_of_the_package_is_the_thing_itself_whatever_was_imported_first():
     code = """
 import llmcourse.decoding.loop, llmcourse.decoding.stops, llmcourse
