@@ -55,6 +55,7 @@ def test_beams_are_those_of_generate(family, name):
     assert len(ours.sequences[:, -NEW_TOKENS:].unique()) > 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("early_stopping", [True, False, "never"])
 @pytest.mark.parametrize("length_penalty", [-1.0, 0.0, 1.0, 2.5])
 @pytest.mark.parametrize("prompts", ["one", "unequal"])
