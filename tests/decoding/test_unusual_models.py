@@ -8,7 +8,7 @@ from transformers import CompileConfig, DynamicCache
 import llmcourse
 from llmcourse.decoding import unusual_models
 from llmcourse.decoding.cache import cache_in
-from tests.support.families import CONFIGS, PAD, VOCAB, build, tiny
+from tests.support.families import CONFIGS, MORE, PAD, VOCAB, build, tiny
 
 IDS = torch.tensor([[7, 8, 9, 10, 11], [PAD, PAD, 3, 4, 5]])
 MASK = torch.tensor([[1, 1, 1, 1, 1], [0, 0, 1, 1, 1]])
@@ -166,19 +166,7 @@ OWN_WAYS = {
         "n_groups": 1,
         "chunk_size": 8,
     },
-    "jamba": {
-        **HEADS,
-        "num_hidden_layers": 4,
-        "intermediate_size": 64,
-        "attn_layer_period": 2,
-        "attn_layer_offset": 1,
-        "expert_layer_period": 2,
-        "expert_layer_offset": 1,
-        "num_experts": 2,
-        "mamba_d_state": 8,
-        "mamba_dt_rank": 4,
-        "use_mamba_kernels": False,
-    },
+    "jamba": MORE["jamba"],
 }
 
 
