@@ -44,7 +44,7 @@ lab: model  ## set up if needed, and open your copies of the lessons in JupyterL
 		$(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_ARGS)
 
 # The markers are set in tests/conftest.py.
-quick: lint  ## lint, and the tests without model, browser and notebooks: under two minutes
+quick: lint  ## lint, and the tests without model, browser and notebooks: under 90 s
 	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -n 2 -m "not needs_model and not slow" $(TEST_ARGS) tests
 
 test: model  ## set up if needed, run all tests, and check every stored output

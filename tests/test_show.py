@@ -44,6 +44,7 @@ def test_visible_text_has_one_line_and_no_control_characters(text):
 EVERY_CHARACTER = [chr(code) for code in range(0x110000)]
 
 
+@pytest.mark.slow
 def test_what_unicode_calls_ignorable_space_or_control_is_shown_as_its_code():
     hidden = regex.compile(
         r"[\p{Default_Ignorable_Code_Point}\p{White_Space}\p{Bidi_Control}\p{Variation_Selector}"
@@ -59,6 +60,7 @@ def test_what_unicode_calls_ignorable_space_or_control_is_shown_as_its_code():
             assert is_new or character in "\u2800\U00016fe4\U0001d159", ascii(character)
 
 
+@pytest.mark.slow
 def test_no_two_characters_are_shown_alike():
     shown = [visible(character) for character in EVERY_CHARACTER]
     twice = {text for text, many in Counter(shown).items() if many > 1}

@@ -153,7 +153,9 @@ def another(kind: str, **more) -> dict:
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "bloom"])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "mode", ["greedy", "sampling", pytest.param("penalty", marks=pytest.mark.slow)]
+)
 def test_a_draft_model_of_another_tokenizer_drafts_as_in_generate(mode, family):
     if family not in CONFIGS:
         pytest.skip("an older version prepares it another way")
@@ -224,6 +226,7 @@ ODD_RULES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["greedy", "sampling"])
 @pytest.mark.parametrize("drafter", ["model", "text", "exit"])
 @pytest.mark.parametrize("rule", ODD_RULES)

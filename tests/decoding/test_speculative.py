@@ -152,6 +152,7 @@ def test_looking_up_is_generate_bit_for_bit(family, mode):
     assert any(len(one.proposed) for one in rounds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["exact", "poor", "opposed"])
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("family", ["llama", "gpt2", "mistral"])
@@ -201,6 +202,7 @@ def test_other_calls_are_generate_bit_for_bit(name, drafter):
     assert_same_call(model, **{**CALL, **how, **OTHER_CALLS[name]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["constant", "heuristic", "heuristic_transient"])
 @pytest.mark.parametrize("sure", [0.0, 0.4])
 @pytest.mark.parametrize("mode", ["greedy", "sampling"])

@@ -154,11 +154,16 @@ ADDRESS = re.compile(
 OURS = addresses.repository().removeprefix("https://github.com/")
 
 
-def tracked() -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+def tracked(*options: str) -> list[Path]:
+    command = ["git", "ls-files", "-z", *options]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("this is no clone")
     return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_nothing_that_git_is_to_ignore_is_kept_in_it():
+    assert tracked("--cached", "--ignored", "--exclude-standard") == []
 
 
 def test_the_address_is_the_same_in_every_file():
