@@ -189,9 +189,7 @@ class OwnWay(Forward):
             self.before = read
         else:
             unread, n = fed.shape[1], fed.shape[1] - 1
-            self.kwargs = self.model._update_model_kwargs_for_generation(
-                self.output, self.kwargs, num_new_tokens=read + 1 - self.before
-            )
+            self.kwargs = self._grown(self.output, num_new_tokens=read + 1 - self.before)
             self.held.ids = torch.cat([self.held.ids, fed], dim=-1)
             self.before = read + 1
         kwargs = _prepare_attention_mask(dict(self.kwargs), self.before + n, False)
@@ -211,11 +209,16 @@ class OwnWay(Forward):
             if self.cache_name is not None:
                 self.held.keep(output.get(self.cache_name))
             return
-        self.kwargs = self.model._update_model_kwargs_for_generation(output, self.kwargs)
+        self.kwargs = self._grown(output)
         self.first = False
         self.cache_name = next((name for name in _ALL_CACHES if name in self.kwargs), None)
         if self.cache_name is not None:
             self.held.keep(self.kwargs[self.cache_name])
+
+    def _grown(self, output, **tokens) -> dict:
+        """Return what is passed to the model, made longer as the library makes it."""
+        grow = self.model._update_model_kwargs_for_generation
+        return grow(output, self.kwargs, is_encoder_decoder=False, **tokens)
 
     def _unread(self) -> int | None:
         """Return how many tokens the model has not read yet; None for all that there are."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from transformers import DynamicCache, GenerationConfig
 from transformers.utils import logging as hf_logging
 
@@ -131,6 +132,16 @@ def test_a_model_that_cannot_generate_is_refused(door):
         assert f"{type(thing).__name__} has no `generate`" in str(error)
 
 
+@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
+@pytest.mark.parametrize("name", ["MoshiForConditionalGeneration", "JanusForConditionalGeneration"])
+def test_a_model_with_a_generate_of_its_own_is_refused(name, door):
+    made = getattr(transformers, name)
+    model = made.__new__(made)  # without weights: it is refused for its class
+    torch.nn.Module.__init__(model)
+    error = error_of(door, model, **CALL)
+    assert type(error) is ValueError and f"{name} has a `generate` of its own" in str(error)
+
+
 @pytest.mark.slow
 def test_a_compiled_model_runs_in_the_loop():
     model = build("llama")
@@ -141,7 +152,6 @@ def test_a_compiled_model_runs_in_the_loop():
 @pytest.mark.slow
 def test_every_causal_model_of_the_library_is_fed_as_usual_or_followed():
     """Overriding how a step is prepared, in a class that the loop lets through, would be silent."""
-    import transformers
     from transformers.generation import GenerationMixin
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
