@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 from nbval.plugin import IPyNbCell, NbCellError
 
-LESSONS = Path(__file__).parent.parent / "tests" / "lessons"
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ROOT / "notebooks"  # the course's own; `make colab` runs copies of them elsewhere
+LESSONS = ROOT / "tests" / "lessons"
 LIST = LESSONS / "differences.toml"
 LANES = ("oldest", "colab", "newest")
 DIFFER = "Cell outputs differ"  # nbval's words; it has the same exception for a cell that raises
@@ -67,9 +69,14 @@ def pytest_runtest_call(item):
 
 
 class Results:
-    """Writes for each notebook how many cells ran, which ones differed, and which ones failed."""
+    """Writes for each notebook how many cells ran, which ones differed, and which ones failed.
 
-    def __init__(self, config):
+    What another run on the same packages wrote still holds for the notebooks that this one left
+    out, if the course still has them.
+    """
+
+    def __init__(self, config, course: Path = NOTEBOOKS):
+        self.course = course
         self.file = Path(config.getoption("--results"))
         pairs = (package.split("==") for package in config.getoption("--packages").split())
         self.packages = dict(pairs)
@@ -88,16 +95,21 @@ class Results:
         elif report.skipped:  # as pytest calls what was expected to fail, and did
             seen["differ"].append(cell)
 
+    def still_hold(self) -> dict[str, dict]:
+        """Return what the file says of the course's notebooks, if it is of these packages."""
+        before = json.loads(self.file.read_text("utf-8")) if self.file.exists() else {}
+        if before.get("packages") != self.packages:
+            return {}
+        there = {path.stem for path in self.course.rglob("*.ipynb")}
+        return {name: one for name, one in before["notebooks"].items() if name in there}
+
     def pytest_sessionfinish(self):
         if not self.notebooks:
             return
-        before = json.loads(self.file.read_text("utf-8")) if self.file.exists() else {}
-        # Of another run on the same packages, the notebooks that this one left out still hold.
-        kept = before["notebooks"] if before.get("packages") == self.packages else {}
         made = {
             "date": datetime.date.today().isoformat(),
             "packages": self.packages,
-            "notebooks": dict(sorted({**kept, **self.notebooks}.items())),
+            "notebooks": dict(sorted({**self.still_hold(), **self.notebooks}.items())),
         }
         self.file.parent.mkdir(exist_ok=True)
         self.file.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")

@@ -4,9 +4,10 @@
     python -m tools.lesson_copies new      and put what changed since beside what the learner wrote
     python -m tools.lesson_copies stored   none: the stored lessons are to be opened
 
-A copy says in its metadata of which state of the lesson it was made. There is no other record, so
-none can be lost, broken, or of another opinion. A copy in which nothing was written or run is
-brought up to date; any other is never touched again. A file appears whole or not at all.
+A copy says in its metadata of which lesson, and of which state of it, it was made. There is no
+other record, so none can be lost, broken, or of another opinion. A copy in which nothing was
+written or run is brought up to date; any other is never touched again, nor is one whose lesson the
+course has no more, which is only named. A file appears whole or not at all.
 """
 
 import hashlib
@@ -24,7 +25,10 @@ ROOT = Path(__file__).resolve().parent.parent
 NAME = "my_lessons"
 WHICH = ("mine", "new", "stored")
 MADE_OF = "llmcourse_made_of"  # in a copy's metadata: the fingerprint of what was copied
+LESSON = "llmcourse_lesson"  # there, too: the lesson's name without .ipynb
 LOCK_SECONDS = 60
+NUMBERED = re.compile(r"0*(?P<number>\d+)_(?P<name>.+)")  # the name of a lesson
+BESIDE = re.compile(r"(\.new\d*|-Copy\d+)+$")  # what we, or JupyterLab, put behind a copy's name
 LINK = re.compile(r"""(\]\(|\b(?:src|href)=["'])(?!\w+:|[#/.])([^)\s"'#]+)""")
 
 
@@ -34,6 +38,7 @@ class Copy:
 
     path: Path
     made_of: str | None  # the fingerprint of what was copied; None if it does not say
+    lesson: str  # the name of its lesson, which may be gone; from the file's name if it says none
     content: str | None  # the fingerprint of what stands there now; None if it cannot be read
     was_run: bool  # an output or a count is there
 
@@ -79,7 +84,7 @@ def cleared(lesson: Path) -> dict:
             cell.update(outputs=[], execution_count=None)
         else:
             cell["source"] = from_elsewhere(source(cell), lesson.parent).splitlines(keepends=True)
-    notebook["metadata"][MADE_OF] = fingerprint(notebook)
+    notebook["metadata"].update({MADE_OF: fingerprint(notebook), LESSON: lesson.stem})
     return notebook
 
 
@@ -96,12 +101,21 @@ def parsed(path: Path) -> dict:
 
 def look(path: Path) -> Copy:
     """Look at a notebook of the learner's, in whatever state it is."""
+    by_name = BESIDE.sub("", path.stem)
     try:
         notebook = parsed(path)
     except (OSError, ValueError):
-        return Copy(path, made_of=None, content=None, was_run=False)
-    was_run = any(cell.get("outputs") or cell.get("execution_count") for cell in notebook["cells"])
-    return Copy(path, notebook["metadata"].get(MADE_OF), fingerprint(notebook), was_run)
+        return Copy(path, made_of=None, lesson=by_name, content=None, was_run=False)
+    said = notebook["metadata"].get(LESSON)
+    return Copy(
+        path,
+        made_of=notebook["metadata"].get(MADE_OF),
+        lesson=said if said and isinstance(said, str) else by_name,
+        content=fingerprint(notebook),
+        was_run=any(
+            cell.get("outputs") or cell.get("execution_count") for cell in notebook["cells"]
+        ),
+    )
 
 
 def new_names(stem: str) -> Iterator[str]:
@@ -122,9 +136,14 @@ def copies(lesson: Path, folder: Path) -> list[Copy]:
 class Task:
     """What is to be done about a lesson, or to be said."""
 
-    what: str  # "make", "update", "beside"; only to be said: "changed", "unreadable", "no lesson"
+    what: str  # "make", "update", "beside"; only to be said: the other keys of SAID
     path: Path  # of the copy; of the lesson where that cannot be read
     notebook: dict | None = None  # what is to be written there
+    now: str | None = None  # for a copy whose lesson is gone, the file that replaces that
+
+    @property
+    def name(self) -> str:
+        return f"{self.path.name} (now {self.now})" if self.now else self.path.name
 
 
 def task(lesson: Path, folder: Path, *, beside: bool) -> Task | None:
@@ -149,6 +168,28 @@ def task(lesson: Path, folder: Path, *, beside: bool) -> Task | None:
     return Task("unreadable" if own[0].content is None else "changed", main)
 
 
+def replacement(gone: str, lessons: list[Path]) -> str | None:
+    """Return the file of the lesson with the name of one that is gone, or else with its number."""
+    old = NUMBERED.fullmatch(gone)
+    new = [(lesson.name, NUMBERED.fullmatch(lesson.stem)) for lesson in lessons]
+    numbered = [(name, parts) for name, parts in new if old and parts]
+    same_name = [name for name, parts in numbered if parts["name"] == old["name"]]
+    same_number = [name for name, parts in numbered if parts["number"] == old["number"]]
+    return next(iter(same_name + same_number), None)
+
+
+def without_a_lesson(lessons: list[Path], folder: Path) -> list[Task]:
+    """Return, to be said, the copies whose lesson is gone, and what replaces it."""
+    there = {lesson.stem for lesson in lessons}
+    others = (path for path in sorted(folder.glob("*.ipynb")) if path.stem not in there)
+    made_here = (copy for copy in map(look, others) if copy.made_of is not None)
+    return [
+        Task("gone", copy.path, now=replacement(copy.lesson, lessons))
+        for copy in made_here
+        if copy.lesson not in there
+    ]
+
+
 WRITES = ("make", "update", "beside")
 
 
@@ -169,7 +210,8 @@ def write(notebook: dict, path: Path) -> None:
 
 def tasks(lessons: list[Path], folder: Path, *, beside: bool) -> list[Task]:
     """Return what is to be done or said."""
-    return [one for lesson in lessons if (one := task(lesson, folder, beside=beside))]
+    todo = [one for lesson in lessons if (one := task(lesson, folder, beside=beside))]
+    return todo + without_a_lesson(lessons, folder)
 
 
 def bring_up_to_date(lessons: list[Path], folder: Path, *, beside: bool) -> list[Task]:
@@ -201,15 +243,17 @@ SAID = {
     "`make lab LESSONS=new` puts the lesson beside it.",
     "no lesson": "A lesson that cannot be read, and is not copied, in {folder}/: {names}. "
     "`git status` may say what happened to it.",
+    "gone": "The course has no lesson any more for these in {folder}/: {names}. They stay as they "
+    "are.",
 }
 
 
 def sentences(done: list[Task]) -> Iterator[str]:
     """Yield what to tell the learner, a sentence for each kind of task."""
     for what, sentence in SAID.items():
-        if paths := [one.path for one in done if one.what == what]:
-            names = ", ".join(path.name for path in paths)
-            yield sentence.format(folder=paths[0].parent.name, names=names)
+        if these := [one for one in done if one.what == what]:
+            names = ", ".join(one.name for one in these)
+            yield sentence.format(folder=these[0].path.parent.name, names=names)
 
 
 def main(which: str, lessons: list[Path] | None = None, folder: Path = ROOT / NAME) -> int:
@@ -229,8 +273,9 @@ def main(which: str, lessons: list[Path] | None = None, folder: Path = ROOT / NA
             file=sys.stderr,
         )
         return 0 if all((folder / lesson.name).exists() for lesson in lessons) else 1
-    for sentence in sentences(done):
-        print(sentence)
+    encoding = sys.stdout.encoding or "utf-8"
+    for sentence in sentences(done):  # which a console must not stop at: a file may have any name
+        print(sentence.encode(encoding, "backslashreplace").decode(encoding))
     return 0
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 import torch
 
 from llmcourse.checks import once_written
+from llmcourse.checks.compare import name_the_first
+from llmcourse.checks.sign_test import one_side, shares, two_sided
 
 
 @once_written
@@ -395,7 +397,7 @@ def _compare_kept(kept, messages: list[dict], length: Callable, budget: int) -> 
 
 @once_written
 def check_sign_test(answer: Callable[[Sequence[bool], Sequence[bool]], tuple]) -> None:
-    """Compare `answer(before, after)` with counting all coins that could have fallen.
+    """Compare `answer(before, after)` with adding up all splits of a fair coin's tosses.
 
     Raises AssertionError with the misconception that it found.
     """
@@ -407,15 +409,15 @@ def check_sign_test(answer: Callable[[Sequence[bool], Sequence[bool]], tuple]) -
             f"return (won, lost, p); you returned {given!r}"
         )
         counts, p = tuple(given[:2]), given[2]
-        assert counts == (won, lost) or counts != (lost, won), (
-            "you counted the other way round: an item is won if it was wrong before and is right "
-            "after"
-        )
-        assert counts == (won, lost) or counts != (won + both, lost + neither), (
-            "you counted all items; those that are right, or wrong, both times say nothing"
-        )
+        miscounted = (
+            ("you counted the other way round: an item is won if it was wrong before and is right "
+             "after", (lost, won)),
+            ("you counted all items; those that are right, or wrong, both times say nothing",
+             (won + both, lost + neither)),
+        )  # fmt: skip
+        name_the_first(miscounted, counts, (won, lost))
         assert counts == (won, lost), f"{won} were won and {lost} lost; you counted {counts}"
-        wanted = _all_coins(won + lost, min(won, lost))
+        wanted = two_sided(won, lost)
         for misconception, wrong in _WRONG_P.items():
             other = wrong(won, lost, both + neither)
             assert _near(p, wanted) or not _near(p, other), misconception
@@ -423,7 +425,7 @@ def check_sign_test(answer: Callable[[Sequence[bool], Sequence[bool]], tuple]) -
     print("check_sign_test: you count what changed, both ways, and p is at most 1.")
 
 
-# (right both times, wrong both times, won, lost): few changes, so that all coins can be listed.
+# (right both times, wrong both times, won, lost)
 _COUNTS = ((3, 2, 6, 1), (4, 4, 2, 7), (5, 0, 0, 5), (0, 3, 8, 0), (2, 2, 3, 3), (6, 1, 0, 0))
 
 
@@ -431,45 +433,20 @@ def _near(one: float, other: float) -> bool:
     return abs(one - other) < 1e-9
 
 
-def _all_coins(coins: int, fewest: int) -> float:
-    """How many of all ways for the coins to fall are at least as uneven as the one seen."""
-    falls = list(itertools.product((0, 1), repeat=coins))
-    uneven = [fall for fall in falls if min(sum(fall), coins - sum(fall)) <= fewest]
-    return len(uneven) / len(falls)
-
-
-def _one_side(won: int, lost: int) -> float:
-    falls = list(itertools.product((0, 1), repeat=won + lost))
-    return sum(sum(fall) <= min(won, lost) for fall in falls) / len(falls)
-
-
-def _exactly(won: int, lost: int) -> float:
-    falls = list(itertools.product((0, 1), repeat=won + lost))
-    return min(1.0, 2 * sum(sum(fall) == min(won, lost) for fall in falls) / len(falls))
-
-
 def _over_all_items(won: int, lost: int, ties: int) -> float:
-    """The tail as if the items that did not change were coins that fell to the won side."""
-    coins = won + lost + ties
-    return min(1.0, 2 * _below(coins, min(won, lost)))
-
-
-def _below(coins: int, most: int) -> float:
-    row = [1]
-    for _ in range(coins):
-        row = [a + b for a, b in zip([0, *row], [*row, 0], strict=True)]
-    return sum(row[: most + 1]) / 2**coins
+    """Return p as if the items that did not change were coins that fell to the won side."""
+    return min(1.0, 2 * one_side(max(won, lost) + ties, min(won, lost)))
 
 
 _WRONG_P = {
     "you looked at one direction only; a split as uneven the other way counts too, so double it": (
-        lambda won, lost, ties: _one_side(won, lost)
+        lambda won, lost, ties: one_side(won, lost)
     ),
     "your p is above 1: an even split counts its middle twice when it is doubled; cap p at 1": (
-        lambda won, lost, ties: 2 * _one_side(won, lost)
+        lambda won, lost, ties: 2 * one_side(won, lost)
     ),
     "you took the probability of exactly this split; splits that are more uneven count too": (
-        lambda won, lost, ties: _exactly(won, lost)
+        lambda won, lost, ties: min(1.0, 2 * shares(won + lost)[won])
     ),
     "you tossed a coin for the items that did not change too; n is won + lost": _over_all_items,
 }

@@ -14,6 +14,8 @@ from torch import Tensor
 from transformers import GenerationConfig
 
 from llmcourse.checks import once_written
+from llmcourse.checks.compare import name_the_first, tensor_of
+from llmcourse.checks.sign_test import one_side, shares, two_sided
 
 _IN_PLACE = "you changed the scores that you were given; return new ones"
 
@@ -31,10 +33,12 @@ def check_top_k(answer: Callable[[Tensor, int], Tensor]) -> None:
         wanted = [sorted(_likeliest_first(row)[:k]) for row in rows]
         weakest = [sorted(_likeliest_first(row)[-k:]) for row in rows]
         first = [wanted[0]] * len(rows)
-        assert kept == wanted or kept != weakest, "you kept the k least likely; keep the likeliest"
-        assert kept == wanted or kept != first, (
-            "you took the tokens of the first row for all; each row has its own k likeliest"
-        )
+        wrong = (
+            ("you kept the k least likely; keep the likeliest", weakest),
+            ("you took the tokens of the first row for all; each row has its own k likeliest",
+             first),
+        )  # fmt: skip
+        name_the_first(wrong, kept, wanted)
         counts = [len(stay) for stay in kept]
         assert all(count == k for count in counts), (
             f"of k={k}, {counts} tokens stay in the rows {rows}: the k-th likeliest must stay, "
@@ -166,11 +170,9 @@ def _kept(answer: Callable, scores: Tensor, p: float | int) -> list[list[int]]:
 
 
 def _same_shape(after, scores: Tensor) -> None:
-    assert isinstance(after, torch.Tensor), f"return the scores, a tensor, not {type(after)}"
-    assert after.shape == scores.shape, (
-        f"you returned shape {tuple(after.shape)}; scores have {tuple(scores.shape)}, and a "
-        "dropped token keeps its place"
-    )
+    shape = tuple(scores.shape)
+    wanted = f"scores have {shape}, and a dropped token keeps its place"
+    tensor_of(shape, after, what="the scores, a tensor", wanted=wanted)
 
 
 @once_written
@@ -302,63 +304,40 @@ def check_sign_test(answer: Callable[[int, int], float]) -> None:
     Raises AssertionError with the misconception that it found.
     """
     yours = [float(answer(won, lost)) for won, lost in _SPLITS]
-    if _close(yours, [_two_sided(won, lost) for won, lost in _SPLITS]):
+    if _close(yours, [two_sided(won, lost) for won, lost in _SPLITS]):
         print("check_sign_test: a fair coin agrees with you, in both directions.")
         return
     for misconception, rule in _WRONG_TESTS:
         assert not _close(yours, [rule(won, lost) for won, lost in _SPLITS]), misconception
     for (won, lost), p in zip(_SPLITS, yours, strict=True):
-        right = _two_sided(won, lost)
+        right = two_sided(won, lost)
         assert _close([p], [right]), (
             f"{won} won and {lost} lost is p = {right:.4f}; you say {p:.4f}"
         )
 
 
 _SPLITS = ((5, 0), (0, 5), (7, 2), (2, 7), (4, 4), (1, 0), (0, 0), (9, 1), (3, 6))
-
-
-def _shares(tosses: int) -> list[float]:
-    """Return how likely each number of heads is, from the rows of Pascal's triangle."""
-    ways = [1]
-    for _ in range(tosses):
-        ways = [left + right for left, right in zip([0, *ways], [*ways, 0], strict=True)]
-    return [way / 2**tosses for way in ways]
-
-
-def _two_sided(won: int, lost: int) -> float:
-    """Add up all splits of a fair coin's tosses that are as uneven, or more, either way."""
-    tosses = won + lost
-    uneven = abs(won - lost)
-    return sum(
-        share for heads, share in enumerate(_shares(tosses)) if abs(2 * heads - tosses) >= uneven
-    )
-
-
-def _one_side(won: int, lost: int) -> float:
-    return sum(_shares(won + lost)[: min(won, lost) + 1])
-
-
 _WRONG_TESTS = (
-    ("you count one direction only; as many the other way would surprise you too", _one_side),
+    ("you count one direction only; as many the other way would surprise you too", one_side),
     (
         "your p is more than 1 where won and lost are equal: the middle is counted twice",
-        lambda won, lost: 2 * _one_side(won, lost),
+        lambda won, lost: 2 * one_side(won, lost),
     ),
     (
         "you take the chance of this very split; add the splits that are more uneven",
-        lambda won, lost: _shares(won + lost)[won],
+        lambda won, lost: shares(won + lost)[won],
     ),
     (
         "you leave this split itself out; count it among those that are as uneven",
-        lambda won, lost: max(0.0, 2 * (_one_side(won, lost) - _shares(won + lost)[won])),
+        lambda won, lost: max(0.0, 2 * (one_side(won, lost) - shares(won + lost)[won])),
     ),
     (
         "you add up from nothing to `lost`, which is the small side only when more was won",
-        lambda won, lost: min(1.0, 2 * sum(_shares(won + lost)[: lost + 1])),
+        lambda won, lost: min(1.0, 2 * sum(shares(won + lost)[: lost + 1])),
     ),
     (
         "you add up from nothing to `won`, which is the small side only when more was lost",
-        lambda won, lost: min(1.0, 2 * sum(_shares(won + lost)[: won + 1])),
+        lambda won, lost: min(1.0, 2 * sum(shares(won + lost)[: won + 1])),
     ),
 )
 

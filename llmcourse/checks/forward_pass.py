@@ -12,15 +12,13 @@ import torch
 from torch import Tensor
 
 from llmcourse.checks import once_written
+from llmcourse.checks.compare import tensor_of
 
 
 def _returned(answer: object, shape: tuple[int, ...], what: str) -> Tensor:
     """Return an answer that is a tensor of `shape`; raise AssertionError for any other."""
-    assert isinstance(answer, Tensor), f"return {what}, a tensor, not {type(answer).__name__}"
-    assert tuple(answer.shape) == shape, (
-        f"you returned shape {tuple(answer.shape)}; {what} have shape {shape}"
-    )
-    return answer.detach().float()
+    wanted = f"{what} have shape {shape}"
+    return tensor_of(shape, answer, what=f"{what}, a tensor", wanted=wanted).detach().float()
 
 
 def _alike(answer: Tensor, other: Tensor) -> bool:

@@ -7,14 +7,14 @@ and raises AssertionError with the one misconception that it found, or prints a 
 import copy
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 
 from llmcourse.checks import once_written
 
 _PIECES = ("<eos>", "", "{", '{"', '"', "a", '": ', "1", "12", "}", "1}", "x", '"a": ', " ")
-_EOS = 0
+_EOS, _NO_TEXT = 0, 1  # in each of the two vocabularies
 _WHOLE = re.compile(r'\{"a": [0-9]{1,3}\}')
 _BEGINNING = re.compile(r'(?:\{(?:"(?:a(?:"(?::(?: (?:[0-9]{1,3}\}?)?)?)?)?)?)?)?')
 
@@ -52,13 +52,7 @@ def _compare_allowed(text: str, given: list[int]) -> None:
     wanted = sorted(fits + [_EOS] * _is_whole(text))
     if given == wanted:
         return
-    assert _PIECES.index("") not in given, (
-        "a token without text changes nothing: allow it, and the model may take it for ever"
-    )
-    assert _EOS in given or _EOS not in wanted, (
-        f"{text!r} is whole and EOS is forbidden: the model cannot end there"
-    )
-    assert _EOS not in given or _EOS in wanted, f"{text!r} is no answer yet, and EOS is allowed"
+    _compare_ends(text, given, wanted, what="answer")
     alone = [token for token, piece in enumerate(_PIECES) if piece and _begins(piece)]
     assert not text or given not in (alone, sorted([*alone, _EOS])), (
         "you looked at the token alone: what counts is the text with the token behind it"
@@ -69,6 +63,17 @@ def _compare_allowed(text: str, given: list[int]) -> None:
     )
     names = [[_PIECES[token] for token in ids] for ids in (wanted, given)]
     raise AssertionError(f"after {text!r} may come {names[0]}; you allow {names[1]}")
+
+
+def _compare_ends(text: str, given: Collection[int], wanted: Collection[int], what: str) -> None:
+    """Compare the ids that may come after `text` where it would end, or never would."""
+    assert _NO_TEXT not in given, (
+        "a token without text changes nothing: allow it, and the model may take it for ever"
+    )
+    assert _EOS in given or _EOS not in wanted, (
+        f"{text!r} is a whole {what} and EOS is forbidden: the model cannot end there"
+    )
+    assert _EOS not in given or _EOS in wanted, f"{text!r} is no {what} yet, and EOS is allowed"
 
 
 _CHOICE_VOCABULARY = (
@@ -98,16 +103,16 @@ def check_choice_rule(answer: Callable) -> None:
     """
     everything = [[], [2], [3], [2, 4], [6], [8], [3, 5], [11]]
     for rows in ([new] for new in everything):
-        _hold_rule(answer, [9], rows)
-    _hold_rule(answer, [2], [[6]])  # a prompt that looks like the start of a choice
-    _hold_rule(answer, [], [[2, 4], [6, 7]])
-    _hold_rule(answer, [9, 9], [[8, _EOS], [2, 4]])  # a row that has ended gets padding
+        _compare_rule(answer, [9], rows)
+    _compare_rule(answer, [2], [[6]])  # a prompt that looks like the start of a choice
+    _compare_rule(answer, [], [[2, 4], [6, 7]])
+    _compare_rule(answer, [9, 9], [[8, _EOS], [2, 4]])  # a row that has ended gets padding
     print(
         "check_choice_rule: only what can still become a choice stays, and EOS where one is whole."
     )
 
 
-def _hold_rule(answer: Callable, prompt: list[int], rows: list[list[int]]) -> None:
+def _compare_rule(answer: Callable, prompt: list[int], rows: list[list[int]]) -> None:
     ids = torch.tensor([prompt + new for new in rows], dtype=torch.long)
     scores = torch.arange(1.0, len(_CHOICE_VOCABULARY) + 1).repeat(len(rows), 1)
     before = scores.clone()
@@ -115,14 +120,14 @@ def _hold_rule(answer: Callable, prompt: list[int], rows: list[list[int]]) -> No
     assert torch.equal(scores, before), "you changed the scores in place: return new ones"
     for number, new in enumerate(rows):
         kept = {token for token, score in enumerate(made[number].tolist()) if score > -torch.inf}
-        _hold_row(new, kept, others=[row for row in rows if row != new], prompt=prompt)
+        _compare_row(new, kept, others=[row for row in rows if row != new], prompt=prompt)
         for token in kept:
             assert made[number, token] == before[number, token], (
                 "a token that stays keeps its score: only forbid, or you change the distribution"
             )
 
 
-def _hold_row(new: list[int], kept: set[int], others: list, prompt: list[int]) -> None:
+def _compare_row(new: list[int], kept: set[int], others: list, prompt: list[int]) -> None:
     if _EOS in new:
         assert kept, "a row that has ended lost every token: sampling from it fails; leave it EOS"
         return
@@ -135,20 +140,11 @@ def _hold_row(new: list[int], kept: set[int], others: list, prompt: list[int]) -
     assert not any(kept == _allowed(other) for other in others), (
         "a row got what another row may do: each row has a text of its own"
     )
-    assert _CHOICE_VOCABULARY.index("") not in kept, (
-        "a token without text changes nothing: allow it and the model may take it for ever"
-    )
-    assert _EOS in kept or _EOS not in wanted, (
-        f"{text!r} is one of the choices and EOS is forbidden: the model cannot end there"
-    )
-    assert _EOS not in kept or _EOS in wanted, f"{text!r} is no choice yet, and EOS is allowed"
+    _compare_ends(text, kept, wanted, what="choice")
     assert not (text in _CHOICES and kept == {_EOS}), (
         f"{text!r} is a choice, and the start of a longer one: what leads there must stay"
     )
-    names = (
-        {_CHOICE_VOCABULARY[token] for token in wanted},
-        {_CHOICE_VOCABULARY[token] for token in kept},
-    )
+    names = [{_CHOICE_VOCABULARY[token] for token in ids} for ids in (wanted, kept)]
     raise AssertionError(f"after {text!r} may come {names[0]}; you allow {names[1]}")
 
 

@@ -7,6 +7,7 @@ import torch
 from transformers import DynamicCache
 
 from llmcourse.checks import decoding_loop as checks
+from llmcourse.checks.decoding_loop import exercises, one_row, padded_batches
 from llmcourse.checks.stand_in import StandIn, likeliest, text_after
 from llmcourse.decoding.cache import LIBRARY
 
@@ -535,14 +536,13 @@ def test_the_right_loop_passes(capsys):
 
 
 def test_the_batches_of_the_check_end_at_different_times():
+    cases = padded_batches._batches()
     lengths = [
         [len(text_after(prompt, case.limit, case.ends)) - len(prompt) for prompt in case.prompts]
-        for case in checks._batches()
+        for case in cases
     ]
     assert any(len(set(each)) > 1 for each in lengths)
-    assert any(
-        max(each) < case.limit for each, case in zip(lengths, checks._batches(), strict=True)
-    )
+    assert any(max(each) < case.limit for each, case in zip(lengths, cases, strict=True))
 
 
 # The exercises
@@ -642,6 +642,21 @@ def test_right_answers_to_the_exercises_pass(capsys):
     checks.check_no_recent_token(forbid(slice(-12, None)))
     checks.check_log_probability(log_probability)
     assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+# Names
+
+
+def test_every_check_has_its_name_in_the_lessons_module():
+    modules = (one_row, padded_batches, exercises)
+    made = {
+        name: check
+        for module in modules
+        for name, check in vars(module).items()
+        if name.startswith("check_")
+    }
+    assert set(checks.__all__) == set(made)
+    assert all(getattr(checks, name) is check for name, check in made.items())
 
 
 # Stubs

@@ -95,10 +95,13 @@ class Report:
         self.skipped = outcome == "skipped"
 
 
-def write(file, packages, **outcomes):
-    """Write the results of a run in which each notebook has one cell."""
+def write(file, packages, course, **outcomes):
+    """Write the results of a run in which each notebook has one cell.
+
+    course: the folder of the course's notebooks, which need not be where they were run.
+    """
     options = {"--results": str(file), "--packages": packages}
-    made = known_differences.Results(SimpleNamespace(getoption=options.get))
+    made = known_differences.Results(SimpleNamespace(getoption=options.get), course)
     for notebook, outcome in outcomes.items():
         made.pytest_runtest_logreport(Report(notebook, outcome))
     made.pytest_sessionfinish()
@@ -106,10 +109,40 @@ def write(file, packages, **outcomes):
     return {name: (one["differ"], one["failed"]) for name, one in notebooks.items()}
 
 
-def test_results_of_notebooks_that_were_left_out_hold_on_the_same_packages_alone(tmp_path):
+@pytest.fixture
+def course(tmp_path):
+    """A folder of two notebooks."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    for name in ("one", "two"):
+        (folder / f"{name}.ipynb").touch()
+    return folder
+
+
+def test_results_of_notebooks_that_were_left_out_hold_on_the_same_packages_alone(tmp_path, course):
     file = tmp_path / "results" / "newest.json"
-    first = write(file, "torch==2.14.0", one="passed", two="failed")
+    first = write(file, "torch==2.14.0", course, one="passed", two="failed")
     assert first == {"one": ([], []), "two": ([], ["a"])}
-    again = write(file, "torch==2.14.0", two="skipped")
+    again = write(file, "torch==2.14.0", course, two="skipped")
     assert again == {"one": ([], []), "two": (["a"], [])}
-    assert write(file, "torch==2.15.0", two="passed") == {"two": ([], [])}
+    assert write(file, "torch==2.15.0", course, two="passed") == {"two": ([], [])}
+
+
+def test_results_of_a_notebook_that_was_renamed_or_removed_are_dropped(tmp_path, course):
+    file = tmp_path / "results" / "newest.json"
+    write(file, "torch==2.14.0", course, one="failed", two="passed")
+    (course / "one.ipynb").rename(course / "first.ipynb")
+    assert write(file, "torch==2.14.0", course, two="passed") == {"two": ([], [])}
+    again = write(file, "torch==2.14.0", course, first="passed")
+    assert again == {"first": ([], []), "two": ([], [])}
+
+
+def test_the_notebooks_that_count_are_the_courses_own_wherever_they_are_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # as in `make colab`, where copies are run
+    file, own = tmp_path / "colab.json", known_differences.NOTEBOOKS
+    lesson = min(path.stem for path in own.glob("*.ipynb"))
+    assert own == ROOT / "notebooks"
+    (tmp_path / "copy.ipynb").touch()
+    write(file, "torch==2.14.0", own, **{lesson: "passed", "copy": "passed"})
+    again = write(file, "torch==2.14.0", own, gallery="passed")
+    assert again == {lesson: ([], []), "gallery": ([], [])}

@@ -180,6 +180,123 @@ def test_what_was_written_in_the_new_one_is_not_written_over_either(course):
     assert read(course, "01_a.new2.ipynb").cells[0].source == "Fourth."
 
 
+# A lesson that was renamed or removed
+
+
+def rename(course, old, new):
+    (course / "notebooks" / old).rename(course / "notebooks" / new)
+
+
+def said_of_gone(course, capsys, which="mine"):
+    """Run, and return the lines about copies without a lesson."""
+    capsys.readouterr()
+    assert run(course, which) == 0
+    return [line for line in capsys.readouterr().out.splitlines() if "no lesson any more" in line]
+
+
+def test_a_copy_whose_lesson_was_renamed_stays_and_is_named_with_the_new_lesson(course, capsys):
+    run(course)
+    mine = write_in(course)
+    rename(course, LESSON, "01_better.ipynb")
+    for which in ("mine", "new", "mine"):
+        assert said_of_gone(course, capsys, which) == [
+            "The course has no lesson any more for these in my_lessons/: 01_a.ipynb (now "
+            "01_better.ipynb). They stay as they are."
+        ]
+    assert (course / "my_lessons" / LESSON).read_bytes() == mine
+    assert files(course) == [LESSON, "01_better.ipynb", "02_b.ipynb"]
+
+
+def test_a_copy_whose_lesson_was_removed_stays_and_is_named_begun_or_not(course, capsys):
+    run(course)
+    before = (course / "my_lessons" / LESSON).read_bytes()
+    (course / "notebooks" / LESSON).unlink()
+    (line,) = said_of_gone(course, capsys)
+    assert "my_lessons/: 01_a.ipynb. They stay" in line
+    assert (course / "my_lessons" / LESSON).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("gone", "lessons", "now"),
+    [
+        ("02_b", ["02_c"], "02_c"),
+        ("02_b", ["02_c", "03_b"], "03_b"),  # one was put in front of it
+        ("02_b", ["2_c"], "2_c"),
+        ("02_b", ["01_a", "20_c", "gallery"], None),
+        ("02_b", ["02"], None),
+        ("9" * 5000 + "_b", ["02_c"], None),  # of a notebook that somebody changed
+        ("gallery", ["gallery_of_pictures", "01_gallery"], None),
+    ],
+)
+def test_a_lesson_is_replaced_by_that_of_its_name_or_else_of_its_number(gone, lessons, now):
+    found = lesson_copies.replacement(gone, [Path(f"{name}.ipynb") for name in lessons])
+    assert found == (now and f"{now}.ipynb")
+
+
+def test_what_was_put_beside_such_a_copy_is_named_in_the_same_line(course, capsys):
+    run(course)
+    write_in(course)
+    store(course / "notebooks" / LESSON, text="A better claim.")
+    run(course, "new")
+    write_in(course, "02_b.ipynb")
+    for name in (LESSON, "02_b.ipynb"):
+        (course / "notebooks" / name).unlink()
+    (line,) = said_of_gone(course, capsys)
+    assert "my_lessons/: 01_a.ipynb, 01_a.new.ipynb, 02_b.ipynb. They stay" in line
+
+
+def forget_the_lesson(path):
+    """Make of a copy what copies were before they said of which lesson they are."""
+    notebook = nbformat.read(path, as_version=4)
+    del notebook.metadata[lesson_copies.LESSON]
+    nbformat.write(notebook, path)
+
+
+@pytest.mark.parametrize("name", ["01_a-Copy1.ipynb", "mine.ipynb", "02_mine.ipynb"])
+def test_a_copy_under_the_learners_own_name_has_the_lesson_that_it_was_made_of(
+    course, capsys, name
+):
+    run(course)
+    (course / "my_lessons" / name).write_bytes((course / "my_lessons" / LESSON).read_bytes())
+    assert said_of_gone(course, capsys) == []
+    rename(course, LESSON, "01_better.ipynb")
+    (line,) = said_of_gone(course, capsys)
+    assert f"{name} (now 01_better.ipynb)" in line
+
+
+@pytest.mark.parametrize("name", [LESSON, "01_a-Copy1.ipynb", "01_a.new.ipynb", "01_a.new2.ipynb"])
+def test_a_copy_that_does_not_name_its_lesson_goes_by_its_own_name(course, capsys, name):
+    run(course)
+    (course / "my_lessons" / LESSON).rename(course / "my_lessons" / name)
+    forget_the_lesson(course / "my_lessons" / name)
+    assert said_of_gone(course, capsys) == []
+    rename(course, LESSON, "01_better.ipynb")
+    (line,) = said_of_gone(course, capsys)
+    assert f"{name} (now 01_better.ipynb)" in line
+
+
+@pytest.mark.parametrize("what", ["a notebook", "broken", "a folder"])
+def test_what_is_no_copy_is_not_named(course, capsys, what):
+    run(course)
+    path = course / "my_lessons" / "03_own.ipynb"
+    if what == "a notebook":
+        nbformat.write(new_notebook(cells=[new_code_cell("1")]), path)
+    elif what == "broken":
+        path.write_text("{")
+    else:
+        path.mkdir()
+    assert said_of_gone(course, capsys) == []
+
+
+@pytest.mark.parametrize("mark", [1, ["01_a"], None, ""])
+def test_a_lessons_name_of_another_kind_is_passed_over(course, capsys, mark):
+    run(course)
+    notebook = read(course)
+    notebook.metadata[lesson_copies.LESSON] = mark
+    nbformat.write(notebook, course / "my_lessons" / "01_a-Copy1.ipynb")
+    assert said_of_gone(course, capsys) == []
+
+
 # Odd states
 
 
@@ -313,6 +430,17 @@ def test_a_run_that_is_killed_leaves_nothing_half_made_and_the_next_one_succeeds
     assert run(course) == 0
     assert files(course) == [LESSON, "02_b.ipynb"]
     assert not list((course / "my_lessons").glob(".*.part"))
+
+
+def test_a_console_that_cannot_print_a_copys_name_shows_its_codes(course):
+    run(course)
+    (course / "my_lessons" / LESSON).rename(course / "my_lessons" / "第一课.ipynb")
+    rename(course, LESSON, "01_better.ipynb")
+    command, plain = [sys.executable, "-c", RUN, course, "live"], {"PYTHONIOENCODING": "ascii"}
+    environment = {**ENVIRONMENT, **plain}
+    done = subprocess.run(command, env=environment, cwd=course, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert r"\u7b2c\u4e00\u8bfe.ipynb (now 01_better.ipynb)" in done.stdout
 
 
 @pytest.mark.slow
