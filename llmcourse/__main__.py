@@ -1,4 +1,4 @@
-"""`python -m llmcourse fetch|check|race|doctor`: the course from a terminal."""
+"""`python -m llmcourse fetch|check|race|measure|doctor`: the course from a terminal."""
 
 import argparse
 import contextlib
@@ -27,8 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m llmcourse",
-        description="Get the course's model, check this machine, watch a race in the terminal, or "
-        "have your own script looked at.",
+        description="Get the course's model, check this machine, watch a race in the terminal, "
+        "measure how fast a model is, or have your own script looked at.",
         epilog="LLMCOURSE_CACHE: the folder that keeps the model. LLMCOURSE_MODEL: another model.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -74,6 +74,52 @@ def parser() -> argparse.ArgumentParser:
     )
     racing.add_argument("--seed", type=int, metavar="N", default=0, help="of the draws; default 0")
     racing.set_defaults(command=race_in_terminal)
+
+    measuring = commands.add_parser(
+        "measure",
+        help="measure how fast models generate, beside what this machine allows at best",
+        description="Generate with each MODEL and print a table: the time to the first token and "
+        "between tokens, tokens a second with their quartiles, the share of the limit that reading "
+        "memory sets, and the bytes of weights, cache and activations. Settings take turns. Ctrl-C "
+        "ends it with what was measured.",
+        epilog="A setting joins parts with +, such as bfloat16+static. How a model is loaded: "
+        "float32, bfloat16, float16, 4bit, 8bit. How it is called: no-cache, static, compiled "
+        "(takes a minute or more, and a C++ compiler on a CPU), lookup (drafts of 5 tokens).",
+    )
+    measuring.add_argument(
+        "models",
+        metavar="MODEL",
+        nargs="*",
+        help="a folder or a hub id; without one, the course's model",
+    )
+    measuring.add_argument(
+        "--settings",
+        metavar="A,B",
+        type=_words,
+        default="float32,bfloat16",
+        help="default float32,bfloat16",
+    )
+    measuring.add_argument(
+        "--rows", metavar="N,M", type=_numbers, default="1", help="sizes of the batch; default 1"
+    )
+    for name, default, said in (
+        ("prompt-tokens", 64, "of each row"),
+        ("new-tokens", 32, "of each row"),
+        ("rounds", 5, "how often each setting takes its turn"),
+    ):
+        measuring.add_argument(
+            f"--{name}", metavar="N", type=int, default=default, help=f"{said}; default {default}"
+        )
+    measuring.add_argument("--device", help="cpu, cuda, mps or auto; default: the CPU")
+    measuring.add_argument("--json", metavar="FILE", help="write the figures to FILE, too")
+    measuring.add_argument("--picture", metavar="FILE", help="draw tokens/s into FILE.png")
+    measuring.add_argument(
+        "--compare",
+        metavar="FILE",
+        nargs="+",
+        help="measure nothing: make one table of FILEs that --json wrote",
+    )
+    measuring.set_defaults(command=measure_models)
 
     doctoring = commands.add_parser(
         "doctor",
@@ -136,6 +182,46 @@ def race_in_terminal(options: argparse.Namespace) -> int:
     torch.manual_seed(options.seed)
     write_or_say([str(llmcourse.race(model, tokenizer, options.prompt, **settings))])
     return 0
+
+
+def measure_models(options: argparse.Namespace) -> int:
+    """Measure, or compare what was measured; the status is 1 where a setting could not be run."""
+    from pathlib import Path
+
+    from llmcourse.measure import report, session
+
+    if options.compare:
+        write_or_say(
+            [repr(report.leaderboard([report.read(Path(file)) for file in options.compare]))]
+        )
+        return 0
+    for file in filter(None, (options.json, options.picture)):
+        if not Path(file).resolve().parent.is_dir():  # better now than after it was measured
+            raise OSError(f"{file} cannot be written: its folder does not exist.")
+    made = session.measure(
+        options.models or [None],
+        options.settings,
+        rows=options.rows,
+        prompt_tokens=options.prompt_tokens,
+        new_tokens=options.new_tokens,
+        rounds=options.rounds,
+        device=options.device,
+        say=lambda line: write_to_stderr([line]),
+    )
+    if options.json:
+        Path(options.json).write_text(made.to_json(), encoding="utf-8")
+    if options.picture and made.results:
+        report.save_picture(made, Path(options.picture))
+    write_or_say([repr(made)])
+    return 1 if made.failed or not made.complete else 0
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(word) for word in _words(text)]
 
 
 def visit_script(options: argparse.Namespace) -> int:

@@ -74,6 +74,15 @@ def plural(number: int, what: str) -> str:
     return f"{number:,} {what}{ending}"
 
 
+def amount(size: float) -> str:
+    """Return a number of bytes as people read it: `23 kB`, `1.4 MB`."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 999.5:
+            return f"{size:.0f} {unit}" if size >= 10 or unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
 def code_of(character: str) -> str:
     """Return a character's code as Python writes it: `\\u202e`, `\\U000e0041`."""
     code = ord(character)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from llmcourse import html
 from llmcourse.decoding.loop import Step
 from llmcourse.html import BLUE, BLUE_TINT, ORANGE
-from llmcourse.show import Table, plural
+from llmcourse.measure.cache_size import Layer, layers_of
+from llmcourse.show import Table, amount, plural
 
 _FIRST, _LAST = 12, 4  # steps of a long run that are shown
 _WIDEST = 130  # pixels of the longest bar
@@ -34,7 +35,7 @@ class Cache:
     """Steps with and without a cache."""
 
     turns: tuple[Turn, ...]
-    layers: tuple["Layer", ...] | None = None  # of the cache; None if its bytes are not asked for
+    layers: tuple[Layer, ...] | None = None  # of the cache; None if its bytes are not asked for
     rows: int = 1  # of the batch
     context: int | None = None  # the longest text of the model, in tokens; None if not known
 
@@ -120,18 +121,6 @@ class Cache:
         return html.row([name, *(html.cell(one, "white-space:nowrap") for one in cells)])
 
 
-@dataclass(frozen=True)
-class Layer:
-    """The cache of one layer."""
-
-    bytes_per_token: int
-    most: int | None = None  # tokens that it keeps; None for all
-
-    def bytes_at(self, length: int) -> int:
-        """Return the bytes of one row of `length` tokens."""
-        return self.bytes_per_token * (length if self.most is None else min(length, self.most))
-
-
 def cache(
     with_cache: Iterable[Step], without_cache: Iterable[Step] | None = None, *, model=None
 ) -> Cache:
@@ -139,9 +128,9 @@ def cache(
 
     with_cache, without_cache: what `llmcourse.steps` yields for the same call, without one with
     `use_cache=False`. model: to show the bytes of the cache, which follow from its config and dtype
-    (see `layers_of`). Of a long run the first 12 and the last 4 steps are shown. Raises ValueError
-    for no steps, for two runs of different lengths, for a run with a cache that has none, and for a
-    model of which `layers_of` does not know the bytes.
+    (see `measure.layers_of`). Of a long run the first 12 and the last 4 steps are shown. Raises
+    ValueError for no steps, for two runs of different lengths, for a run with a cache that has
+    none, and for a model of which `layers_of` does not know the bytes.
     """
     first, other = list(with_cache), None if without_cache is None else list(without_cache)
     if not first:
@@ -165,45 +154,3 @@ def cache(
         layers = layers_of(model)
         context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return Cache(tuple(turns), layers, len(first[0].fed), context)
-
-
-def layers_of(model) -> tuple[Layer, ...]:
-    """Return what each layer of a model's key-value cache takes, for one row.
-
-    A token takes 2 (key and value) x key-value heads x head size x bytes of a number. A layer with
-    a sliding window keeps one token less than the window. Raises ValueError for a model with other
-    than attention layers, such as Mamba.
-    """
-    config = model.config.get_text_config()
-    heads = getattr(config, "num_attention_heads", None)
-    count = getattr(config, "num_hidden_layers", None)
-    window = getattr(config, "sliding_window", None)
-    kinds = getattr(config, "layer_types", None) or (
-        ["sliding_attention" if window else "full_attention"] * (count or 0)
-    )
-    if (
-        not heads
-        or not count
-        or not set(kinds) <= {"full_attention", "sliding_attention"}
-        or hasattr(config, "mamba_d_state")
-    ):
-        raise ValueError(
-            f"model is a {config.model_type}, whose cache is more than attention's "
-            "keys and values; leave model= out."
-        )
-    kept = getattr(config, "num_key_value_heads", None) or heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // heads
-    per_token = 2 * kept * size * model.dtype.itemsize
-    return tuple(
-        Layer(per_token, window - 1 if kind == "sliding_attention" and window else None)
-        for kind in kinds
-    )
-
-
-def amount(size: float) -> str:
-    """Return a number of bytes as people read it: `23 kB`, `1.4 MB`."""
-    for unit in ("bytes", "kB", "MB"):
-        if size < 999.5:
-            return f"{size:.0f} {unit}" if size >= 10 or unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"

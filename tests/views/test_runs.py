@@ -9,7 +9,8 @@ from transformers import DynamicCache
 
 import llmcourse
 from llmcourse import rules, views
-from llmcourse.views.cache import amount, layers_of
+from llmcourse.measure.cache_size import layers_of
+from llmcourse.show import amount
 from llmcourse.views.strategies import repeated_ngrams
 from tests.support.families import PAD, VOCAB, build, tiny
 from tests.support.pages import INERT, NASTY, tags

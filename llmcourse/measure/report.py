@@ -1,0 +1,193 @@
+"""What was measured, as JSON with a schema, as a table, and as a picture."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from llmcourse.measure.figure import Figure, digits
+from llmcourse.measure.memory import Memory
+from llmcourse.show import Table, amount, plural, printable
+
+SCHEMA = 1  # goes up when a field changes its meaning or goes
+
+
+@dataclass(frozen=True)
+class Result:
+    """One model with one setting and so many rows."""
+
+    model: str
+    setting: str
+    rows: int
+    first_ms: Figure  # to the first new token
+    between_ms: Figure  # one value for each step of all rounds
+    decode: Figure  # tokens/s of one row after the first token
+    throughput: Figure  # tokens/s of all rows, reading the prompts included
+    memory: Memory | None  # of reading the prompts; None where it is not counted
+    bytes_per_token: float  # what a step of decoding reads, for each new token of all rows
+
+    @property
+    def slowest_between_ms(self) -> float:
+        """The 99th percentile of the times between tokens."""
+        ordered = sorted(self.between_ms.values)
+        return ordered[math.ceil(0.99 * len(ordered)) - 1]
+
+    @property
+    def speed(self) -> float:
+        """Tokens a second of all rows together after the first token, the median."""
+        return self.rows * self.decode.median
+
+
+@dataclass(frozen=True)
+class Report:
+    """All results of one run on one machine."""
+
+    machine: dict  # what `describe_machine` returns
+    bandwidth: Figure  # GB/s that are read, before and after
+    results: tuple[Result, ...]
+    prompt_tokens: int
+    new_tokens: int
+    date: str  # YYYY-MM-DD
+    complete: bool = True  # False after Ctrl-C
+    failed: dict[str, str] = field(default_factory=dict)  # what could not be run, and why
+
+    @property
+    def noise(self) -> str:
+        """A sentence if the machine is too noisy to tell small differences, else "".
+
+        The widest spread of what was measured, bandwidth included.
+        """
+        figures = [self.bandwidth, *(result.decode for result in self.results)]
+        widest = max(figures, key=lambda figure: figure.spread)
+        if not widest.is_noisy:
+            return ""
+        return (
+            "This machine is noisy: the middle half of one figure's repeats is as wide as "
+            f"{widest.spread:.0%} of its median. Do not trust smaller differences than that."
+        )
+
+    def limit(self, result: Result) -> float:
+        """Return tokens/s of all rows if nothing but reading memory took time."""
+        return max(self.bandwidth.values) * 1e9 / result.bytes_per_token
+
+    def fraction(self, result: Result) -> float:
+        """Return the share of that limit that was reached."""
+        return result.speed / self.limit(result)
+
+    def table(self) -> Table:
+        """Return a line for each result; speed beside the first result of the same model."""
+        headers = ("model", "setting", "rows", "first token", "between (p99)", "tokens/s")
+        headers += ("beside", "of the limit", "weights", "cache", "activations")
+        lines = [self._line(result) for result in self.results]
+        machine = self.machine
+        caption = (
+            f"{plural(self.prompt_tokens, 'prompt token')}, {self.new_tokens} new, on "
+            f"{machine['processor'] if machine['device'] == 'cpu' else machine['device']}, "
+            f"{plural(machine['threads'], 'thread')}, which reads {self.bandwidth}"
+        )
+        return Table(printable(caption), headers, lines)
+
+    def _line(self, result: Result) -> tuple[str, ...]:
+        base = next(one for one in self.results if one.model == result.model)
+        tokens = Figure(tuple(result.rows * each for each in result.decode.values), "")
+        memory = result.memory
+        sizes = ("", "") if memory is None else (amount(memory.cache), amount(memory.activations))
+        return (
+            printable(result.model),
+            result.setting,
+            str(result.rows),
+            f"{digits(result.first_ms.median)} ms",
+            f"{digits(result.between_ms.median)} ms ({digits(result.slowest_between_ms)})",
+            str(tokens).replace("  ", " "),
+            f"{digits(result.speed / base.speed)}x",
+            f"{self.fraction(result):.0%}",
+            "" if memory is None else amount(memory.weights),
+            *sizes,
+        )
+
+    def __repr__(self) -> str:
+        failed = [f"{name} could not be run: {printable(why)}" for name, why in self.failed.items()]
+        early = [] if self.complete else ["Interrupted: what had been measured is shown."]
+        return "\n".join(filter(None, [repr(self.table()), self.noise, *failed, *early]))
+
+    def to_json(self) -> str:
+        """Return the report as JSON; `read` reads it back."""
+        fields = asdict(self)
+        for result, made in zip(self.results, fields["results"], strict=True):
+            made |= {"fraction_of_limit": self.fraction(result)}
+            made |= {"limit": self.limit(result), "p99_ms": result.slowest_between_ms}
+        return json.dumps({"schema": SCHEMA, **fields}, indent=1) + "\n"
+
+
+def read(path: Path) -> Report:
+    """Read a report from a JSON file. Raises ValueError if it is none, or of another schema."""
+    try:
+        given = json.loads(Path(path).read_text(encoding="utf-8"))
+        schema = given.pop("schema")
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError):
+        raise ValueError(f"{path} is no report of `python -m llmcourse measure`.") from None
+    if schema != SCHEMA:
+        raise ValueError(f"{path} has schema {schema}, and this version reads {SCHEMA}.")
+    try:
+        return Report(
+            **given
+            | {"bandwidth": _figure(given["bandwidth"])}
+            | {"results": tuple(map(_result, given["results"]))}
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no whole report: {error}") from None
+
+
+def _figure(given: dict) -> Figure:
+    return Figure(tuple(given["values"]), given["unit"])
+
+
+def _result(given: dict) -> Result:
+    figures = ("first_ms", "between_ms", "decode", "throughput")
+    made = {name: _figure(given[name]) for name in figures}
+    memory = given["memory"] and Memory(**given["memory"])
+    derived = ("fraction_of_limit", "limit", "p99_ms")
+    rest = {name: value for name, value in given.items() if name not in derived}
+    return Result(**rest | made | {"memory": memory})
+
+
+def leaderboard(reports: Sequence[Report]) -> Table:
+    """Return one table of several machines' reports, the fastest first."""
+    rows = [(report, result) for report in reports for result in report.results]
+    rows.sort(key=lambda pair: -pair[1].speed)
+    headers = ("model", "setting", "rows", "tokens/s", "of the limit", "weights", "machine", "date")
+    return Table(
+        f"{plural(len(rows), 'result')} of {plural(len(reports), 'report')}",
+        headers,
+        [
+            (
+                printable(result.model),
+                printable(result.setting),
+                str(result.rows),
+                digits(result.speed),
+                f"{report.fraction(result):.0%}",
+                "" if result.memory is None else amount(result.memory.weights),
+                printable(f"{report.machine.get('processor')}, {report.machine.get('device')}"),
+                printable(report.date),
+            )
+            for report, result in rows
+        ],
+    )
+
+
+def save_picture(report: Report, path: Path) -> None:
+    """Draw tokens a second of each result, with the machine's limit as a mark, into a file."""
+    from matplotlib.figure import Figure as Canvas
+
+    names = [f"{one.model} {one.setting}, {plural(one.rows, 'row')}" for one in report.results]
+    height = 1.2 + 0.4 * len(names)
+    figure = Canvas(figsize=(8, height), layout="constrained", facecolor="white")
+    axes = figure.add_subplot()
+    axes.barh(names, [one.speed for one in report.results], color="#0072B2")
+    for place, one in enumerate(report.results):
+        axes.plot([report.limit(one)] * 2, [place - 0.4, place + 0.4], color="#D55E00", linewidth=2)
+    axes.invert_yaxis()
+    axes.set_xlabel("tokens/s of all rows; the line is the limit that reading memory sets")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,119 @@
+"""Bytes that are reckoned are those that are there: weights, caches, the peak of a pass."""
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from llmcourse.decoding.cache import cache_in
+from llmcourse.measure import cache_bytes, layers_of, peak_memory, reads, weight_bytes
+from llmcourse.measure.cache_size import held_bytes
+from tests.support.families import CONFIGS, FAMILIES, WINDOW, build, tiny
+from tests.support.toy_models import random_llama
+
+# What xlnet keeps is no cache of the library's, and RWKV's comes by another way.
+WITH_CACHE = [name for name in FAMILIES if name not in ("xlnet", "rwkv")]
+
+
+def llama(**sizes):
+    small = {"vocab_size": 100, "hidden_size": 64, "intermediate_size": 128}
+    small |= {"num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 128}
+    return random_llama(**small | sizes)
+
+
+def real_cache(model, rows: int, length: int):
+    ids = torch.randint(6, 90, (rows, length), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return cache_in(model(ids, use_cache=True))
+
+
+@pytest.mark.parametrize("length", [3, 2 * WINDOW + 1])
+@pytest.mark.parametrize("family", WITH_CACHE)
+def test_the_reckoned_cache_is_the_real_one(family, length):
+    model = tiny(family)
+    kept = real_cache(model, 2, length)
+    if kept is None:
+        pytest.skip("this model keeps nothing")
+    reckoned = cache_bytes(model.config, length, rows=2, dtype=model.dtype)
+    assert reckoned == held_bytes(kept)
+
+
+def test_a_state_does_not_grow_and_attention_does():
+    state, attention = (
+        [cache_bytes(tiny(family).config, length) for length in (10, 20)]
+        for family in ("mamba", "llama")
+    )
+    assert state[0] == state[1] and 2 * attention[0] == attention[1]
+
+
+def test_the_reckoned_bytes_follow_the_dtype():
+    config = tiny("llama").config
+    assert cache_bytes(config, 7) == 2 * cache_bytes(config, 7, dtype=torch.bfloat16)
+
+
+def test_both_ways_to_reckon_agree():
+    for family in ("llama", "mistral", "qwen3"):
+        model = tiny(family)
+        by_formula = sum(layer.bytes_at(20) for layer in layers_of(model))
+        assert by_formula == cache_bytes(model.config, 20, dtype=model.dtype)
+
+
+@pytest.mark.parametrize(("length", "rows"), [(0, 1), (3, 0)])
+def test_nothing_is_not_reckoned(length, rows):
+    with pytest.raises(ValueError, match="at least 1"):
+        cache_bytes(tiny("llama").config, length, rows=rows)
+
+
+def test_weights_are_counted_once():
+    apart, tied = llama(tie_word_embeddings=False), llama(tie_word_embeddings=True)
+    table = tied.get_input_embeddings().weight.nbytes
+    assert weight_bytes(apart) - weight_bytes(tied) == table
+    assert weight_bytes(tied.bfloat16()) < weight_bytes(apart) / 2 + 1000
+
+
+def test_a_step_reads_no_input_table_that_is_not_the_last_layer():
+    apart, tied = llama(tie_word_embeddings=False), llama(tie_word_embeddings=True)
+    assert reads(apart, 10).weights == reads(tied, 10).weights == weight_bytes(tied)
+
+
+def test_what_rows_share_is_read_once():
+    model = tiny("llama")
+    one, four = reads(model, 10), reads(model, 10, rows=4)
+    assert four.weights == one.weights and four.cache == 4 * one.cache
+    assert four.per_token < one.per_token
+    assert one.limit(1.0) == pytest.approx(1e9 / one.per_token)
+
+
+def test_the_peak_holds_weights_cache_and_the_logits():
+    model = llama(vocab_size=4000)
+    memory = peak_memory(model, rows=2, prompt_tokens=30)
+    assert memory.weights == weight_bytes(model)
+    assert memory.cache == cache_bytes(model.config, 30, rows=2)
+    logits = 2 * 30 * 4000 * 4
+    assert memory.activations >= logits, "those of every position are there at once"
+    last = peak_memory(model, rows=2, prompt_tokens=30, logits_to_keep=1)
+    assert last.activations < memory.activations - logits / 2
+    assert memory.peak == memory.weights + memory.cache + memory.activations
+    assert "at the peak" in repr(memory)
+
+
+def test_a_quantized_model_is_counted_with_its_scales(tmp_path):
+    from llmcourse.models.load import quantization
+
+    pytest.importorskip("bitsandbytes")
+    model = llama(hidden_size=256, intermediate_size=512)
+    model.save_pretrained(tmp_path)
+    small = AutoModelForCausalLM.from_pretrained(
+        tmp_path, quantization_config=quantization("4bit", "float32")
+    )
+    assert weight_bytes(small) > small.get_memory_footprint(), "which leaves the scales out"
+    assert weight_bytes(small) < weight_bytes(model)
+
+
+def test_a_device_whose_memory_nobody_counts_is_refused():
+    model = build("llama").to("meta")
+    with pytest.raises(ValueError, match="meta"):
+        peak_memory(model, torch.zeros(1, 3, dtype=torch.long, device="meta"))
+
+
+def test_every_family_of_the_tests_is_asked():
+    assert set(CONFIGS) <= set(WITH_CACHE)
