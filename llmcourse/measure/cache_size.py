@@ -86,13 +86,18 @@ def _attention_layers(config, dtype: torch.dtype) -> tuple[Layer, ...]:
             f"model is a {config.model_type}, whose cache is more than attention's "
             "keys and values; leave model= out."
         )
-    kept = getattr(config, "num_key_value_heads", None) or heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    kept = _declared(config, "num_key_value_heads") or heads
+    size = _declared(config, "head_dim") or config.hidden_size // heads
     per_token = 2 * kept * size * dtype.itemsize
     return tuple(
         Layer(per_token, window - 1 if kind == "sliding_attention" and window else None)
         for kind in kinds
     )
+
+
+def _declared(config, name: str) -> int | None:
+    """Return a value if this kind of config has one; a config keeps what it does not know, too."""
+    return getattr(config, name, None) if hasattr(type(config), name) else None
 
 
 def held_bytes(cache) -> int:
