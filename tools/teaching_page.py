@@ -7,6 +7,7 @@ that stand in the lesson: those of the section that is linked, or what the words
 say: `, core`, `, sections 1 and 3 to 7` or `, exercise 2`. Every other part keeps its minutes.
 """
 
+import functools
 import re
 
 from nbformat import NotebookNode
@@ -44,10 +45,9 @@ def minutes_by_section(notebook: NotebookNode) -> dict[str, int]:
     return {name: int(mark[1]) for name, mark in marks.items() if mark}
 
 
-def linked_minutes(link: re.Match) -> int:
+def linked_minutes(link: re.Match, notebook: NotebookNode) -> int:
     """Return the minutes of what is linked; raises KeyError where the lesson has no such part."""
-    file, name, core, some_sections, some_exercises = link.groups()
-    notebook = read(ROOT / "notebooks" / file)
+    _, name, core, some_sections, some_exercises = link.groups()
     by_section = minutes_by_section(notebook)
     if name:
         return by_section[name]
@@ -63,13 +63,15 @@ def linked_minutes(link: re.Match) -> int:
 
 def with_minutes(page: str) -> str:
     """Return the page with the plans made anew; the rest of it stays."""
+    notebook_of = functools.cache(lambda file: read(ROOT / "notebooks" / file))
     clock, lines = 0, []
     for line in page.splitlines(keepends=True):
         if line.startswith(HEADER):
             clock = 0
         if row := ROW.match(line):
             links = list(LINK.finditer(row[3]))
-            takes = sum(map(linked_minutes, links)) if links else int(row[2])
+            linked = [linked_minutes(link, notebook_of(link[1])) for link in links]
+            takes = sum(linked) if links else int(row[2])
             begins = f"{clock // 60}:{clock % 60:02}"
             line = f"| {begins} | {takes} | {row[3]} |{line[row.end() :]}"
             clock += takes
