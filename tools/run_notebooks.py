@@ -14,7 +14,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from tools import addresses, first_cell, lesson, minutes
+from tools import addresses, first_cell, lesson, minutes, teaching_page
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"}
@@ -84,6 +84,7 @@ def main(paths: list[str]) -> int:
             print(f"{time.monotonic() - started:.0f} s", flush=True)
     if set(map(Path.resolve, map(Path, paths))) & set(lesson.lessons()):
         minutes.write_readme()
+        teaching_page.write()
     return 1 if failed else 0
 
 

@@ -3,7 +3,12 @@
 import functools
 from collections.abc import Callable
 
-__all__ = ["is_stub", "once_written", "yours_or_ours"]
+__all__ = ["is_stub", "once_written", "summary", "yours_or_ours"]
+
+OURS, UNCHECKED, WRONG, RIGHT = "ours", "not checked", "not right yet", "right"
+_state: dict[str, str] = {}  # by name, of all that this kernel has met: one of the four
+_goes_on: set[str] = set()  # the names that a lesson goes on with; the others are exercises
+_about: dict[Callable, str] = {}  # by check: the name of what it checks
 
 
 def is_stub(answer: Callable) -> bool:
@@ -14,9 +19,16 @@ def is_stub(answer: Callable) -> bool:
 
 def yours_or_ours(yours: Callable, ours: Callable) -> Callable:
     """Return `yours`, or `ours` while yours is a stub; print which of them goes on."""
-    chosen = ours if is_stub(yours) else yours
+    piece = _name(ours).removeprefix("our_") if _is_ours(ours) else _name(yours)
+    run_again = _is_ours(yours)  # this cell alone: what was ours before comes back as yours
+    chosen = ours if is_stub(yours) or run_again else yours
     whose = "ours, as yours is not written yet" if chosen is ours else "yours"
-    print(f"{_name(yours)}: {whose}")
+    print(f"{piece if run_again else _name(yours)}: {whose}")
+    _goes_on.add(piece)
+    if chosen is ours:
+        _state[piece] = OURS
+    elif _state.get(piece) in (None, OURS):
+        _state[piece] = UNCHECKED
     return chosen
 
 
@@ -25,12 +37,63 @@ def once_written(check: Callable) -> Callable:
 
     @functools.wraps(check)
     def checked(answer: Callable, *arguments, **keywords) -> None:
+        if _is_ours(answer):
+            check(answer, *arguments, **keywords)
+            return
+        name = _about.setdefault(check, _named(answer) or check.__name__.removeprefix("check_"))
         if is_stub(answer):
+            _state[name] = OURS
             print(f"{check.__name__}: nothing to check yet; write {_name(answer)} above.")
             return
+        _state[name] = WRONG
         check(answer, *arguments, **keywords)
+        _state[name] = RIGHT
 
     return checked
+
+
+def summary() -> None:
+    """Print how much of what this kernel has met is the learner's own, and passed its check.
+
+    What was run last counts. Exercises, which a lesson does not go on with, have a line of their
+    own, and none if none was met.
+    """
+    pieces = {name: state for name, state in _state.items() if name in _goes_on}
+    exercises = {name: state for name, state in _state.items() if name not in _goes_on}
+    right = [name for name, state in pieces.items() if state == RIGHT]
+    if not _state:
+        print("Nothing to sum up yet: run the cells that are yours to write.")
+    if pieces and len(right) == len(pieces):
+        print(f"All green: {len(right)} of {len(pieces)}.")
+    elif pieces:
+        which = f" ({', '.join(right)})" if right else ""
+        rest = _in_words(
+            pieces, {WRONG: "Not right yet", UNCHECKED: "Not checked", OURS: "Ours so far"}
+        )
+        print(f"Yours: {len(right)} of {len(pieces)}{which}. {rest}")
+    if exercises:
+        print(
+            "Exercises.",
+            _in_words(exercises, {RIGHT: "Right", WRONG: "Not right yet", OURS: "Open"}),
+        )
+
+
+def _in_words(states: dict[str, str], titles: dict[str, str]) -> str:
+    """Say which names are in which state, in the order of the titles: "Right: a, b. Open: c."."""
+    named = {
+        title: [n for n, one in states.items() if one == state] for state, title in titles.items()
+    }
+    return " ".join(f"{title}: {', '.join(names)}." for title, names in named.items() if names)
+
+
+def _is_ours(answer: Callable) -> bool:
+    return _named(answer).startswith("our_")
+
+
+def _named(answer: Callable) -> str:
+    """Return the name that a function was defined under; "" for a lambda, or no function at all."""
+    name = getattr(answer, "__name__", "")
+    return name if name.isidentifier() else ""
 
 
 def _name(answer: Callable) -> str:

@@ -346,6 +346,7 @@ def _close(yours: list[float], others: list[float]) -> bool:
     return all(math.isclose(p, q, abs_tol=1e-6) for p, q in zip(yours, others, strict=True))
 
 
+@once_written
 def check_task(task: Mapping[str, str]) -> None:
     """Look a task over, prompts with the answer that each should begin with, before it is run.
 

@@ -54,6 +54,7 @@ _ALSO_RIGHT = {
 }
 
 
+@once_written
 def check_five(answers: Mapping[int, str]) -> None:
     """Compare the learner's code for each broken call with the fault that was put into it.
 
@@ -118,6 +119,7 @@ def _compare_texts(given, alone: list[str]) -> None:
     assert all(right), f"{BEGINNINGS[right.index(False)]!r} alone gets another text, greedily"
 
 
+@once_written
 def check_ready(answer: Callable, tokenizer) -> None:
     """Compare `answer(tokenizer, texts)` with padding by hand, whatever side the tokenizer has.
 
@@ -169,6 +171,7 @@ def _compare_row(row, mask, positions, text: str, own: list[int]) -> None:
     assert (positions >= 0).all(), "a position of padding is below 0; any other will do"
 
 
+@once_written
 def check_in_a_loop(answer: Callable[[list[int]], bool]) -> None:
     """Compare `answer(ids)`, whether a list ends in the same tokens three times, with trying all.
 
