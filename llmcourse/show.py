@@ -5,6 +5,7 @@ would hide or obey (spaces, newlines, control and direction characters) readable
 What a page is made of is in `llmcourse.html`.
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -183,11 +184,22 @@ class Table:
 
     def _row(self, number: int, line: Sequence[str]) -> str:
         look = "font-weight:bold" if number in self.marked else ""
-        texts = [escape(printable(text, self.longest)) for text in line]
+        texts = [_breakable(escape(printable(text, self.longest))) for text in line]
         cells = [cell(text, look) for text in texts]
         if len(texts) > 1:
             cells[0] = header(texts[0], "row", look or "font-weight:normal")
         return bare_row(cells)
+
+
+_LONG_WORD = re.compile(r"\S{24,}")
+
+
+def _breakable(content: str) -> str:
+    """Return HTML whose long words may break behind each line break that they show.
+
+    A chat as one string may be one word, which would make its table wider than the page.
+    """
+    return _LONG_WORD.sub(lambda word: word[0].replace("⏎", "⏎<wbr>"), content)
 
 
 def columns_wide(text: str) -> int:

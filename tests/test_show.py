@@ -119,6 +119,13 @@ def test_a_table_shows_any_text_inert(text):
     assert tags(page) - {"span"} == {"table", "caption", "thead", "tbody", "tr", "th", "td"}
 
 
+def test_a_long_word_of_a_table_may_go_on_behind_a_line_break_that_it_shows():
+    turns = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+    page = Table("", ["string"], [["chatml", turns], ["short", "a\nb"]])._repr_html_()
+    assert page.count("<wbr>") == turns.count("\n") == page.count("⏎<wbr>")
+    assert "a⏎b" in page
+
+
 @pytest.mark.parametrize("text", NASTY)
 def test_a_table_has_nothing_hidden_and_no_endless_cell(text):
     table = Table(text, [text], [[text]])
