@@ -11,6 +11,10 @@ from matplotlib.font_manager import findfont, get_font
 from llmcourse.html import escape_attribute
 from llmcourse.show import code_of
 
+_DPI = 110
+_WIDE = 9.0  # inches: a wider picture would have letters too small to read on a narrow page
+_LEAST = 0.75  # of its size that such a picture keeps; on a narrower page it scrolls
+
 
 @dataclass(frozen=True, eq=False)
 class Chart:
@@ -18,16 +22,19 @@ class Chart:
 
     alt: str  # what the picture shows, in words
     png: bytes = field(repr=False)  # the picture
+    least: int = 0  # pixels: no page shows it narrower; 0: as narrow as the page is
 
     def __repr__(self) -> str:
         return self.alt
 
     def _repr_html_(self) -> str:
         data = base64.b64encode(self.png).decode()
-        return (
+        least = f"min-width:{self.least}px;" if self.least else ""
+        picture = (
             f'<img alt="{escape_attribute(self.alt)}" src="data:image/png;base64,{data}" '
-            'style="max-width:100%;height:auto">'
+            f'style="{least}max-width:100%;height:auto">'
         )
+        return f'<div style="overflow-x:auto">{picture}</div>' if least else picture
 
 
 def chart(paint, alt: str, width: float = 7.0, height: float = 3.0) -> Chart:
@@ -41,8 +48,9 @@ def chart(paint, alt: str, width: float = 7.0, height: float = 3.0) -> Chart:
         axes.spines[["top", "right"]].set_visible(False)
         paint(axes)
         png = io.BytesIO()
-        figure.savefig(png, format="png", dpi=110, metadata={"Software": None})
-    return Chart(alt, png.getvalue())
+        figure.savefig(png, format="png", dpi=_DPI, metadata={"Software": None})
+    least = round(_LEAST * _DPI * width) if width > _WIDE else 0
+    return Chart(alt, png.getvalue(), least)
 
 
 def drawable(text: str) -> str:

@@ -29,10 +29,15 @@ class Batch:
     @property
     def caption(self) -> str:
         """What the grid shows, in words."""
-        given = {"token": True, "mask": self.with_mask, "position": self.with_positions}
-        names = ", ".join(name for name, there in given.items() if there)
+        names = ", ".join(["token", *self.under])
         more = "; padding is grey, in brackets" if self.padded else ""
         return f"A batch of {self.rows:,}: {names}{more}"
+
+    @property
+    def under(self) -> list[str]:
+        """What stands under each token, in this order."""
+        given = {"mask": self.with_mask, "position": self.with_positions}
+        return [name for name, there in given.items() if there]
 
     @property
     def heads(self) -> list[str]:
@@ -67,16 +72,19 @@ class Batch:
 
     def _repr_html_(self) -> str:
         rows = [
-            [html.header(str(row), "row", NARROW), *self.across(row, self._cell, html.cell("…"))]
+            [
+                html.header(_stacked(str(row), self.under), "row", NARROW),
+                *self.across(row, self._cell, html.cell("…")),
+            ]
             for row in range(len(self.cells))
         ]
         return grid(self.caption, ["row", *self.heads], rows, self.more)
 
     def _cell(self, place: int, text: str, mask: int, position: int) -> str:
-        small = f"<br><small>mask {mask}</small>" if self.with_mask else ""
-        small += f"<br><small>position {position}</small>" if self.with_positions else ""
+        numbers = {"mask": mask, "position": position}
         token = html.escape(_token(text, mask, position))
-        return html.cell(f"{token}{small}", NARROW + (SEEN if mask else PADDED))
+        content = _stacked(token, [str(numbers[name]) for name in self.under])
+        return html.cell(content, NARROW + (SEEN if mask else PADDED))
 
 
 def grid(caption: str, headers: Sequence[str], rows: Sequence[Sequence[str]], more: str) -> str:
@@ -84,6 +92,10 @@ def grid(caption: str, headers: Sequence[str], rows: Sequence[Sequence[str]], mo
     return html.table(caption, headers, map(html.row, rows), gap=1, look=NARROW) + html.lines(
         [more]
     )
+
+
+def _stacked(content: str, under: Sequence[str]) -> str:
+    return content + "".join(f"<br><small>{line}</small>" for line in under)
 
 
 def _token(text: str, mask: int, position: int) -> str:

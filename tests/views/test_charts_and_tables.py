@@ -94,6 +94,20 @@ def test_padding_is_told_apart_without_colour(course_model):
     assert "(&lt;|im_end|&gt;)" in shown._repr_html_()
 
 
+def test_mask_and_position_are_named_once_a_row(course_model):
+    _, tokenizer = course_model
+    pair = tokenizer(["1", "1, 2"], return_tensors="pt", padding=True)
+    mask = pair.attention_mask
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    page = views.batch(tokenizer, pair.input_ids, mask, positions)._repr_html_()
+    names = "<br><small>mask</small><br><small>position</small></th>"
+    assert page.count(f"0{names}") == page.count(f"1{names}") == 1
+    last = "<br><small>1</small><br><small>0</small></td>"  # of the row that was padded
+    assert page.count(f">1{last}") == 2, "a cell has its own numbers, mask first"
+    page = views.batch(tokenizer, pair.input_ids, position_ids=positions)._repr_html_()
+    assert ">0<br><small>position</small></th>" in page
+
+
 def test_special_tokens_are_told_apart_without_colour(course_model):
     _, tokenizer = course_model
     shown = views.tokens(tokenizer, "<|im_start|>user")
@@ -145,6 +159,16 @@ def test_charts_of_long_texts_say_how_much_they_leave_out(course_model):
     inputs = tokenizer("A list of colors: red, blue", return_tensors="pt")
     walk = llmcourse.steps(model, **inputs, max_new_tokens=22, eos_token_id=None)
     assert repr(views.trace(tokenizer, walk)).endswith(" 2 more steps are left out.")
+
+
+def test_a_wide_chart_scrolls_before_its_letters_get_too_small(course_model):
+    model, tokenizer = course_model
+    inputs = tokenizer("A list of colors: red, blue", return_tensors="pt")
+    walk = list(llmcourse.steps(model, **inputs, max_new_tokens=12))
+    wide, narrow = views.trace(tokenizer, walk), views.trace(tokenizer, walk[:3])
+    assert wide.least > 700 and f"min-width:{wide.least}px" in wide._repr_html_()
+    assert wide._repr_html_().startswith('<div style="overflow-x:auto"><img ')
+    assert not narrow.least and narrow._repr_html_().startswith("<img ")
 
 
 def test_reading_draws_any_length_in_the_same_size():
