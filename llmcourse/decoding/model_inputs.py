@@ -38,13 +38,14 @@ def is_fed_as_usual(model, generation_config) -> bool:
 def inputs_for(fed: torch.Tensor, mask, positions) -> dict:
     """Return the model's inputs for `fed`, (batch, tokens), the newest tokens of the text.
 
-    mask, positions: (batch, length) of the text so far, or None: not every model knows both.
+    mask, positions: (batch, length) of the text so far, or None: not every model knows both. Of a
+    model that sees pictures, positions may be (3 or 4, batch, length): time, height, width.
     """
     inputs = {"input_ids": fed}
     if mask is not None:
         inputs["attention_mask"] = mask
     if positions is not None:
-        inputs["position_ids"] = positions[:, -fed.shape[1] :]
+        inputs["position_ids"] = positions[..., -fed.shape[1] :]
     return inputs
 
 
@@ -54,7 +55,7 @@ def grown(mask, positions, by: int = 1) -> tuple:
         mask = torch.cat([mask, mask.new_ones(len(mask), by)], dim=-1)
     if positions is not None:
         more = torch.arange(1, by + 1, device=positions.device)
-        positions = torch.cat([positions, positions[:, -1:] + more], dim=-1)
+        positions = torch.cat([positions, positions[..., -1:] + more], dim=-1)
     return mask, positions
 
 
@@ -90,6 +91,6 @@ def prefill(model, ids, mask, positions, *, chunk: int | None, **forward_kwargs)
     read = cached_length(cache)
     for piece in first:
         read += piece.shape[1]
-        seen, places = (part if part is None else part[:, :read] for part in (mask, positions))
+        seen, places = (part if part is None else part[..., :read] for part in (mask, positions))
         model(**inputs_for(piece, seen, places), **forward_kwargs)
     return last

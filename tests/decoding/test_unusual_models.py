@@ -339,3 +339,46 @@ def test_writing_into_the_chosen_tokens_of_a_step_changes_nothing():
         seen.append(step.chosen.clone())
         step.chosen.fill_(9)
     assert all(map(torch.equal, plain, seen))
+
+
+# Positions of three or four kinds: a model that sees pictures, asked about text alone.
+
+
+def sees_pictures():
+    """A tiny Qwen3.5; its positions are (4, batch, length): of the text, and in a picture."""
+    if not hasattr(transformers, "Qwen3_5ForConditionalGeneration"):
+        pytest.skip("this version of the library does not have it")
+    torch.manual_seed(0)
+    layers = {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
+    linear = {"linear_num_key_heads": 2, "linear_num_value_heads": 4}
+    linear |= {"linear_key_head_dim": 8, "linear_value_head_dim": 8}
+    turns = {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 1.0}
+    turns |= {"mrope_section": [1, 1, 2], "mrope_interleaved": True}
+    kinds = {"layer_types": ["linear_attention", "full_attention"], "rope_parameters": turns}
+    config = transformers.Qwen3_5Config(
+        text_config={"vocab_size": VOCAB, **layers, **heads, **linear, **kinds},
+        vision_config={"depth": 1, "hidden_size": 32, "num_heads": 2, "out_hidden_size": 32},
+    )
+    model = transformers.Qwen3_5ForConditionalGeneration(config).eval()
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, 0, 0.4)
+    return model
+
+
+@pytest.mark.parametrize(
+    "way", [*WAYS.values(), {"prefill_chunk_size": 2}, {"num_return_sequences": 2, "num_beams": 2}]
+)
+def test_positions_of_several_kinds_grow_as_in_generate(way):
+    assert_same_call(sees_pictures(), {"input_ids": IDS, "attention_mask": MASK, **CALL, **way})
+
+
+def test_what_a_model_is_passed_grows_by_the_name_that_the_library_uses():
+    class Particular(type(tiny("openai-gpt"))):
+        def _update_model_kwargs_for_generation(self, outputs, kwargs, is_encoder_decoder, **more):
+            return super()._update_model_kwargs_for_generation(
+                outputs, kwargs, is_encoder_decoder=is_encoder_decoder, **more
+            )
+
+    model = Particular(tiny("openai-gpt").config).eval()
+    assert_same_call(model, {"input_ids": IDS, "attention_mask": MASK, **CALL})
