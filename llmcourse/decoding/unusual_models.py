@@ -6,6 +6,7 @@ token types, a compiled forward pass): these are called as `generate` calls them
 library's public `prepare_inputs_for_generation`.
 """
 
+import inspect
 from typing import Any
 
 import torch
@@ -27,8 +28,9 @@ _FED = {"attention_mask", "position_ids", "use_cache", "logits_to_keep", *CACHE_
 _LOOKED_AT = ("output_attentions", "output_hidden_states")
 # What a piece of the prompt comes with, up to its own end.
 _UP_TO_HERE = ("attention_mask", "position_ids")
-# Under which name a model gives its cache back; the last three are RWKV's, XLNet's and Reformer's.
-_ALL_CACHES = (*CACHE_NAMES, "state", "mems", "past_buckets_states")
+# Under which name RWKV, XLNet and Reformer take and give back what they remember.
+_OTHER_CACHES = ("state", "mems", "past_buckets_states")
+_ALL_CACHES = (*CACHE_NAMES, *_OTHER_CACHES)
 
 
 class HeldCache:
@@ -245,6 +247,7 @@ def needs_own_way(model, made: Ingredients) -> bool:
         more
         or not is_fed_as_usual(model, config)
         or (cache is None and bool(kwargs.get("use_cache")))  # it makes a cache of its own
+        or not inspect.signature(model.forward).parameters.keys().isdisjoint(_OTHER_CACHES)
         or has_a_fixed_size(cache)  # the library makes the mask for all of it
         or compiles(model, kwargs, config)
     )

@@ -341,6 +341,16 @@ def test_writing_into_the_chosen_tokens_of_a_step_changes_nothing():
     assert all(map(torch.equal, plain, seen))
 
 
+@pytest.mark.parametrize("way", [{}, {"num_beams": 2}])
+def test_a_cache_that_rwkv_does_not_look_at_does_not_take_the_place_of_its_state(way):
+    def make_call():
+        return {"input_ids": IDS[:1], **CALL, **way, "past_key_values": DynamicCache()}
+
+    model = tiny("rwkv")
+    theirs = model.generate(**make_call())
+    assert torch.equal(llmcourse.generate(model, **make_call()), theirs)
+
+
 # Positions of three or four kinds: a model that sees pictures, asked about text alone.
 
 
