@@ -187,6 +187,14 @@ def test_the_address_is_the_same_in_every_file():
     assert wrong == []
 
 
+def test_the_readme_says_what_the_library_tests_gave():
+    (all_of_them,) = re.findall(r"\| \*\*all\*\* \|(.*)", text("benchmarks/library_tests.md"))
+    passed, refused, failed, encoders = map(int, re.findall(r"\d+", all_of_them))
+    assert f"{passed:,} pass, {refused} are refused by name" in text("README.md")
+    assert f"{encoders} are of encoder-decoder models, none fails" in text("README.md")
+    assert failed == 0
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_has_the_address_and_opens_itself_elsewhere(path):
     notebook = nbformat.read(path, as_version=4)
