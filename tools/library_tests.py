@@ -187,7 +187,8 @@ def main() -> int:
         with open(over, "a") as done:
             done.writelines(f"{file}\n" for file in some)
         print(f"{start + len(some)} of {len(files)} files", flush=True)
-    ask = "import torch, transformers as t; print('transformers', t.__version__ + ', torch', torch.__version__)"
+    ask = "import torch, transformers as t; "
+    ask += "print(f'transformers {t.__version__}, torch {torch.__version__}')"
     versions = subprocess.run([python, "-c", ask], capture_output=True, text=True).stdout.strip()
     made = page(*map(read, logs.values()), versions)
     print(made)

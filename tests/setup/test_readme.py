@@ -23,7 +23,7 @@ PYTHON = ".venv/bin/python"
 
 def targets(text: str) -> set[str]:
     """The make targets that a text names in code."""
-    return set(re.findall(r"(?:`|^)make(?: \w+=\S+)* (\w+)", text, re.M)) - {"PYTHON"}
+    return set(re.findall(r"(?:`|^)make(?: \w+=\S+)* (\w[\w-]*)", text, re.M)) - {"PYTHON"}
 
 
 def test_there_are_commands_to_check():
