@@ -110,7 +110,7 @@ def parser() -> argparse.ArgumentParser:
         measuring.add_argument(
             f"--{name}", metavar="N", type=int, default=default, help=f"{said}; default {default}"
         )
-    measuring.add_argument("--device", help="cpu, cuda, mps or auto; default: the CPU")
+    measuring.add_argument("--device", default="cpu", help="cpu, cuda, mps or auto; default cpu")
     measuring.add_argument("--json", metavar="FILE", help="write the figures to FILE, too")
     measuring.add_argument("--picture", metavar="FILE", help="draw tokens/s into FILE.png")
     measuring.add_argument(

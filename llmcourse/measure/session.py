@@ -24,7 +24,7 @@ class Session:
     prompt_tokens: int
     new_tokens: int
     rounds: int
-    device: str | None  # as in `llmcourse.load`
+    device: str  # as in `llmcourse.load`
     say: Callable[[str], None]  # called with a line as things go on
     results: list[Result]
     failed: dict[str, str]  # a model and setting, and why it could not be run
@@ -77,8 +77,9 @@ class Session:
         between = tuple(1000 * seconds for one in paces for seconds in one.between)
         memory = None
         if model.device.type in ("cpu", "cuda"):
-            sizes = {"rows": rows, "prompt_tokens": self.prompt_tokens}
-            memory = peak_memory(model, **sizes, logits_to_keep=1)
+            sizes = {"rows": rows, "prompt_tokens": self.prompt_tokens, "logits_to_keep": 1}
+            use_cache = setting.called.get("use_cache", True)
+            memory = peak_memory(model, **sizes, use_cache=use_cache)
         read = reads(model, self.prompt_tokens + self.new_tokens // 2, rows)
         return Result(
             model=shown,
@@ -101,7 +102,7 @@ def measure(
     prompt_tokens: int = 64,
     new_tokens: int = 32,
     rounds: int = 5,
-    device: str | None = None,
+    device: str = "cpu",
     say: Callable[[str], None] = lambda line: None,
 ) -> Report:
     """Measure each model with each setting and number of rows, and return the Report.
@@ -117,7 +118,7 @@ def measure(
     if min(*rows, prompt_tokens, rounds, new_tokens - 1) < 1:
         raise ValueError("rows, prompt tokens and rounds must be at least 1, new tokens 2.")
     session = Session(wanted, rows, prompt_tokens, new_tokens, rounds, device, say, [], {})
-    where = "cuda" if device == "auto" else device or "cpu"
+    where = "cuda" if device == "auto" else device
     say("reading memory, to see how fast this machine is at best")
     before = read_bandwidth(where)
     complete = True

@@ -91,6 +91,12 @@ def test_a_picture_is_drawn(made, tmp_path):
     assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_without_a_cache_none_is_counted(folder):
+    made = session.measure([folder], ["no-cache", "float32"], **FEW)
+    none, some = (one.memory.cache for one in made.results)
+    assert none == 0 < some
+
+
 def test_what_cannot_be_run_is_named_and_the_rest_is_measured(folder):
     made = session.measure([folder, folder + "/none"], ["float32"], **FEW)
     assert len(made.results) == 1
