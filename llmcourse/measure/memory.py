@@ -1,5 +1,8 @@
 """What memory a call takes: the weights, the cache, and the most that was in use besides."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -59,13 +62,32 @@ def _peak_on_cpu(run, device):
     """Return (the most bytes that were allocated at once during the run, what it returns)."""
     from torch.profiler import ProfilerActivity, profile
 
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+    seen = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
+    with _silent_stderr():
+        seen.start()
+    try:
         output = run()
+    finally:
+        with _silent_stderr():
+            seen.stop()
     now, most = 0, 0
     for event in sorted(_allocations(seen), key=lambda event: event[0]):
         now += event[1]
         most = max(most, now)
     return most, output
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Keep out what torch's profiler writes to the descriptor itself when it starts and stops."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _allocations(seen):

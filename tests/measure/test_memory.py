@@ -96,6 +96,12 @@ def test_the_peak_holds_weights_cache_and_the_logits():
     assert "at the peak" in repr(memory)
 
 
+def test_counting_writes_nothing(capfd):
+    peak_memory(llama(), prompt_tokens=3)
+    said = capfd.readouterr()
+    assert (said.out, said.err) == ("", "")
+
+
 def test_a_quantized_model_is_counted_with_its_scales(tmp_path):
     from llmcourse.models.load import quantization
 
