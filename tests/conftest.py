@@ -27,7 +27,7 @@ def pytest_configure(config):
 # What runs a model in a notebook, or the course's model, or fetches it, asks for one of these.
 NEED_MODEL = {"another_model", "course_model", "wheelhouse"}
 # Of a test that goes through many model families, `make quick` runs these: they differ most.
-FEW_FAMILIES = {"llama", "gpt2", "gemma3_text", "mamba", "falcon_h1"}
+FEW_FAMILIES = {"llama", "mamba"}
 
 
 def pytest_collection_modifyitems(items):

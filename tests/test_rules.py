@@ -257,6 +257,7 @@ def compare(pair: Pair, ids: torch.Tensor, scores: torch.Tensor, **values) -> to
     return ours
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAIRS)
 @SAME_EVERY_TIME
 @given(data=st.data())

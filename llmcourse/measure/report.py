@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from llmcourse.html import BLUE, VERMILLION
 from llmcourse.measure.figure import Figure, digits
 from llmcourse.measure.memory import Memory
 from llmcourse.show import Table, amount, plural, printable
@@ -184,9 +185,11 @@ def save_picture(report: Report, path: Path) -> None:
     height = 1.2 + 0.4 * len(names)
     figure = Canvas(figsize=(8, height), layout="constrained", facecolor="white")
     axes = figure.add_subplot()
-    axes.barh(names, [one.speed for one in report.results], color="#0072B2")
+    axes.barh(names, [one.speed for one in report.results], color=BLUE)
     for place, one in enumerate(report.results):
-        axes.plot([report.limit(one)] * 2, [place - 0.4, place + 0.4], color="#D55E00", linewidth=2)
+        axes.plot(
+            [report.limit(one)] * 2, [place - 0.4, place + 0.4], color=VERMILLION, linewidth=2
+        )
     axes.invert_yaxis()
     axes.set_xlabel("tokens/s of all rows; the line is the limit that reading memory sets")
     axes.spines[["top", "right"]].set_visible(False)

@@ -19,9 +19,13 @@ MODES = {"greedy": {}, "sampling": SAMPLING, "penalty": {"repetition_penalty": 1
 EMBEDS = {"inputs_embeds": torch.randn(1, 6, 32, generator=torch.Generator().manual_seed(5))}
 TYPES = {"token_type_ids": torch.tensor([[0, 0, 0, 1, 1, 0, 1, 0, 1, 1, 0]])}
 
-pytestmark = pytest.mark.skipif(
-    LIBRARY < (5, 23), reason="the loop follows these from the version on that it was compared with"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        LIBRARY < (5, 23),
+        reason="the loop follows these from the version that it was compared with",
+    ),
+]
 
 
 def outcome(door, model, call: dict):
@@ -116,7 +120,6 @@ with_heads = functools.cache(families.with_heads)
 
 
 @needs_heads
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("heads", [1, 2, 3])
 def test_heads_that_predict_several_tokens_draft_as_in_generate(heads, mode):
@@ -153,9 +156,7 @@ def another(kind: str, **more) -> dict:
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "bloom"])
-@pytest.mark.parametrize(
-    "mode", ["greedy", "sampling", pytest.param("penalty", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("mode", ["greedy", "sampling", "penalty"])
 def test_a_draft_model_of_another_tokenizer_drafts_as_in_generate(mode, family):
     if family not in CONFIGS:
         pytest.skip("an older version prepares it another way")
@@ -226,7 +227,6 @@ ODD_RULES = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["greedy", "sampling"])
 @pytest.mark.parametrize("drafter", ["model", "text", "exit"])
 @pytest.mark.parametrize("rule", ODD_RULES)

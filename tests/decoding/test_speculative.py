@@ -559,6 +559,7 @@ def draw_anew_from_p(proposed, q, p):
     return torch.cat([proposed[:accepted], draw(p[accepted][None])])
 
 
+@pytest.mark.slow
 def test_the_verdict_leaves_the_distribution_as_it_was_and_wrong_ones_are_caught():
     joint = torch.einsum("i,j,k->ijk", *P).flatten()
     assert p_value(three_tokens(speculative.weigh, 8000), joint) > FALSE_ALARMS

@@ -87,6 +87,7 @@ def test_evidence_shows_what_the_fix_of_the_padding_side_changes():
     assert 0 < finding.evidence.distance <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTY)
 def test_a_run_and_its_evidence_never_raise_and_every_finding_says_what_was_seen(name):
     made = FAULTY[name][1]()

@@ -12,7 +12,7 @@ NASTY = [
 
 # The tags of a view; a page acts on none of them.
 INERT = set(
-    "div b span small br img details summary table caption thead tbody tr th td".split()  # noqa: SIM905
+    "div b span small br wbr img details summary table caption thead tbody tr th td".split()  # noqa: SIM905
 )
 
 

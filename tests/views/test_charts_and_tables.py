@@ -28,6 +28,7 @@ def every_view(tokenizer, size: int):
 NAMES = ["tokens", "likely", "surprise", "batch", "trace", "reading"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_hostile_vocabulary_is_rendered_inert(nasty, name):
     page = every_view(nasty, len(NASTY) + 1)[name]._repr_html_()
@@ -35,12 +36,14 @@ def test_a_hostile_vocabulary_is_rendered_inert(nasty, name):
     assert "onerror" not in tags(page)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_text_form_is_printable(nasty, name):
     shown = repr(every_view(nasty, len(NASTY) + 1)[name])
     assert shown and all(line.isprintable() for line in shown.splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_view_survives_without_styles_and_scripts(nasty, name):
     page = every_view(nasty, len(NASTY) + 1)[name]._repr_html_()
@@ -171,6 +174,7 @@ def test_a_wide_chart_scrolls_before_its_letters_get_too_small(course_model):
     assert not narrow.least and narrow._repr_html_().startswith("<img ")
 
 
+@pytest.mark.slow
 def test_reading_draws_any_length_in_the_same_size():
     small, large = views.reading(8, 10), views.reading(2000, 2000)
     assert "triangle of 5,999,000 tokens" in repr(large)

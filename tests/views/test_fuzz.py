@@ -50,7 +50,7 @@ every = settings(
 # Tags that a notebook keeps and that do nothing, with the attributes that each may have.
 _TAGS = "div b p span small br table caption thead tbody tr th td img"
 ALLOWED = {tag: {"style"} for tag in _TAGS.split()}
-ALLOWED |= {"details": set(), "summary": {"style"}, "code": {"style"}, "s": set()}
+ALLOWED |= {"details": set(), "summary": {"style"}, "code": {"style"}, "s": set(), "wbr": set()}
 ALLOWED["th"] |= {"scope", "colspan", "rowspan"}
 ALLOWED["td"] |= {"colspan", "rowspan"}
 ALLOWED["img"] |= {"alt", "src"}
@@ -228,7 +228,7 @@ class Page(HTMLParser):
             if kind != "data:image/png;base64" or not png.startswith(b"\x89PNG"):
                 self.wrong.append(given["src"][:60])
         self.text += given.get("alt", "")
-        if tag not in ("br", "img"):
+        if tag not in ("br", "wbr", "img"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -270,6 +270,7 @@ def _close(text: str) -> str:
     return "".join(text.replace("·", "").replace("▁", "").split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VIEWS)
 @given(others=st.lists(hostile, max_size=3), text=hostile)
 @every
