@@ -10,15 +10,16 @@ the cache. It measures and prints; it never fails on a number.
 
 import argparse
 import gc
-import statistics
 import time
 import warnings
 from dataclasses import fields
+from functools import partial
 
 import torch
 from transformers import DynamicCache
 
 import llmcourse
+from llmcourse.measure.figure import Figure, in_turns, ratios
 from tests.support.toy_models import quick_llama
 
 
@@ -38,23 +39,17 @@ def contestants(model, call: dict) -> dict:
     }
 
 
-def measure(runs: dict, rounds: int, warmup: int) -> dict[str, list[float]]:
-    """Return seconds by name, one for each round; who goes first changes from round to round."""
-    seconds = {name: [] for name in runs}
-    names = list(runs)
-    for turn in range(-warmup, rounds):
-        shift = turn % len(names)
-        for name in names[shift:] + names[:shift]:
-            started = time.perf_counter()
-            runs[name]()
-            if turn >= 0:
-                seconds[name].append(time.perf_counter() - started)
-    return seconds
+def seconds_of(run) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
 
 
-def quartiles(values: list[float]) -> tuple[float, float, float]:
-    low, middle, high = statistics.quantiles(values, n=4)
-    return low, middle, high
+def measured(runs: dict, rounds: int, warmup: int) -> dict[str, list[float]]:
+    """Return seconds by name, one for each round."""
+    timed = {name: partial(seconds_of, run) for name, run in runs.items()}
+    done = list(in_turns(timed, rounds, warmup))
+    return {name: [seconds[name] for seconds in done] for name in runs}
 
 
 def table(title: str, seconds: dict[str, list[float]], tokens: int) -> str:
@@ -65,12 +60,13 @@ def table(title: str, seconds: dict[str, list[float]], tokens: int) -> str:
         f"{'':12}{'ms a token':>12}{'quartiles':>18}{'tokens/s':>10}{'speed':>8}{'quartiles':>16}",
     ]
     for name, values in seconds.items():
-        low, middle, high = (1000 * value / tokens for value in quartiles(values))
-        pairs = zip(seconds["generate"], values, strict=True)
-        slow, ratio, fast = quartiles([theirs / ours for theirs, ours in pairs])
+        each = Figure(tuple(1000 * value / tokens for value in values), "ms")
+        speed = ratios(seconds["generate"], values)
+        low, high = (f"{bound:.3f}" for bound in each.quartiles)
+        slow, fast = (f"{bound:.3f}" for bound in speed.quartiles)
         lines.append(
-            f"{name:12}{middle:12.3f}{f'{low:.3f} - {high:.3f}':>18}{1000 / middle:10.1f}"
-            f"{ratio:8.3f}{f'{slow:.3f} - {fast:.3f}':>16}"
+            f"{name:12}{each.median:12.3f}{f'{low} - {high}':>18}{1000 / each.median:10.1f}"
+            f"{speed.median:8.3f}{f'{slow} - {fast}':>16}"
         )
     return "\n".join(lines)
 
@@ -103,7 +99,7 @@ def memory(model, call: dict, at: tuple[int, ...]) -> str:
 
 def run(title: str, model, call: dict, *, threads: int, rounds: int, warmup: int) -> None:
     torch.set_num_threads(threads)
-    seconds = measure(contestants(model, call), rounds, warmup)
+    seconds = measured(contestants(model, call), rounds, warmup)
     last = call["max_new_tokens"] - 1
     print(table(title, seconds, call["max_new_tokens"]))
     if call.keys().isdisjoint({"num_beams", "prompt_lookup_num_tokens"}):
