@@ -62,7 +62,10 @@ def test_the_fraction_is_a_share_of_what_reading_allows():
 
 def test_a_machine_is_described_in_words_and_numbers(tmp_path):
     described = describe_machine()
-    assert described["threads"] >= 1 and described["torch"] == torch.__version__
+    assert (
+        described["threads"] >= 1
+        and described["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    )
     info = tmp_path / "cpuinfo"
     info.write_text("processor\t: 0\nmodel name\t: A Fast One\nmodel name\t: A Fast One\n")
     assert processor(info) == "A Fast One"
