@@ -19,6 +19,7 @@ from llmcourse.views.padding import Padding, padding
 from llmcourse.views.race import Lanes, race
 from llmcourse.views.reading import reading
 from llmcourse.views.replay import Replay, replay
+from llmcourse.views.schedule import Schedule, schedule
 from llmcourse.views.stepper import Stepper, stepper
 from llmcourse.views.strategies import Strategies, strategies
 from llmcourse.views.surprise import surprise
@@ -42,6 +43,7 @@ __all__ = [
     "NextToken",
     "Padding",
     "Replay",
+    "Schedule",
     "Stepper",
     "Strategies",
     "TextTrace",
@@ -62,6 +64,7 @@ __all__ = [
     "race",
     "reading",
     "replay",
+    "schedule",
     "stepper",
     "strategies",
     "surprise",

@@ -19,6 +19,7 @@ from llmcourse import views
 from llmcourse.decoding.explain_rules import RuleEffect, RuleReport
 from llmcourse.decoding.ingredients import Ingredients
 from llmcourse.decoding.race import Race
+from llmcourse.decoding.schedule import Turn
 from llmcourse.decoding.stops import Reason
 from llmcourse.show import Table, visible
 from tests.support.chat_templates import CHATML, letters
@@ -172,6 +173,9 @@ VIEWS = {
     "batch": lambda tokenizer, text: views.batch(tokenizer, ids_of(tokenizer)[None]),
     "trace": lambda tokenizer, text: views.trace(tokenizer, steps_of(tokenizer, text), title=text),
     "reading": lambda tokenizer, text: views.reading(3, 4),
+    "schedule": lambda tokenizer, text: views.schedule(
+        [Turn(0, (0, None), (3, 0), (3, 0), {0: 1}, ())]
+    ),
     "chat": chat_of,
     "chat that is refused": refused_chat,
     "padding": padding_of,
@@ -200,7 +204,13 @@ VIEWS = {
     "ingredients": ingredients_of,
     "rule report": report_of,
 }
-WITHOUT_TEXT = ("reading", "cache", "beams", "drafts")  # not of the text, or not of all tokens
+WITHOUT_TEXT = (
+    "reading",
+    "cache",
+    "beams",
+    "drafts",
+    "schedule",
+)  # not of the text, or not of all tokens
 RUST = ("padding with ends",)  # shows ? for half a character
 DRAWN = ("likely", "surprise", "trace")  # by matplotlib, which takes its time
 ONCE_IN_LETTERS = ("padding",)  # shows a token for each letter: m, a, r, k
