@@ -77,7 +77,7 @@ def _check_model(model) -> None:
             f"{type(model).__name__} has no `generate`; load the model with "
             "AutoModelForCausalLM.from_pretrained(...) or llmcourse.load()."
         )
-    if getattr(type(model).generate, "__module__", "").startswith("transformers.models."):
+    if getattr(model.generate, "__module__", "").startswith("transformers.models."):
         raise ValueError(
             f"{type(model).__name__} has a `generate` of its own, which does more than the one "
             "that the visible loop opens. Call model.generate(...) for it, or load a model of text "
