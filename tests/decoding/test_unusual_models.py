@@ -3,6 +3,7 @@
 import pytest
 import torch
 import transformers
+from packaging.version import Version
 from transformers import CompileConfig, DynamicCache
 
 import llmcourse
@@ -376,11 +377,18 @@ def sees_pictures():
     return model
 
 
-@pytest.mark.parametrize(
-    "way", [*WAYS.values(), {"prefill_chunk_size": 2}, {"num_return_sequences": 2, "num_beams": 2}]
-)
+@pytest.mark.parametrize("way", [*WAYS.values(), {"num_return_sequences": 2, "num_beams": 2}])
 def test_positions_of_several_kinds_grow_as_in_generate(way):
     assert_same_call(sees_pictures(), {"input_ids": IDS, "attention_mask": MASK, **CALL, **way})
+
+
+@pytest.mark.skipif(
+    Version(transformers.__version__) < Version("5.23"),
+    reason="in 5.15 `generate` itself fails: this model's linear attention, at the second chunk",
+)
+def test_positions_of_several_kinds_are_cut_into_chunks_as_in_generate():
+    call = {"input_ids": IDS, "attention_mask": MASK, **CALL, "prefill_chunk_size": 2}
+    assert_same_call(sees_pictures(), call)
 
 
 def test_what_a_model_is_passed_grows_by_the_name_that_the_library_uses():
