@@ -120,6 +120,7 @@ def test_what_only_other_systems_need_is_pinned_too():
 # Ranges
 
 
+@made_by_make  # a hosted notebook takes the newest of what it lacks, as `make` does
 @pytest.mark.parametrize("requirement", CORE, ids=str)
 def test_a_hosted_notebook_keeps_what_it_has(requirement):
     if requirement.name in COLAB:
