@@ -5,6 +5,8 @@ import time
 
 import pytest
 import torch
+import transformers
+from packaging.version import Version
 from transformers import (
     EosTokenCriteria,
     GenerationConfig,
@@ -112,6 +114,8 @@ def test_a_criterion_may_answer_for_all_rows_at_once():
     assert reasons_of(tensor_without_rows) == ("tensor_without_rows", "tensor_without_rows")
 
 
+OLD = Version(transformers.__version__) < Version("5.23")
+
 # Votes of other kinds, made from a bool of each row. In `generate` the lowest bit of an integer is
 # the vote, so 2 says no; and what is no truth value at all fails.
 WHOLE_VOTES = {
@@ -151,6 +155,8 @@ def voting(kind) -> dict:
 @pytest.mark.parametrize("way", VOTING_WAYS)
 @pytest.mark.parametrize("kind", WHOLE_VOTES)
 def test_an_integer_votes_by_its_lowest_bit_as_in_generate(kind, way):
+    if way == "lookup" and "two" in kind and OLD:
+        pytest.skip("in 5.15 `generate` itself goes on for ever")
     call = {**voting(WHOLE_VOTES[kind]), **VOTING_WAYS[way]}
     theirs = tiny("llama").generate(**call)
     assert torch.equal(llmcourse.generate(tiny("llama"), **call), theirs)
