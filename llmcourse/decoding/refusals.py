@@ -256,6 +256,11 @@ def check_drafting(model, made) -> None:
         more = (made.model_kwargs.get(name) for name in ("inputs_embeds", "token_type_ids"))
         if any(value is not None for value in more) or not is_fed_as_usual(model, config):
             raise _has_its_own_way(model)
+    if assistant is not None and not hasattr(assistant, "config"):
+        raise AttributeError(
+            f"assistant_model is a {type(assistant).__name__}, which has no config; pass a "
+            "loaded model, such as AutoModelForCausalLM.from_pretrained(...)."
+        )
     if asked == ["prompt_lookup_num_tokens"]:
         _check_lookup(config.prompt_lookup_num_tokens, config.max_matching_ngram_size)
     elif LIBRARY < (5, 18):
@@ -334,11 +339,6 @@ def _check_lookup(tokens: int, longest: int | None) -> None:
 
 def _check_assistant(model, made) -> None:
     assistant = made.assistant_model
-    if not hasattr(assistant, "config"):
-        raise AttributeError(
-            f"assistant_model is a {type(assistant).__name__}, which has no config; pass a "
-            "loaded model, such as AutoModelForCausalLM.from_pretrained(...)."
-        )
     _check_model(assistant)
     mine, its = (one.config.get_text_config().vocab_size for one in (model, assistant))
     if mine == its and made.assistant_tokenizer is not None:

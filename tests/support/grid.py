@@ -401,9 +401,9 @@ def _first_unequal(name: str, ours, theirs) -> str:
 
 
 def _tensors(thing) -> tuple:
-    """Return every tensor that a cache holds: keys and values, or the states of its layers."""
-    if isinstance(thing, torch.Tensor):
-        return (thing,)
+    """Return every tensor that a cache holds: keys, values, states; its counts as tensors too."""
+    if isinstance(thing, torch.Tensor | int):  # a count is either, in 5.15
+        return (torch.as_tensor(thing),)
     parts = thing
     if isinstance(thing, Cache) and hasattr(thing, "layers"):
         parts = thing.layers
