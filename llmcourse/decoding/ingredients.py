@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from transformers import LogitsProcessorList, StopStringCriteria
+from transformers import GenerationConfig, LogitsProcessorList, StopStringCriteria
 from transformers.generation import GenerationMode
 
 from llmcourse.decoding.cache import CACHE_NAMES
-from llmcourse.decoding.refusals import check_call
+from llmcourse.decoding.refusals import NOT_BUILT, check_call, check_way
 from llmcourse.show import Table
 
 # Where a setting comes from, the strongest first.
@@ -132,13 +132,27 @@ def ingredients(
     call = generate_kwargs if inputs is None else {"inputs": inputs, **generate_kwargs}
     check_call(model, call)
     prepared = _with_stop_strings(model, call, tokenizer)
-    made = model.generate(**prepared, custom_generate=_hand_back)
+    try:
+        made = model.generate(**prepared, custom_generate=_hand_back)
+    except Exception:
+        _refuse_another_way(model, call)
+        raise
     origins = _origins(model, call, made)
     if rules is not None:
         origins["logits_processor"] = CALL
         made = replace(made, logits_processor=LogitsProcessorList(rules))
     drafts = {name: call.get(name) for name in ("assistant_model", "assistant_tokenizer")}
     return replace(made, tokenizer=tokenizer, **drafts, origins=origins)
+
+
+def _refuse_another_way(model, call: dict) -> None:
+    """Refuse a way of decoding that we lack, at which `generate` looks before it prepares more."""
+    if not any(list(asked(name, model, call)) for name in NOT_BUILT):
+        return
+    config = GenerationConfig()
+    for name in config.to_dict():
+        setattr(config, name, next((value for _, value in asked(name, model, call)), None))
+    check_way(config, config.get_generation_mode(call.get("assistant_model")))
 
 
 def _hand_back(

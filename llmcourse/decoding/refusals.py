@@ -22,7 +22,7 @@ _UNDERSTOOD = {
 }
 
 # Ways of decoding, and what changes them, that the loop does not have.
-_NOT_BUILT = (
+NOT_BUILT = (
     "num_beam_groups",
     "constraints",
     "force_words_ids",
@@ -168,9 +168,17 @@ def _check_mode(generation_config, mode: GenerationMode, streamer) -> None:
         )
     if beams and generation_config.low_memory:
         raise _not_built("low_memory", True, "leave low_memory out")
+    check_way(generation_config, mode)
+
+
+def check_way(generation_config, mode: GenerationMode) -> None:
+    """Refuse, by the setting that asks for it, a way of decoding that the loop does not have.
+
+    mode: what the settings ask for. Raises ValueError.
+    """
     if mode in _BUILT and mode != GenerationMode.ASSISTED_GENERATION:
         return
-    for name in _NOT_BUILT:
+    for name in NOT_BUILT:
         value = getattr(generation_config, name, None)
         if value and (name, value) != ("num_beam_groups", 1):
             raise _not_built(name, value, f"leave {name} out")

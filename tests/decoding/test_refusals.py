@@ -402,6 +402,22 @@ def test_every_refusal_reads_as_sentences():
         assert not re.search(r"[{}]|  ", str(error)), error
 
 
+@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
+def test_another_way_of_decoding_is_named_before_what_else_is_wrong_with_the_call(door):
+    """As in `generate`, which looks at the way before it makes a cache."""
+
+    class Broken(type(tiny("llama"))):
+        def _prepare_cache_for_generation(self, *args, **kwargs):
+            raise KeyError("a kind of layer that the cache does not know")
+
+    model = Broken(tiny("llama").config).eval()
+    assert type(error_of(door, model, **CALL)) is KeyError
+    groups = {**CALL, "num_beams": 4, "num_beam_groups": 2}
+    assert type(error_of(model.generate, **groups)) is ValueError
+    with pytest.raises(ValueError, match="num_beam_groups=2"):
+        door(model, **groups)
+
+
 # The README's list.
 
 
@@ -409,5 +425,5 @@ def test_the_readme_lists_every_setting_that_is_refused():
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     (said,) = re.findall(r"^What the loop does not do it refuses by name.*$", readme, re.M)
     named = {name.partition("=")[0] for name in re.findall(r"`([^`]+)`", said)}
-    known = {*refusals._NOT_BUILT, *refusals._NOT_HANDED_ON}
+    known = {*refusals.NOT_BUILT, *refusals._NOT_HANDED_ON}
     assert named == known | {"low_memory", "token_healing", "cache_implementation"}
