@@ -1,6 +1,7 @@
 """What a learner's answer is compared with: a module for each lesson, and whose code goes on."""
 
 import functools
+import textwrap
 from collections.abc import Callable, Mapping
 
 __all__ = ["is_stub", "once_written", "summary", "yours_or_ours"]
@@ -76,12 +77,17 @@ def summary() -> None:
         rest = _in_words(
             pieces, {WRONG: "Not right yet", UNCHECKED: "Not checked", OURS: "Ours so far"}
         )
-        print(f"Yours: {len(right)} of {len(pieces)}{which}. {rest}")
+        _say(f"Yours: {len(right)} of {len(pieces)}{which}. {rest}")
     if exercises:
-        print(
-            "Exercises.",
-            _in_words(exercises, {RIGHT: "Right", WRONG: "Not right yet", OURS: "Open"}),
+        _say(
+            "Exercises. "
+            + _in_words(exercises, {RIGHT: "Right", WRONG: "Not right yet", OURS: "Open"})
         )
+
+
+def _say(sentences: str) -> None:
+    """Print in lines that a narrow page does not break within a name."""
+    print(textwrap.fill(sentences, 72, break_long_words=False))
 
 
 def _in_words(states: dict[str, str], titles: dict[str, str]) -> str:

@@ -230,6 +230,15 @@ def test_exercises_have_a_line_of_their_own(said):
     assert said() == "All green: 2 of 2.\nExercises. Right: pick.\n"
 
 
+def test_a_long_summary_is_broken_between_names(said):
+    names = [f"a_piece_of_the_loop_{number}" for number in range(8)]
+    for name in names:
+        yours_or_ours(written(name), written(name))
+    *lines, _ = said().split("\n")
+    assert len(lines) > 1 and max(map(len, lines)) <= 72
+    assert " ".join(lines) == f"Yours: 0 of 8. Not checked: {', '.join(names)}."
+
+
 @once_written
 def check_names(answer):
     assert answer == {1: "one"}, "one is 'one'"
