@@ -29,9 +29,13 @@ from tools.lesson import (
 from tools.lesson_numbers import number_faults, timing_faults
 
 SEEN = "<details><summary>What was seen</summary>\n\n"
+# JupyterLab gives a fold no margin, but a paragraph; elsewhere the two margins fall into one.
+FOLD_ENDS = "</details><p></p>"
+CRAMPED = re.compile(r"</details>(?!<p></p>)\s*\S")
 OURS_FIRST = "# @title Our version: open it when yours is written"
 OURS = {"jupyter": {"source_hidden": True}, "cellView": "form", "tags": ["ours"]}
 CHOOSES = re.compile(r"^(\w+) = yours_or_ours\(\1, our_\1\)$")
+TURN = "# Your turn: exercise "
 SOLUTION = re.compile(
     r"<details>\s*<summary>Solution</summary>\s*(?:~~~|```)python\n(.*?)(?:~~~|```)", re.S
 )
@@ -42,9 +46,14 @@ NEXT = re.compile(r"\*\*Next:\*\* \[lesson (\d+)\]\(([\w.]+)\): \S")
 
 
 def fold_faults(notebook: NotebookNode) -> Iterator[str]:
-    """Yield a sentence for each prediction whose answer does not stand folded where it belongs."""
+    """Yield a sentence for each prediction whose answer is not folded where it belongs.
+
+    And for each cell in which JupyterLab would leave no space beneath a fold.
+    """
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
+            if CRAMPED.search(cell.source):
+                yield f"cell {cell.id}: a fold that something follows should end with {FOLD_ENDS}"
             blocks = paragraphs(cell.source)
             asked = [place for place, block in enumerate(blocks) if PREDICT in block]
             for place in asked:
@@ -102,10 +111,13 @@ def exercise_faults(notebook: NotebookNode) -> Iterator[str]:
             "three exercises should begin '**1. Title.** *10 minutes · optional.*'; "
             f"these do: {found}"
         )
-    turns = [re.match(r"# Your turn: exercise (\d)", cell.source) for cell in exercises.code]
+    turns = [re.match(rf"{TURN}(\d)", cell.source) for cell in exercises.code]
     turns = [int(turn[1]) for turn in turns if turn]
     if turns != [1, 2, 3]:
         yield f"three cells should begin '# Your turn: exercise 1' and so on; these do: {turns}"
+    for cell in exercises.code:
+        if cell.source.startswith(TURN) and not ends_with_a_check(cell.source):
+            yield f"cell {cell.id}: an exercise should end with its check, check_...(...)"
     for number, solution in enumerate(SOLUTION.findall(exercises.prose), start=1):
         if not has_a_check(solution):
             yield f"the solution of exercise {number} has neither a check nor an assert"

@@ -1,7 +1,8 @@
 """What a learner's answer is compared with: a module for each lesson, and whose code goes on."""
 
 import functools
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Mapping
 
 __all__ = ["is_stub", "once_written", "summary", "yours_or_ours"]
 
@@ -11,8 +12,13 @@ _goes_on: set[str] = set()  # the names that a lesson goes on with; the others a
 _about: dict[Callable, str] = {}  # by check: the name of what it checks
 
 
-def is_stub(answer: Callable) -> bool:
-    """Tell whether a function still raises the NotImplementedError that stands in each stub."""
+def is_stub(answer: Callable | Mapping) -> bool:
+    """Tell whether a stub is as it was: its NotImplementedError, or a `...`, still stands.
+
+    A function's stub raises; a dictionary's has `...` in place of each value that is wanted.
+    """
+    if isinstance(answer, Mapping):
+        return any(value is ... for value in answer.values())
     code = getattr(answer, "__code__", None)  # a `partial`, or torch's own, has none
     return code is not None and "NotImplementedError" in code.co_names
 
@@ -36,14 +42,15 @@ def once_written(check: Callable) -> Callable:
     """Decorate a check, `check(answer, ...)`: it passes over a stub, and a line says so."""
 
     @functools.wraps(check)
-    def checked(answer: Callable, *arguments, **keywords) -> None:
+    def checked(answer: Callable | Mapping, *arguments, **keywords) -> None:
         if _is_ours(answer):
             check(answer, *arguments, **keywords)
             return
         name = _about.setdefault(check, _named(answer) or check.__name__.removeprefix("check_"))
         if is_stub(answer):
             _state[name] = OURS
-            print(f"{check.__name__}: nothing to check yet; write {_name(answer)} above.")
+            to_do = "fill in the `...`" if isinstance(answer, Mapping) else f"write {_name(answer)}"
+            print(f"{check.__name__}: nothing to check yet; {to_do} above.")
             return
         _state[name] = WRONG
         check(answer, *arguments, **keywords)
@@ -70,12 +77,17 @@ def summary() -> None:
         rest = _in_words(
             pieces, {WRONG: "Not right yet", UNCHECKED: "Not checked", OURS: "Ours so far"}
         )
-        print(f"Yours: {len(right)} of {len(pieces)}{which}. {rest}")
+        _say(f"Yours: {len(right)} of {len(pieces)}{which}. {rest}")
     if exercises:
-        print(
-            "Exercises.",
-            _in_words(exercises, {RIGHT: "Right", WRONG: "Not right yet", OURS: "Open"}),
+        _say(
+            "Exercises. "
+            + _in_words(exercises, {RIGHT: "Right", WRONG: "Not right yet", OURS: "Open"})
         )
+
+
+def _say(sentences: str) -> None:
+    """Print in lines that a narrow page does not break within a name."""
+    print(textwrap.fill(sentences, 72, break_long_words=False))
 
 
 def _in_words(states: dict[str, str], titles: dict[str, str]) -> str:

@@ -81,7 +81,7 @@ class Ingredients:
             for name, value in rows.items()
         ]
         more = "" if everything or not idle else f"; {len(idle)} more are off by default"
-        caption = f"What `generate` would work with{more}"
+        caption = f"What generate would work with{more}"
         return Table(caption, ("setting", "value", "from"), lines)
 
     def _is_idle(self, name: str, value) -> bool:

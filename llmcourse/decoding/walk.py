@@ -18,7 +18,7 @@ from llmcourse.decoding.ingredients import ingredients, inputs_of
 from llmcourse.decoding.model_inputs import grown, inputs_for
 from llmcourse.decoding.refusals import check_prepared, no_distribution
 from llmcourse.decoding.stops import Reason, explain, vote
-from llmcourse.show import Table, in_words, percent, readable, token_text
+from llmcourse.show import Table, in_words, percent, plural, readable, token_text
 
 _LONGEST = 120  # characters of a branch's text
 _REMEMBERED = 64  # texts whose next-token logits are kept: going back to one costs nothing
@@ -479,7 +479,9 @@ class Walk:
         cut = f"({earlier:,} tokens before) " if earlier else ""
         added = "".join(pick.text for pick in self.picks[-60:])
         dots = "… " if self._at > 60 else ""
-        lines = [f"Prompt: {cut}{''.join(texts)}", f"{self._at} new tokens: {dots}{added}"]
+        counted = plural(self._at, "new token") if self._at else "So far"
+        new = f"{counted}: {dots}{added or 'no new tokens yet'}"
+        lines = [f"Prompt: {cut}{''.join(texts)}", new]
         lines.append(f"Ended: {readable(self.stop.sentence)}" if self.stop else self._ahead())
         lines += [repr(self.compare())] if len(self._lines) > 1 else []
         return "\n".join(lines)

@@ -61,7 +61,7 @@ def _counted(picks) -> str:
     """Return how many new tokens there are, and how many of each kind."""
     counts = {kind: sum(pick.how == kind for pick in picks) for kind in _LOOKS}
     kinds = ", ".join(f"{many} {kind}" for kind, many in counts.items() if many)
-    return plural(len(picks), "new token") + (f" ({kinds})" if kinds else "")
+    return f"{plural(len(picks), 'new token')} ({kinds})" if picks else "So far"
 
 
 def _chip(pick) -> str:

@@ -35,6 +35,16 @@ def test_a_stub_is_told_from_an_answer():
     assert not is_stub(doubled)
 
 
+@pytest.mark.parametrize("open_", [{1: ...}, {1: "a word", 2: ...}])
+def test_a_dictionary_is_a_stub_while_a_value_is_missing(open_):
+    assert is_stub(open_)
+
+
+@pytest.mark.parametrize("filled", [{}, {1: "", 2: "a word"}, {"a prompt": "..."}, [...]])
+def test_a_dictionary_without_a_gap_is_an_answer(filled):
+    assert not is_stub(filled)
+
+
 def test_ours_goes_on_in_place_of_a_stub_and_a_line_says_so(capsys):
     assert yours_or_ours(double, doubled) is doubled
     assert capsys.readouterr().out == "double: ours, as yours is not written yet\n"
@@ -218,6 +228,33 @@ def test_exercises_have_a_line_of_their_own(said):
     assert said() == "All green: 2 of 2.\nExercises. Not right yet: pick.\n"
     check_pick(twice)
     assert said() == "All green: 2 of 2.\nExercises. Right: pick.\n"
+
+
+def test_a_long_summary_is_broken_between_names(said):
+    names = [f"a_piece_of_the_loop_{number}" for number in range(8)]
+    for name in names:
+        yours_or_ours(written(name), written(name))
+    *lines, _ = said().split("\n")
+    assert len(lines) > 1 and max(map(len, lines)) <= 72
+    assert " ".join(lines) == f"Yours: 0 of 8. Not checked: {', '.join(names)}."
+
+
+@once_written
+def check_names(answer):
+    assert answer == {1: "one"}, "one is 'one'"
+
+
+def test_an_exercise_that_is_a_dictionary_is_open_until_it_is_filled(said, capsys):
+    check_names({1: ...})
+    assert capsys.readouterr().out == (
+        "check_names: nothing to check yet; fill in the `...` above.\n"
+    )
+    assert said() == "Exercises. Open: names.\n"
+    with pytest.raises(AssertionError, match="one is 'one'"):
+        check_names({1: "two"})
+    assert said() == "Exercises. Not right yet: names.\n"
+    check_names({1: "one"})
+    assert said() == "Exercises. Right: names.\n"
 
 
 @pytest.mark.parametrize("path", lesson.lessons(), ids=lambda path: path.stem)

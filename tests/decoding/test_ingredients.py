@@ -214,6 +214,7 @@ def test_the_table_leaves_out_what_is_off_by_default_unless_asked():
     assert rows["top_p"] == ("1.0", "the call"), "what was asked for is shown, even if it is off"
     assert "typical_p" not in rows
     assert "more are off by default" in made.table().caption
+    assert "`" not in made.table().caption, "a page shows a caption as it is"
     everything = dict((name, origin) for name, _, origin in made.table(everything=True).rows)
     assert everything["typical_p"] == "hidden default"
     assert set(made.settings) <= set(everything)

@@ -318,3 +318,12 @@ def test_the_static_form_tells_the_next_token_in_its_caption(course_model):
         walk._repr_html_()
     )
     assert "Prompt: A·list·of·colors:·red,·blue" in repr(walk)
+
+
+def test_how_many_new_tokens_there_are_is_said_in_words(words):
+    walk = views.Walk(tiny("llama"), words, IDS, **CALL)
+    for shown in (repr(walk), walk._repr_html_()):
+        assert "no new tokens yet" in shown and "0 new tokens" not in shown
+    walk.next()
+    for shown in (repr(walk), walk._repr_html_()):
+        assert "1 new token" in shown and "1 new tokens" not in shown

@@ -35,7 +35,9 @@ def code(source, printed="", **more):
 
 
 QUESTION = "**Predict:** is it 10, 100 or 1,000?"
-ANSWER = "<details><summary>What was seen</summary>\n\n43.7, below 50.\n\n</details>\n\nOn we go."
+ANSWER = (
+    "<details><summary>What was seen</summary>\n\n43.7, below 50.\n\n</details><p></p>\n\nOn we go."
+)
 STUB = '''def softmax(scores):
     """Return probabilities, (vocab,)."""
     raise NotImplementedError("Write this.")
@@ -54,16 +56,16 @@ def exercise(number):
     return [
         markdown(
             f"**{number}. Count.** *10 minutes · optional.* Count to 99.\n\n"
-            "<details><summary>Hint</summary>\n\nOne.\n\n</details>\n\n"
+            "<details><summary>Hint</summary>\n\nOne.\n\n</details><p></p>\n\n"
             "<details><summary>Solution</summary>\n\n"
             f"```python\ncheck_{number}(count)\n```\n\n</details>"
         ),
-        code(f"# Your turn: exercise {number}"),
+        code(f"# Your turn: exercise {number}\ncheck_{number}(count)"),
     ]
 
 
 def good():
-    questions = "\n\n".join(
+    questions = "<p></p>\n\n".join(
         f"{n}. Why?\n\n<details><summary>Answer</summary>\n\nSo.\n\n</details>" for n in range(1, 5)
     )
     made = new_notebook(
@@ -137,6 +139,8 @@ def remove(number):
         (replace(4, "</summary>\n\n", "</summary>\n"), "does not begin"),
         (replace(4, "<details>", "So. <details>"), "does not begin"),
         (replace(4, "\n\n</details>", "</details>"), "no blank line"),
+        (replace(4, "<p></p>", ""), "should end with </details><p></p>"),
+        (replace(10, "<p></p>", ""), "should end with </details><p></p>"),
         (replace(2, QUESTION, QUESTION + "\n\nLook."), "not the last paragraph"),
         (replace(2, QUESTION, f"{QUESTION}\n\n{QUESTION}"), "not the last paragraph"),
         (insert(3, markdown("Look.")), "no code cell follows"),
@@ -155,6 +159,8 @@ def remove(number):
         (replace(12, "**2. Count.**", "### 2. Count"), "these do: [1, 3]"),
         (replace(12, "*10 minutes · optional.*", ""), "these do: [1, 3]"),
         (replace(13, "# Your turn: exercise 2", "# Your turn"), "these do: [1, 3]"),
+        (replace(13, "check_2", "# check_2"), "cell 09-13: an exercise should end with its check"),
+        (replace(13, "\ncheck_2(count)", ""), "an exercise should end with its check"),
         (replace(12, "check_2(count)", "print(count)"), "solution of exercise 2"),
         (replace(12, "check_2(count)", "'assert'"), "solution of exercise 2"),
         # the quiz, and what is next
