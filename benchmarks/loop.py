@@ -1,6 +1,6 @@
 """What does looking cost? `generate` beside the glass box and beside `steps` with every field read.
 
-    python -m benchmarks.loop            all of it, about six minutes; results go into results/
+    python -m benchmarks.loop            all of it, some minutes; results go into results/
     python -m benchmarks.loop --quick    fewer rounds and short contexts, under a minute
     python -m benchmarks.loop --page     measure nothing: write the results into the README
 
