@@ -27,10 +27,13 @@ def supported() -> tuple[str, ...]:
 
 
 def check(threads: int, capability: str, arguments: list[str]) -> bool:
-    """Run pytest under one combination; its output is shown only if it fails."""
+    """Run pytest under one combination; its output is shown only if it fails.
+
+    As many workers as there is room for on two cores: more threads than cores wait for each other.
+    """
     setting = {"OMP_NUM_THREADS": str(threads), "ATEN_CPU_CAPABILITY": capability}
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "--quiet", *arguments],
+        [sys.executable, "-m", "pytest", "--quiet", *arguments, "-n", str(2 // threads)],
         env={**os.environ, **setting},
         capture_output=True,
         text=True,
