@@ -4,7 +4,7 @@
     python -m benchmarks.ladder --quick               without those that compile, under a minute
     python -m benchmarks.ladder --beside llamacpp     llama.cpp in the same turns
     python -m benchmarks.ladder --table FILE          print the table of a result again
-    python -m benchmarks.ladder --readme FILE         write it into benchmarks/README.md
+    python -m benchmarks.ladder --page                write all results into benchmarks/README.md
 
 Each rung is a process of its own. They take turns, one computes at a time, and a ratio is taken
 within a round, so that a machine that slows down slows all of them. In each round the fast ones are
@@ -16,6 +16,7 @@ import contextlib
 import datetime
 import gc
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -31,7 +32,9 @@ from llmcourse.show import plural
 
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "benchmarks" / "README.md"
-BEGIN, END = "<!-- The ladder: --readme writes it. -->\n", "<!-- End of the ladder. -->\n"
+TABLES = re.compile(
+    r"(<!-- ladder: made by `python -m benchmarks.ladder --page` -->\n).*?(<!-- end -->)", re.S
+)
 FAST = 0.5  # of the fastest: rungs from here on are started anew in each round
 PROMPT = (
     "The first computers filled whole rooms and were slower than a watch is today. What made them "
@@ -225,12 +228,16 @@ def with_same_tokens(ladder: Ladder, prompt: list[int], say: Callable[[str], Non
     return replace(ladder, climbs=tuple(compared), perplexity=perplexity)
 
 
-def readme_with(text: str, file: Path) -> str:
-    """Return the README with the table and the goals of a result between its two marks."""
-    before, rest = text.split(BEGIN)
-    ladder = ladder_report.read(file)
-    made = f"{ladder.table()}\n{goals(ladder)}\nFrom `results/{file.name}`."
-    return f"{before}{BEGIN}\n{made}\n\n{END}{rest.split(END)[1]}"
+def page(path: Path) -> str:
+    """Return a result as tables for the README: the rungs, and what the goals came to."""
+    ladder = ladder_report.read(path)
+    return f"{ladder.table()}\n{goals(ladder)}\nFrom `results/{path.name}`."
+
+
+def written(text: str, results: Path) -> str:
+    """Return the README's text with the tables of all results between its marks."""
+    tables = "\n\n".join(page(path) for path in sorted(results.glob("ladder-*.json")))
+    return TABLES.sub(lambda found: f"{found[1]}\n{tables}\n\n{found[2]}", text)
 
 
 def chosen(rungs: Sequence[Rung], only: Sequence[str] | None, quick: bool) -> list[Rung]:
@@ -275,16 +282,15 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, help="5; each starts the fast rungs anew")
     parser.add_argument("--turns", type=int, help="3, of each rung in a round")
     parser.add_argument("--new-tokens", type=int, help="64, of each turn")
-    parser.add_argument("--out", type=Path, help="results/<machine>.json; with --quick none")
+    parser.add_argument("--out", type=Path, help="results/ladder-<machine>.json")
     parser.add_argument("--table", type=Path, metavar="FILE", help="print a result's table")
-    parser.add_argument("--readme", type=Path, metavar="FILE", help="write it into the README")
+    parser.add_argument("--page", action="store_true", help="write results into the README alone")
     args = parser.parse_args()
     if args.table:
         print(ladder_report.read(args.table).table())
         return 0
-    if args.readme:
-        text = readme_with(README.read_text(encoding="utf-8"), args.readme)
-        README.write_text(text, encoding="utf-8")
+    if args.page:
+        README.write_text(written(README.read_text(encoding="utf-8"), RESULTS), encoding="utf-8")
         return 0
     args.rounds = args.rounds or (1 if args.quick else 5)
     args.turns = args.turns or (1 if args.quick else 3)

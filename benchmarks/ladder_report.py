@@ -215,10 +215,10 @@ def _climb(given: dict) -> Climb:
 
 
 def file_name(machine: dict) -> str:
-    """Return a file's name for a machine: `intel-xeon-processor-2-cores.json`."""
+    """Return a file's name for a machine: `ladder-intel-xeon-processor-2-cores.json`."""
     plain = re.sub(r"\((r|tm)\)", " ", str(machine["processor"]).lower())
     words = re.findall(r"[a-z0-9]+", plain)
-    return "-".join([*words, str(machine["cores"]), "cores"]) + ".json"
+    return "-".join(["ladder", *words, str(machine["cores"]), "cores"]) + ".json"
 
 
 def first_differing(tokens: Sequence[int], expected: Sequence[int]) -> int:

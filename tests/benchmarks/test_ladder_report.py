@@ -12,7 +12,7 @@ from benchmarks.rung_process import Turn
 from llmcourse.measure import Figure
 
 ROOT = Path(__file__).parent.parent.parent
-RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
+RESULTS = sorted((ROOT / "benchmarks" / "results").glob("ladder-*.json"))
 
 
 def climb_of(name: str, *speeds: float, megabytes: int = 100, version: str = "torch 2.13.0"):
@@ -103,7 +103,7 @@ def test_tokens_are_compared_up_to_the_first_that_differs():
 
 def test_a_machine_has_a_file_name():
     machine = {"processor": "Intel(R) Xeon(R) Gold 6248 CPU @ 2.50GHz", "cores": 2}
-    assert file_name(machine) == "intel-xeon-gold-6248-cpu-2-50ghz-2-cores.json"
+    assert file_name(machine) == "ladder-intel-xeon-gold-6248-cpu-2-50ghz-2-cores.json"
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
@@ -113,8 +113,7 @@ def test_a_committed_result_is_read_and_named_after_its_machine(path):
     assert result.named(BASE) and result.fastest
 
 
-def test_the_readme_shows_a_committed_result():
+def test_the_readme_shows_the_committed_results():
     readme = ladder.README.read_text(encoding="utf-8")
-    shown = [path for path in RESULTS if f"results/{path.name}" in readme]
-    assert len(shown) == 1
-    assert ladder.readme_with(readme, shown[0]) == readme, "run `python -m benchmarks.ladder -h`"
+    assert RESULTS and all(f"results/{path.name}" in readme for path in RESULTS)
+    assert ladder.written(readme, ladder.RESULTS) == readme, "run `python -m benchmarks.ladder --page`"
