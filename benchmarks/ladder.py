@@ -28,6 +28,7 @@ from benchmarks import ladder_report
 from benchmarks.ladder_report import BASE, Climb, Ladder, first_differing, goals
 from benchmarks.rung_process import ROOT, Rung, RungFailed, RungProcess, Turn
 from llmcourse.measure import Figure, describe_machine, in_turns, read_bandwidth
+from llmcourse.measure.machine import machine_name
 from llmcourse.show import plural
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -299,7 +300,7 @@ def main() -> int:
     print(f"\n{ladder.table()}")
     if args.out or not args.quick:
         RESULTS.mkdir(exist_ok=True)
-        out = args.out or RESULTS / ladder_report.file_name(ladder.machine)
+        out = args.out or RESULTS / f"ladder-{machine_name(ladder.machine)}.json"
         out.write_text(ladder.to_json(), encoding="utf-8")
         print(f"{plural(len(ladder.climbs), 'rung')}, written to {out}")
     return 0 if ladder.complete else 130

@@ -1,7 +1,6 @@
 """What the ladder measured: JSON with a schema, a table in Markdown, and what the goals came to."""
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -212,13 +211,6 @@ def _climb(given: dict) -> Climb:
         for number, turns in given["rounds"].items()
     }
     return Climb(**rest | {"rounds": rounds})
-
-
-def file_name(machine: dict) -> str:
-    """Return a file's name for a machine: `ladder-intel-xeon-processor-2-cores.json`."""
-    plain = re.sub(r"\((r|tm)\)", " ", str(machine["processor"]).lower())
-    words = re.findall(r"[a-z0-9]+", plain)
-    return "-".join(["ladder", *words, str(machine["cores"]), "cores"]) + ".json"
 
 
 def first_differing(tokens: Sequence[int], expected: Sequence[int]) -> int:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import ladder, ladder_report
-from benchmarks.ladder_report import BASE, RIVAL, Climb, Ladder, file_name, first_differing, goals
+from benchmarks.ladder_report import BASE, RIVAL, Climb, Ladder, first_differing, goals
 from benchmarks.rung_process import Turn
 from llmcourse.measure import Figure
+from llmcourse.measure.machine import machine_name
 
 ROOT = Path(__file__).parent.parent.parent
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("ladder-*.json"))
@@ -101,19 +102,16 @@ def test_tokens_are_compared_up_to_the_first_that_differs():
     assert first_differing([1, 9, 3], [1, 2, 3]) == 1
 
 
-def test_a_machine_has_a_file_name():
-    machine = {"processor": "Intel(R) Xeon(R) Gold 6248 CPU @ 2.50GHz", "cores": 2}
-    assert file_name(machine) == "ladder-intel-xeon-gold-6248-cpu-2-50ghz-2-cores.json"
-
-
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_a_committed_result_is_read_and_named_after_its_machine(path):
     result = ladder_report.read(path)
-    assert path.name == file_name(result.machine) and result.complete
+    assert path.name == f"ladder-{machine_name(result.machine)}.json" and result.complete
     assert result.named(BASE) and result.fastest
 
 
 def test_the_readme_shows_the_committed_results():
     readme = ladder.README.read_text(encoding="utf-8")
     assert RESULTS and all(f"results/{path.name}" in readme for path in RESULTS)
-    assert ladder.written(readme, ladder.RESULTS) == readme, "run `python -m benchmarks.ladder --page`"
+    assert ladder.written(readme, ladder.RESULTS) == readme, (
+        "run `python -m benchmarks.ladder --page`"
+    )
