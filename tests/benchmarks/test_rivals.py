@@ -183,12 +183,26 @@ class Generator:
 """
 
 
+WEIGHTS = """
+from types import SimpleNamespace as Made
+
+beside = Made(name="down", external_data=[Made(key="length", value="90")], raw_data=b"")
+within = Made(name="norm", external_data=[], raw_data=b"123456")
+table = Made(name="model.embed_tokens.weight", external_data=[], raw_data=b"123456")
+
+
+def load(path, load_external_data):
+    return Made(graph=Made(initializer=[beside, within, table]))
+"""
+
+
 @pytest.mark.parametrize(
     ("rival", "module", "text"),
     [("llamacpp", "llama_cpp", LLAMACPP), ("onnx", "onnxruntime_genai", ONNX)],
 )
 def test_a_rival_answers_as_a_rung_does(rival, module, text, tmp_path):
     (tmp_path / f"{module}.py").write_text(text)
+    (tmp_path / "onnx.py").write_text(WEIGHTS)
     command = (sys.executable, "-m", f"benchmarks.rivals.{rival}", "model", "--threads", "3")
     rung = install.rung("it", *command)
     path = {"PYTHONPATH": f"{tmp_path}"}
@@ -196,6 +210,7 @@ def test_a_rival_answers_as_a_rung_does(rival, module, text, tmp_path):
     try:
         process.start()
         assert process.ready["name"] == "it" and process.ready["threads"] == 3
+        assert process.ready["weight_bytes"] == 96
         for _ in range(2):  # what was read before is forgotten
             assert process.ask([7, 8, 9], 4).tokens == (3, 4, 5, 6)
     finally:
