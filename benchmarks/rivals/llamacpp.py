@@ -21,7 +21,8 @@ quiet = llama_cpp.llama_log_callback(lambda level, text, data: None)
 class Model:
     """A model and its context, both freed when the process ends."""
 
-    def __init__(self, file: str, threads: int):
+    def __init__(self, file: str, threads: int, one_by_one: bool):
+        self.one_by_one = one_by_one
         asked = llama_cpp.llama_model_default_params()
         self.model = llama_cpp.llama_model_load_from_file(file.encode(), asked)
         if not self.model:
@@ -36,17 +37,19 @@ class Model:
     def stream(self, prompt: list[int], new_tokens: int) -> Iterator[int]:
         """Yield the new tokens, greedily; raises RuntimeError where llama.cpp fails."""
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.context), True)
-        ids = (llama_cpp.llama_token * len(prompt))(*prompt)
-        token = (llama_cpp.llama_token * 1)()
-        for _ in range(new_tokens):
-            status = llama_cpp.llama_decode(
-                self.context, llama_cpp.llama_batch_get_one(ids, len(ids))
-            )
-            if status:
-                raise RuntimeError(f"llama_decode returned {status}.")
-            token[0] = llama_cpp.llama_sampler_sample(self.greedy, self.context, -1)
-            yield token[0]
-            ids = token
+        for part in [[number] for number in prompt] if self.one_by_one else [prompt]:
+            self._read(part)
+        for left in reversed(range(new_tokens)):
+            token = llama_cpp.llama_sampler_sample(self.greedy, self.context, -1)
+            yield token
+            if left:
+                self._read([token])
+
+    def _read(self, ids: list[int]) -> None:
+        tokens = (llama_cpp.llama_token * len(ids))(*ids)
+        batch = llama_cpp.llama_batch_get_one(tokens, len(ids))
+        if status := llama_cpp.llama_decode(self.context, batch):
+            raise RuntimeError(f"llama_decode returned {status}.")
 
 
 def make_q8(file: str, made: str) -> None:
@@ -63,6 +66,7 @@ def main() -> None:
     parser.add_argument("file", help="a model as GGUF")
     parser.add_argument("--name", default="llama.cpp", help="of the rung")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--one-by-one", action="store_true", help="so read the prompt's tokens")
     parser.add_argument("--make-q8", metavar="FILE", help="write the model with 8 bits, and end")
     args = parser.parse_args()
     llama_cpp.llama_log_set(quiet, None)
@@ -70,7 +74,7 @@ def main() -> None:
     if args.make_q8:
         make_q8(args.file, args.make_q8)
         return
-    model = Model(args.file, args.threads)
+    model = Model(args.file, args.threads, args.one_by_one)
     serve(
         model.stream,
         name=args.name,

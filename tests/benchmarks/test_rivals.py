@@ -55,6 +55,12 @@ def test_a_command_that_fails_is_named_with_the_end_of_what_it_said():
         install.run([sys.executable, "-c", program], "a thing", silent)
 
 
+def test_a_program_that_dies_of_a_prompt_reads_it_token_by_token(monkeypatch):
+    dies = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
+    assert install.reads_at_once([sys.executable, "-c", "print('tokens')"])
+    assert not install.reads_at_once([sys.executable, "-c", dies])
+
+
 def test_an_environment_is_made_once_and_again_if_it_was_not_finished(folder, monkeypatch):
     ran = []
     monkeypatch.setattr(install, "run", lambda command, *rest: ran.append(command))
@@ -197,14 +203,18 @@ def load(path, load_external_data):
 
 
 @pytest.mark.parametrize(
-    ("rival", "module", "text"),
-    [("llamacpp", "llama_cpp", LLAMACPP), ("onnx", "onnxruntime_genai", ONNX)],
+    ("rival", "module", "text", "options"),
+    [
+        ("llamacpp", "llama_cpp", LLAMACPP, ()),
+        ("llamacpp", "llama_cpp", LLAMACPP, ("--one-by-one",)),
+        ("onnx", "onnxruntime_genai", ONNX, ()),
+    ],
 )
-def test_a_rival_answers_as_a_rung_does(rival, module, text, tmp_path):
+def test_a_rival_answers_as_a_rung_does(rival, module, text, options, tmp_path):
     (tmp_path / f"{module}.py").write_text(text)
     (tmp_path / "onnx.py").write_text(WEIGHTS)
     command = (sys.executable, "-m", f"benchmarks.rivals.{rival}", "model", "--threads", "3")
-    rung = install.rung("it", *command)
+    rung = install.rung("it", *command, *options)
     path = {"PYTHONPATH": f"{tmp_path}"}
     process = RungProcess(install.Rung(rung.name, rung.command, environment=path))
     try:
