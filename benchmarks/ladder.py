@@ -1,13 +1,14 @@
 """The ladder: how fast is each way to decode, and how far is the machine's limit? `make bench`.
 
-    python -m benchmarks.ladder                       our rungs, some minutes; writes a result
+    python -m benchmarks.ladder                       ten minutes; writes a result
+    python -m benchmarks.ladder --all                 every rung, half an hour the first time
     python -m benchmarks.ladder --quick               without those that compile, under a minute
     python -m benchmarks.ladder --beside llamacpp     llama.cpp in the same turns
     python -m benchmarks.ladder --table FILE          print the table of a result again
     python -m benchmarks.ladder --page                write all results into benchmarks/README.md
 
 Each rung is a process of its own. They take turns, one computes at a time, and a ratio is taken
-within a round, so that a machine that slows down slows all of them. In each round the fast ones are
+within a round, so that a machine that slows down slows all of them. In each round the fastest are
 started anew, for a process may be lucky with its memory. Ctrl-C keeps whole rounds.
 """
 
@@ -24,19 +25,28 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+import psutil
+
 from benchmarks import ladder_report
-from benchmarks.ladder_report import BASE, Climb, Ladder, first_differing, goals
+from benchmarks.ladder_report import BASE, RIVAL, Climb, Ladder, first_differing, goals
 from benchmarks.rung_process import ROOT, Rung, RungFailed, RungProcess, Turn
 from llmcourse.measure import Figure, describe_machine, in_turns, read_bandwidth
 from llmcourse.measure.machine import machine_name
-from llmcourse.show import plural
+from llmcourse.show import amount, plural
 
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "benchmarks" / "README.md"
 TABLES = re.compile(
     r"(<!-- ladder: made by `python -m benchmarks.ladder --page` -->\n).*?(<!-- end -->)", re.S
 )
-FAST = 0.5  # of the fastest: rungs from here on are started anew in each round
+# Shares of the fastest rung's speed: from here on a rung takes all turns of a round, a slower one
+# takes one; from here on it is started anew in each round.
+OFTEN, ANEW = 0.5, 0.8
+ROOM = 2e9  # bytes of memory that have to be free before a rung is started
+CORE = (  # what is climbed without --all
+    *("no cache, float32", "generate, float32", BASE, "bfloat16", "torch.ao linears, int8"),
+    *("own step, compiled, int8", "own step, compiled, int4", "own step in C++, 4 bits"),
+)
 PROMPT = (
     "The first computers filled whole rooms and were slower than a watch is today. What made them "
     "useful was that they could be given a list of instructions. A program is such a list. "
@@ -59,8 +69,10 @@ class Climbing:
     running: dict[str, RungProcess] = field(default_factory=dict)
     started: dict[str, int] = field(default_factory=dict)  # how many processes
     about: dict[str, dict] = field(default_factory=dict)  # what each said when it was ready
+    warm: dict[str, float] = field(default_factory=dict)  # tokens/s of the turn before all others
     rounds: dict[str, dict[int, tuple[Turn, ...]]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)  # those that still have turns in this round
 
     def one_round(self, number: int) -> None:
         """Start what has to be started, and have each take its turns."""
@@ -68,20 +80,26 @@ class Climbing:
             if rung.name not in self.failed and self._is_due(rung.name):
                 self._start(rung)
         ways = {name: partial(self._turn, name) for name in self.running}
-        done = list(in_turns(ways, self.turns, warmup=0)) if ways else []
+        self.asked, done = set(ways), []
+        for results in in_turns(ways, self.turns, warmup=0) if ways else ():
+            done.append(results)
+            self.asked = set(self._faster(OFTEN))
         for name in list(self.running):  # without those that failed meanwhile
-            self.rounds.setdefault(name, {})[number] = tuple(results[name] for results in done)
+            turns = tuple(results[name] for results in done if results[name])
+            self.rounds.setdefault(name, {})[number] = turns
 
     def _is_due(self, name: str) -> bool:
-        """Whether it does not run yet, or is fast enough to be started anew."""
-        if name not in self.running:
-            return True
+        """Whether it does not run yet, or is so fast that it is started anew."""
+        return name not in self.running or name == RIVAL or name in self._faster(ANEW)
+
+    def _faster(self, share: float) -> list[str]:
+        """Return those that run and have at least this share of the fastest one's speed."""
         speeds = {one: self._speed(one) for one in self.running}
-        return speeds[name] >= FAST * max(speeds.values())
+        return [one for one in speeds if speeds[one] >= share * max(speeds.values())]
 
     def _speed(self, name: str) -> float:
-        turns = [turn.speed for turns in self.rounds.get(name, {}).values() for turn in turns]
-        return Figure(tuple(turns), "tokens/s").median if turns else 0.0
+        done = [turn.speed for turns in self.rounds.get(name, {}).values() for turn in turns]
+        return Figure(tuple(done or [self.warm[name]]), "tokens/s").median
 
     def _start(self, rung: Rung) -> None:
         """Start a rung and warm it up; note one that fails."""
@@ -90,16 +108,18 @@ class Climbing:
         self.say(f"starting {name}{compiles}")
         self._close(name)
         try:
-            self.running[name] = RungProcess(rung)
-            self.running[name].start()
-            self.about[name] = self.running[name].ready
-            self.running[name].ask(self.prompt, self.new_tokens)
+            if (free := psutil.virtual_memory().available) < ROOM:
+                raise RungFailed(f"only {amount(free)} of memory are free")
+            process = self.running[name] = RungProcess(rung)
+            process.start()
+            self.about[name] = process.ready
+            self.warm[name] = process.ask(self.prompt, self.new_tokens).speed
         except RungFailed as error:
             self._fail(name, error)
 
     def _turn(self, name: str) -> Turn | None:
-        """Have a rung generate; None, and it is left out from now on, where it fails."""
-        if name not in self.running:
+        """Have a rung generate; None if it has no turn, or fails, and is left out from now on."""
+        if name not in self.running or name not in self.asked:
             return None
         try:
             return self.running[name].ask(self.prompt, self.new_tokens)
@@ -150,10 +170,10 @@ def climb(
 ) -> Ladder:
     """Have each rung generate after the prompt, in turns, and return the Ladder.
 
-    turns: of each rung in a round. new_tokens: of each turn, at least 2. bandwidth: measured before
-    each round and after the last. A rung that fails is left out, and named in `failed` with the
-    reason. Ctrl-C ends it early with the rounds that were done; before one was, it raises
-    KeyboardInterrupt. Raises ValueError if no rung did a whole round.
+    turns: of each fast rung in a round; a slow one has one. new_tokens: of each turn, at least 2.
+    bandwidth: measured before each round and after the last. A rung that fails is left out, and
+    named in `failed` with the reason. Ctrl-C ends it early with the rounds that were done; before
+    one was, it raises KeyboardInterrupt. Raises ValueError if no rung did a whole round.
     """
     climbing = Climbing(rungs, prompt, new_tokens, turns, say)
     read: list[Figure] = []
@@ -241,14 +261,16 @@ def written(text: str, results: Path) -> str:
     return TABLES.sub(lambda found: f"{found[1]}\n{tables}\n\n{found[2]}", text)
 
 
-def chosen(rungs: Sequence[Rung], only: Sequence[str] | None, quick: bool) -> list[Rung]:
+def chosen(
+    rungs: Sequence[Rung], only: Sequence[str] | None, *, every: bool, quick: bool
+) -> list[Rung]:
     """Return the rungs that were asked for. Raises ValueError for a name that there is not."""
     names = [rung.name for rung in rungs]
     if unknown := [name for name in only or () if name not in names]:
-        raise ValueError(f"There is no rung {unknown[0]!r}; there are {', '.join(names)}.")
-    if only:
-        return [rung for rung in rungs if rung.name in only]
-    return [rung for rung in rungs if not (quick and rung.compiled)]
+        raise ValueError(f"There is no rung {unknown[0]!r}; there are {'; '.join(names)}.")
+    if only or every:
+        return [rung for rung in rungs if every or rung.name in only]
+    return [rung for rung in rungs if rung.name in CORE and not (quick and rung.compiled)]
 
 
 def run(args: argparse.Namespace) -> Ladder:
@@ -257,7 +279,7 @@ def run(args: argparse.Namespace) -> Ladder:
     from benchmarks.rivals.install import rungs_of
 
     say = partial(print, flush=True)
-    rungs = our_rungs()
+    rungs = chosen(our_rungs(), args.rungs, every=args.all, quick=args.quick)
     refused = {}
     for rival in args.beside:
         try:
@@ -265,7 +287,6 @@ def run(args: argparse.Namespace) -> Ladder:
         except (OSError, ValueError) as error:
             say(f"{rival} is left out: {error}")
             refused[rival] = str(error)
-    rungs = chosen(rungs, args.rungs, args.quick)
     tokenizer = llmcourse.load()[1]
     prompt = tokenizer(PROMPT)["input_ids"]
     sizes = {"rounds": args.rounds, "turns": args.turns, "new_tokens": args.new_tokens}
@@ -278,6 +299,7 @@ def run(args: argparse.Namespace) -> Ladder:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one short round, nothing compiled")
+    parser.add_argument("--all", action="store_true", help="all rungs, not the core of the ladder")
     parser.add_argument("--rungs", nargs="+", metavar="NAME", help="these alone")
     parser.add_argument("--beside", nargs="+", default=[], metavar="PROGRAM", help="see rivals/")
     parser.add_argument("--rounds", type=int, help="5; each starts the fast rungs anew")

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,6 +23,13 @@ PROMPT = [5, 6, 7]
 
 def fake(name: str, *words: str) -> Rung:
     return Rung(name, (sys.executable, "-m", "tests.benchmarks.fake_rung", name, *words))
+
+
+@pytest.fixture
+def alike(monkeypatch):
+    """Give all rungs the same turns and processes, however fast they are."""
+    monkeypatch.setattr(ladder, "OFTEN", 0)
+    monkeypatch.setattr(ladder, "ANEW", 2)
 
 
 def climbed(*rungs: Rung, **sizes):
@@ -43,16 +51,18 @@ def stops(process: psutil.Process) -> bool:
 
 @pytest.fixture(scope="module")
 def two():
-    return climbed(fake("float32", "4"), fake("fast", "1"))
+    return climbed(fake("float32", "20"), fake("fast", "1"))
 
 
-def test_each_rung_has_its_turns_in_each_round(two):
+def test_each_rung_has_its_turns_in_each_round_and_a_slow_one_has_one(two):
     made, _ = two
     assert [one.name for one in made.climbs] == ["float32", "fast"]
-    for one in made.climbs:
-        assert list(one.rounds) == [1, 2]
-        assert all(len(turns) == 2 for turns in one.rounds.values())
-        assert one.tokens == (3, 4, 5, 6)
+    assert [[len(turns) for turns in one.rounds.values()] for one in made.climbs] == [
+        [1, 1],
+        [2, 2],
+    ]
+    assert all(list(one.rounds) == [1, 2] for one in made.climbs)
+    assert all(one.tokens == (3, 4, 5, 6) for one in made.climbs)
     assert made.complete and not made.failed
     assert made.bandwidth.values == (10.0, 12.0) * 3
 
@@ -65,13 +75,13 @@ def test_a_ratio_is_taken_within_a_round(two):
     assert base.beside(base).values == (1.0, 1.0)
 
 
-def test_the_fast_ones_are_started_anew_in_each_round_and_the_slow_ones_go_on(two):
+def test_the_fastest_are_started_anew_in_each_round_and_the_slow_ones_go_on(two):
     made, said = two
     assert [one.processes for one in made.climbs] == [1, 2]
     assert said.count("starting fast") == 2 and said.count("starting float32") == 1
 
 
-def test_who_goes_first_changes_and_no_two_compute_at_a_time(monkeypatch):
+def test_who_goes_first_changes_and_no_two_compute_at_a_time(monkeypatch, alike):
     asked = []
     ask = RungProcess.ask
 
@@ -108,18 +118,18 @@ def test_a_rung_is_suspended_between_its_turns_and_ended_after_them():
         ("stutters", "it said 'loading'"),
     ],
 )
-def test_a_rung_that_fails_is_left_out_with_its_reason_and_the_others_go_on(fault, reason):
+def test_a_rung_that_fails_is_left_out_with_its_reason_and_the_others_go_on(fault, reason, alike):
     made, said = climbed(fake("broken", "1", fault), fake("sound"), rounds=2)
     assert reason in made.failed["broken"]
     assert any("broken failed" in line for line in said)
     sound = made.named("sound")
-    assert list(sound.rounds) == [1, 2] and all(len(turns) == 2 for turns in sound.rounds.values())
+    assert [len(turns) for turns in sound.rounds.values()] == [2, 2]
     assert made.named("broken") is None
     assert "broken could not be run" in made.table()
 
 
-def test_a_rung_that_dies_in_a_later_round_keeps_the_rounds_before():
-    made, _ = climbed(fake("broken", "9", "dies"), fake("sound"), rounds=2, turns=1)
+def test_a_rung_that_dies_in_a_later_round_keeps_the_rounds_before(alike):
+    made, _ = climbed(fake("broken", "1", "dies"), fake("sound"), rounds=2, turns=1)
     assert list(made.named("broken").rounds) == [1] and "broken" in made.failed
 
 
@@ -143,12 +153,12 @@ def test_without_any_rung_there_is_no_result():
         climbed(Rung("none", ("/nowhere/at/all",)))
 
 
-def test_ctrl_c_keeps_whole_rounds(monkeypatch):
+def test_ctrl_c_keeps_whole_rounds(monkeypatch, alike):
     ask, turns = RungProcess.ask, []
 
     def interrupted(self, *what):
         turns.append(self.rung.name)
-        if len(turns) == 5:  # to warm up, two of round 1, to warm up, the first of round 2
+        if len(turns) == 5:  # one to warm up, two of round 1, and the second of round 2
             raise KeyboardInterrupt
         return ask(self, *what)
 
@@ -194,11 +204,25 @@ def test_no_rung_is_left_behind_when_the_ladder_is_killed():
 
 
 def test_a_rung_is_chosen_by_name_and_quick_leaves_out_what_compiles():
-    rungs = [Rung("a", ()), Rung("b", (), compiled=True)]
-    assert ladder.chosen(rungs, None, quick=True) == rungs[:1]
-    assert ladder.chosen(rungs, ["b"], quick=True) == rungs[1:]
+    rungs = [Rung("float32", ()), Rung("own step, compiled, int8", (), compiled=True)]
+    rungs += [Rung("aside", ())]
+    chosen = partial(ladder.chosen, rungs)
+    assert chosen(None, every=False, quick=False) == rungs[:2]
+    assert chosen(None, every=False, quick=True) == rungs[:1]
+    assert chosen(None, every=True, quick=False) == rungs
+    assert chosen(["aside"], every=False, quick=True) == rungs[2:]
     with pytest.raises(ValueError, match="no rung 'c'"):
-        ladder.chosen(rungs, ["c"], quick=False)
+        chosen(["c"], every=False, quick=False)
+
+
+def test_the_core_of_the_ladder_is_there():
+    assert set(ladder.CORE) <= {rung.name for rung in ladder.our_rungs()}
+
+
+def test_without_memory_a_rung_is_not_started(monkeypatch):
+    monkeypatch.setattr(ladder, "ROOM", float("inf"))
+    with pytest.raises(ValueError, match="of memory are free"):
+        climbed(fake("a"))
 
 
 def test_instructions_are_read_as_linux_lists_them(tmp_path):
