@@ -275,6 +275,8 @@ def chosen(
 
 def run(args: argparse.Namespace) -> Ladder:
     """Measure what was asked for."""
+    import torch
+
     import llmcourse
     from benchmarks.rivals.install import rungs_of
 
@@ -287,6 +289,9 @@ def run(args: argparse.Namespace) -> Ladder:
         except (OSError, ValueError) as error:
             say(f"{rival} is left out: {error}")
             refused[rival] = str(error)
+    threads = ("--threads", str(args.threads))
+    rungs = [replace(rung, command=(*rung.command, *threads)) for rung in rungs]
+    torch.set_num_threads(args.threads)  # for the memory
     tokenizer = llmcourse.load()[1]
     prompt = tokenizer(PROMPT)["input_ids"]
     sizes = {"rounds": args.rounds, "turns": args.turns, "new_tokens": args.new_tokens}
@@ -305,6 +310,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, help="5; each starts the fast rungs anew")
     parser.add_argument("--turns", type=int, help="3, of each rung in a round")
     parser.add_argument("--new-tokens", type=int, help="64, of each turn")
+    parser.add_argument("--threads", type=int, default=2, help="of each rung")
     parser.add_argument("--out", type=Path, help="results/ladder-<machine>.json")
     parser.add_argument("--table", type=Path, metavar="FILE", help="print a result's table")
     parser.add_argument("--page", action="store_true", help="write results into the README alone")
