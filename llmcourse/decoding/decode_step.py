@@ -1,8 +1,8 @@
-"""A decode step written by hand: all that a Llama does between one token and the next, in one graph.
+"""A decode step written by hand: all that a Llama does between one token and the next.
 
-`generate` and the visible loop can run any model with any rule. This runs one architecture, one text
-at a time, greedily, and nothing stands between the reader and the arithmetic; compiled, nothing
-stands between the arithmetic and the memory.
+`generate` and the visible loop can run any model with any rule. This runs one architecture, one
+text at a time, greedily, in one graph, and nothing stands between the reader and the arithmetic;
+compiled, nothing stands between the arithmetic and the memory.
 """
 
 import shutil
@@ -112,8 +112,8 @@ class DecodeStep(Greedy):
     def step(self, token: int, position: int) -> int:
         """Read a token at its position and return the likeliest next one."""
         device = self.weights.cos.device
-        numbers = torch.tensor([[token], [position]], device=device)
-        return self.run(self.weights, numbers[0], numbers[1]).item()
+        numbers = (torch.tensor([number], device=device) for number in (token, position))
+        return self.run(self.weights, *numbers).item()
 
 
 def check_compiler() -> None:

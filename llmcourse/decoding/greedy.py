@@ -44,7 +44,9 @@ class Greedy:
         if not prompt_ids:
             raise ValueError("prompt_ids is empty; give at least one token, such as BOS.")
         if unknown := [number for number in prompt_ids if not 0 <= number < self.vocabulary]:
-            raise ValueError(f"prompt_ids has {unknown[0]}; ids are from 0 to {self.vocabulary - 1}.")
+            raise ValueError(
+                f"prompt_ids has {unknown[0]}; ids are from 0 to {self.vocabulary - 1}."
+            )
         if max_new_tokens < 1 or asked > self.max_length:
             raise ValueError(
                 f"{len(prompt_ids)} prompt tokens and max_new_tokens={max_new_tokens} must be at "

@@ -12,8 +12,8 @@ ROTARY = ("default", "linear", "llama3", "yarn")  # those whose angles do not ch
 def rounded_copy(model, rounded: Callable, rounded_table: Callable):
     """Return a float32 copy of the model with other matrices.
 
-    rounded: what becomes of a layer's matrix, (out, in) float32; rounded_table: of the embedding and
-    of the output matrix. Raises ValueError for a model that is no plain Llama.
+    rounded: what becomes of a layer's matrix, (out, in) float32; rounded_table: of the embedding
+    and of the output matrix. Raises ValueError for a model that is no plain Llama.
     """
     check_architecture(model)
     twin = copy.deepcopy(model).float()

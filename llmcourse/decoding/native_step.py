@@ -21,7 +21,18 @@ GROUP = 32  # columns that share a scale
 BLOCK = 16  # rows that are multiplied at once
 SMALLEST = 2.0**-14  # the smallest scale that float16 keeps with all of its digits
 SOURCE = Path(__file__).with_suffix(".cpp")
-FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math", "-fopenmp", "-shared", "-fPIC", "-Wno-psabi")
+FLAGS = (
+    "-O3",
+    "-march=native",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fno-signed-zeros",
+    "-fassociative-math",
+    "-fopenmp",
+    "-shared",
+    "-fPIC",
+    "-Wno-psabi",
+)
 
 
 class Sizes(ctypes.Structure):
@@ -37,8 +48,8 @@ class Sizes(ctypes.Structure):
 def four_bits(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return levels (out, groups, 32) from 0 to 15, scale and low (out, groups, 1) float16.
 
-    number = level * scale + low: what llama.cpp calls Q4_1, and weights that were rounded by it come
-    through unchanged. weight: (out, in) float32.
+    number = level * scale + low: what llama.cpp calls Q4_1, and weights that were rounded by it
+    come through unchanged. weight: (out, in) float32.
     """
     groups = weight.view(len(weight), -1, GROUP)
     least, largest = groups.aminmax(dim=-1, keepdim=True)
@@ -86,7 +97,7 @@ def eight_bytes(weight: torch.Tensor) -> torch.Tensor:
 
 
 def stream(model) -> torch.Tensor:
-    """Return all weights of a step, (n,) uint8, in the order in which native_step.cpp reads them."""
+    """Return all weights of a step, (n,) uint8, in the order in which they are read."""
     parts = []
     for layer in model.model.layers:
         attn, mlp = layer.self_attn, layer.mlp
@@ -163,7 +174,9 @@ class NativeStep(Greedy):
         for name in ("hidden", "inner", "head_size", "vocabulary"):
             cut = BLOCK if name == "vocabulary" else GROUP
             if (size := getattr(sizes, name)) % cut:
-                raise ValueError(f"The native step needs {name} in multiples of {cut}; it is {size}.")
+                raise ValueError(
+                    f"The native step needs {name} in multiples of {cut}; it is {size}."
+                )
         if not 1 <= self.max_length <= config.max_position_embeddings:
             raise ValueError(
                 f"max_length={self.max_length} must be from 1 to {config.max_position_embeddings}, "
