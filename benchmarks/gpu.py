@@ -1,20 +1,38 @@
-"""What needs a GPU, beside `generate`: compiled static caches, bfloat16, 4 bits.
+"""What needs a GPU: parity of compiled static caches, bfloat16 and 4 bits, and the memory's limit.
 
-    python -m benchmarks.gpu            # a random Llama of 12 layers; nothing is downloaded
+    python -m benchmarks.gpu                 a few minutes; random Llamas, nothing is downloaded
+    python -m benchmarks.gpu --shape 8B      the speeds of a larger one, 16 GB of weights
+    python -m benchmarks.gpu --json FILE     the speeds as JSON, too
 
-For each way: are the tokens and the raw logits those of `generate`, bit for bit, and how many
-tokens a second do both make (the median of the rounds, after a warm-up that compiles).
+Parity: are the tokens and the raw logits those of `generate`, bit for bit, and how many tokens a
+second do both make (the median of the rounds, after a warm-up that compiles). Speeds: bfloat16 at
+batch 1, eager, with a static cache and `torch.compile`, by the hand-written step, in 4 bits; then
+batches up to 256; each beside the limit that reading memory sets on this GPU.
 """
 
+import argparse
+import datetime
+import importlib
+import json
 import statistics
+import sys
 import time
 import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig
 from transformers.utils import logging
 
 import llmcourse
+from llmcourse.measure import Figure, describe_machine, pace, read_bandwidth, reads
+from llmcourse.measure.figure import digits, in_turns
+from llmcourse.measure.limit import Reads, fraction_of_limit
+from llmcourse.measure.pace import some_ids, wait_for
+from llmcourse.measure.settings import CALLED
 
 NEW_TOKENS, ROUNDS = 64, 7
 SIZES = dict(
@@ -27,6 +45,15 @@ SIZES = dict(
     max_position_embeddings=512,
     eos_token_id=None,
 )
+SHAPES = {  # of the Llamas of that size, as far as speed depends on it
+    "1B": SIZES
+    | dict(vocab_size=128_256, hidden_size=2048, intermediate_size=8192, num_hidden_layers=16)
+    | dict(num_attention_heads=32, tie_word_embeddings=True),
+    "8B": SIZES
+    | dict(vocab_size=128_256, hidden_size=4096, intermediate_size=14_336, num_hidden_layers=32)
+    | dict(num_attention_heads=32),
+}
+BATCHES = (1, 4, 16, 64, 256)
 IDS = torch.arange(2, 34)[None]
 PADDED = torch.cat([IDS, torch.cat([torch.zeros(1, 8, dtype=torch.int64), IDS[:, :24]], 1)])
 BATCH = {"input_ids": PADDED, "attention_mask": (PADDED != 0).long()}
@@ -40,31 +67,45 @@ WAYS = {
 }
 
 
-def llama(dtype=torch.float32, folder: str | None = None, **options):
-    """Return a random Llama on the GPU; with `folder` it is saved there and loaded with options."""
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(LlamaConfig(**SIZES), dtype=dtype)
+def llama(sizes: dict = SIZES, dtype=torch.float32, device: str = "cuda"):
+    """Return a random Llama, made where it stays."""
+    with torch.device(device):
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(LlamaConfig(**sizes), dtype=dtype)
     for weights in model.parameters():
         if weights.dim() > 1:
             weights.data.normal_(0, 0.06)
-    if folder is None:
-        return model.to("cuda").eval()
-    model.save_pretrained(folder)
-    return AutoModelForCausalLM.from_pretrained(folder, device_map="cuda", **options).eval()
+    return model.eval()
 
 
-def seconds(run) -> float:
-    torch.cuda.synchronize()
+def in_four_bits(model):
+    """Return a model with its weights as NF4, computing in bfloat16."""
+    four = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype="bfloat16"
+    )
+    with TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        options = {"device_map": model.device.type, "quantization_config": four}
+        return AutoModelForCausalLM.from_pretrained(folder, **options).eval()
+
+
+# Parity
+
+
+def seconds(run, device: torch.device) -> float:
+    wait_for(device)
     started = time.perf_counter()
     run()
-    torch.cuda.synchronize()
+    wait_for(device)
     return time.perf_counter() - started
 
 
-def compare(model, title: str, inputs: dict, settings: dict) -> None:
-    """Print a row: what is equal, and the speed of both."""
-    call = {name: ids.to("cuda") for name, ids in inputs.items()}
-    call |= dict(max_new_tokens=NEW_TOKENS, pad_token_id=0, **settings)
+def compare(
+    model, title: str, inputs: dict, settings: dict, new_tokens: int = NEW_TOKENS, rounds=ROUNDS
+) -> str:
+    """Return a row: what is equal, and the speed of both."""
+    call = {name: ids.to(model.device) for name, ids in inputs.items()}
+    call |= dict(max_new_tokens=new_tokens, pad_token_id=0, **settings)
     wanted = dict(return_dict_in_generate=True, output_logits=True)
 
     def by_library(**more):
@@ -81,42 +122,170 @@ def compare(model, title: str, inputs: dict, settings: dict) -> None:
         pairs = list(zip(theirs.logits, ours.logits, strict=False))
         bits = all(torch.equal(a, b) for a, b in pairs)
         far = max((a - b).abs().max().item() for a, b in pairs)
-        times = {"library": [], "loop": []}
-        for _ in range(ROUNDS):
-            times["library"].append(seconds(by_library))
-            times["loop"].append(seconds(by_loop))
-        library, loop = (statistics.median(times[name]) for name in times)
+        runs = {"library": by_library, "loop": by_loop}
+        timed = {name: lambda run=run: seconds(run, model.device) for name, run in runs.items()}
+        done = list(in_turns(timed, rounds))
+        library, loop = (statistics.median(each[name] for each in done) for name in runs)
     except Exception as error:
-        print(f"| {title} | {type(error).__name__}: {str(error)[:120]} | | | |", flush=True)
-        return
+        return f"| {title} | {type(error).__name__}: {str(error)[:120]} | | | |"
     same = "the same" if tokens else "DIFFERENT"
     logits = "bit for bit" if bits else f"within {far:.1e}"
-    rates = f"{NEW_TOKENS / library:.0f} | {library / loop:.2f}"
-    print(f"| {title} | {same} | {logits} | {rates} |", flush=True)
+    return f"| {title} | {same} | {logits} | {new_tokens / library:.0f} | {library / loop:.2f} |"
+
+
+def parity() -> Iterator[str]:
+    """Yield the rows of the table that compares the loop with `generate`."""
+    yield "| | tokens | logits | tokens/s of `generate` | the loop beside it |"
+    yield "|---|---|---|---|---|"
+    model = llama()
+    for way, settings in WAYS.items():
+        yield compare(model, f"float32, {way}", {"input_ids": IDS}, settings)
+    for way in ("dynamic cache", "static cache, compiled"):
+        yield compare(model, f"float32, two padded prompts, {way}", BATCH, WAYS[way])
+    del model
+    model = llama(dtype=torch.bfloat16)
+    for way in ("dynamic cache", "static cache, compiled"):
+        yield compare(model, f"bfloat16, {way}", {"input_ids": IDS}, WAYS[way])
+    yield compare(in_four_bits(model), "4 bits (NF4), dynamic cache", {"input_ids": IDS}, {})
+
+
+# Speeds beside the limit
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One way to decode."""
+
+    way: str
+    rows: int  # of the batch
+    decode: Figure  # tokens/s of all rows after the first token
+    reads: Reads  # what a step reads
+    gb_per_second: float  # that this device was seen to read
+
+    @property
+    def fraction(self) -> float:
+        """The share of the limit that was reached."""
+        return fraction_of_limit(self.decode.median, self.reads, self.gb_per_second)
+
+    def __str__(self) -> str:
+        limit = digits(self.reads.limit(self.gb_per_second))
+        low, high = map(digits, self.decode.quartiles)
+        said = f"{digits(self.decode.median)} ({low} - {high})"
+        return f"| {self.way} | {self.rows} | {said} | {limit} | {self.fraction:.2f} |"
+
+
+def by_loop(model, rows: int, prompt_tokens: int, new_tokens: int, settings: dict) -> Callable:
+    """Return a run of the visible loop: tokens a second of all rows."""
+    sizes = {"rows": rows, "prompt_tokens": prompt_tokens, "new_tokens": new_tokens}
+    return lambda: rows * pace(model, **sizes, **settings).decode_speed
+
+
+def by_hand(model, prompt_tokens: int, new_tokens: int, compiled: bool = True) -> Callable | None:
+    """Return a run of the hand-written step; None where this version has none."""
+    try:
+        module = importlib.import_module("llmcourse.decoding.decode_step")
+    except ImportError:
+        return None
+    longest, kind = prompt_tokens + new_tokens, str(model.dtype).removeprefix("torch.")
+    step = module.DecodeStep(model, max_length=longest, weights=kind, compiled=compiled)
+    prompt = some_ids(model, 1, prompt_tokens)[0].tolist()
+
+    def run() -> float:
+        for made, _ in enumerate(step.stream(prompt, new_tokens)):
+            if made == 0:
+                wait_for(model.device)
+                started = time.perf_counter()
+        wait_for(model.device)
+        return (new_tokens - 1) / (time.perf_counter() - started)
+
+    return run
+
+
+def speeds(
+    model,
+    gb_per_second: float,
+    runs: dict[tuple[str, int], Callable],
+    *,
+    length: int,
+    rounds: int = ROUNDS,
+) -> Iterator[Speed]:
+    """Yield the speed of each run, which take turns; one that fails is said and left out.
+
+    runs: by (way, rows), each returns tokens a second. length: tokens of a row in the middle.
+    """
+    able = {}
+    for (way, rows), run in runs.items():
+        try:
+            run()  # warm up, and compile
+            able[way, rows] = run
+        except Exception as error:
+            print(
+                f"{way}, rows {rows}: {type(error).__name__}: {str(error)[:200]}", file=sys.stderr
+            )
+    done = list(in_turns(able, rounds, warmup=0)) if able else []
+    for way, rows in able:
+        figure = Figure(tuple(each[way, rows] for each in done), "tokens/s")
+        yield Speed(way, rows, figure, reads(model, length, rows), gb_per_second)
+
+
+def batch_1(model, *, new_tokens: int, prompt_tokens: int = 64, compiled: bool = True) -> dict:
+    """Return the ways of decoding one row."""
+    sizes = (1, prompt_tokens, new_tokens)
+    runs = {("eager", 1): by_loop(model, *sizes, {})}
+    if compiled:
+        runs["static cache, compiled", 1] = by_loop(model, *sizes, CALLED["compiled"])
+    hand = by_hand(model, prompt_tokens, new_tokens, compiled)
+    return runs | ({("hand-written step", 1): hand} if hand else {})
+
+
+def batches(model, sizes: tuple[int, ...], *, new_tokens: int, prompt_tokens: int = 64) -> dict:
+    """Return runs of several rows, eager."""
+    return {("eager", rows): by_loop(model, rows, prompt_tokens, new_tokens, {}) for rows in sizes}
+
+
+def all_speeds(shape: str) -> Iterator[Speed]:
+    """Yield every speed of a random Llama in bfloat16, and in 4 bits."""
+    read = max(read_bandwidth("cuda", size=4 * 10**9).values)
+    model, few = llama(SHAPES[shape], torch.bfloat16), {"length": 64 + NEW_TOKENS // 2}
+    yield from speeds(model, read, batch_1(model, new_tokens=NEW_TOKENS), **few)
+    yield from speeds(model, read, batches(model, BATCHES[1:], new_tokens=NEW_TOKENS), **few)
+    small = in_four_bits(model)
+    del model
+    four = {("4 bits (NF4), eager", 1): by_loop(small, 1, 64, NEW_TOKENS, {})}
+    yield from speeds(small, read, four, **few)
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shape", choices=SHAPES, default="1B", help="of the speeds; default 1B")
+    parser.add_argument("--only", choices=["parity", "speeds"], help="one of the two tables")
+    parser.add_argument("--json", type=Path, help="a file for the speeds")
+    args = parser.parse_args()
+    if not torch.cuda.is_available():
+        sys.exit("benchmarks.gpu needs a CUDA GPU, and torch finds none here.")
     warnings.simplefilter("ignore")
     logging.set_verbosity_error()
     torch.backends.cuda.matmul.allow_tf32 = False
-    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
-    print("\n| | tokens | logits | tokens/s of `generate` | the loop beside it |")
-    print("|---|---|---|---|---|")
-    model = llama()
-    for way, settings in WAYS.items():
-        compare(model, f"float32, {way}", {"input_ids": IDS}, settings)
-    for way in ("dynamic cache", "static cache, compiled"):
-        compare(model, f"float32, two padded prompts, {way}", BATCH, WAYS[way])
-    del model
-    model = llama(torch.bfloat16)
-    for way in ("dynamic cache", "static cache, compiled"):
-        compare(model, f"bfloat16, {way}", {"input_ids": IDS}, WAYS[way])
-    del model
-    four = BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype="bfloat16"
-    )
-    model = llama(torch.bfloat16, folder="/tmp/llama_for_4_bits", quantization_config=four)
-    compare(model, "4 bits (NF4), dynamic cache", {"input_ids": IDS}, {})
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}\n")
+    if args.only != "speeds":
+        for line in parity():
+            print(line, flush=True)
+    if args.only != "parity":
+        print(f"\nA Llama of {args.shape}\n\n| way | rows | tokens/s | limit | share of it |")
+        print("|---|---|---|---|---|")
+        made = []
+        for speed in all_speeds(args.shape):
+            made.append(speed)
+            print(speed, flush=True)
+        if args.json:
+            args.json.write_text(to_json(made, args.shape), encoding="utf-8")
+
+
+def to_json(made: list[Speed], shape: str, device: str = "cuda") -> str:
+    rows = [{**asdict(speed), "fraction": speed.fraction} for speed in made]
+    said = {"schema": 1, "machine": describe_machine(device), "shape": shape}
+    said["date"] = datetime.date.today().isoformat()
+    return json.dumps({**said, "speeds": rows}, indent=1) + "\n"
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ README = ROOT / "benchmarks" / "README.md"
 TABLES = re.compile(
     r"(<!-- ladder: made by `python -m benchmarks.ladder --page` -->\n).*?(<!-- end -->)", re.S
 )
+NOTHING = "Nothing is kept yet: `make bench-llamacpp` measures it."
 # Shares of the fastest rung's speed: from here on a rung takes all turns of a round, a slower one
 # takes one; from here on it is started anew in each round.
 OFTEN, ANEW = 0.5, 0.8
@@ -257,7 +258,7 @@ def page(path: Path) -> str:
 
 def written(text: str, results: Path) -> str:
     """Return the README's text with the tables of all results between its marks."""
-    tables = "\n\n".join(page(path) for path in sorted(results.glob("ladder-*.json")))
+    tables = "\n\n".join(page(path) for path in sorted(results.glob("ladder-*.json"))) or NOTHING
     return TABLES.sub(lambda found: f"{found[1]}\n{tables}\n\n{found[2]}", text)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from llmcourse.measure import Pace, fraction_of_limit, pace, read_bandwidth, reads
-from llmcourse.measure.machine import describe_machine, processor
+from llmcourse.measure.machine import describe_machine, machine_name, processor
 from tests.support.families import tiny
 
 
@@ -70,3 +70,15 @@ def test_a_machine_is_described_in_words_and_numbers(tmp_path):
     info.write_text("processor\t: 0\nmodel name\t: A Fast One\nmodel name\t: A Fast One\n")
     assert processor(info) == "A Fast One"
     assert processor(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("processor", "device", "name"),
+    [
+        ("Intel(R) Xeon(R) CPU @ 2.20GHz", "cpu", "intel-xeon-2-threads"),
+        ("AMD EPYC 9B14 96-Core Processor", "cpu", "amd-epyc-9b14-96-core-2-threads"),
+        ("Any", "NVIDIA H100 80GB HBM3", "nvidia-h100-80gb-hbm3"),
+    ],
+)
+def test_a_machine_has_a_short_name_for_files(processor, device, name):
+    assert machine_name({"processor": processor, "device": device, "threads": 2}) == name

@@ -3,13 +3,16 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
+import torch
 
 from llmcourse import __main__ as cli
 from llmcourse.measure import report, session
+from llmcourse.measure.figure import Figure
 from llmcourse.measure.settings import CALLED, LOADED, parse
-from tests.support.toy_models import save_three_colours
+from tests.support.toy_models import save_three_colours, save_unlike_the_course
 
 FEW = {"prompt_tokens": 4, "new_tokens": 3, "rounds": 2}
 
@@ -53,12 +56,68 @@ def test_each_setting_and_size_has_a_line(made):
     assert "1.00x" in repr(made) and "of the limit" in repr(made)
 
 
+def test_the_table_says_what_was_asked_of_it(made, folder):
+    table = made.table()
+    wanted = {"between (p99)", "tokens/s", "with prompts", "weights", "cache", "activations"}
+    assert wanted <= set(table.headers)
+    assert "model" not in table.headers and folder in table.caption, "one model is named once"
+    slowest = made.results[0].slowest_between_ms
+    assert slowest == max(made.results[0].between_ms.values), "of so few the last is the 99th"
+
+
+def test_speeds_are_compared_round_by_round(made):
+    base, other = made.results[0], made.results[1]
+    beside = made.beside(other).values
+    assert made.beside(base).values == (1.0, 1.0)
+    assert beside == pytest.approx(
+        [2 * mine / one for mine, one in zip(other.decode.values, base.decode.values, strict=True)]
+    )
+
+
+def test_the_cache_is_that_of_the_setting(made):
+    dynamic, static = made.results[0], made.results[2]
+    tokens = FEW["prompt_tokens"] + FEW["new_tokens"] - 1
+    assert static.memory.cache * FEW["prompt_tokens"] * 2 == dynamic.memory.cache * tokens
+    assert static.reads.cache == static.memory.cache, "it has one size all along"
+    assert dynamic.reads.cache > dynamic.memory.cache, "which grows"
+
+
+def test_few_rounds_say_nothing_about_noise(made):
+    assert "fewer than 3 rounds" in made.noise and made.noise in repr(made)
+
+
+@pytest.mark.parametrize(("wide", "noisy"), [(0.01, False), (0.5, True)])
+def test_a_noisy_machine_gets_a_word(made, wide, noisy):
+    figure = Figure((1 - wide, 1.0, 1 + wide), "tokens/s")
+    results = tuple(replace(one, decode=figure) for one in made.results)
+    quiet = Figure((10.0, 10.0, 10.0), "GB/s")
+    said = replace(made, results=results, bandwidth=quiet).noise
+    assert ("noisy" in said) == noisy
+
+
+def test_experts_that_nobody_counts_are_mentioned(made):
+    one = made.results[0]
+    unknown = replace(made, results=(replace(one, reads=replace(one.reads, all_experts=True)),))
+    assert "how many experts" in repr(unknown) and "how many experts" not in repr(made)
+
+
+def test_a_draft_that_is_right_counts_for_several_tokens(folder):
+    made = session.measure([folder], ["lookup"], prompt_tokens=12, new_tokens=24, rounds=1)
+    (one,) = made.results
+    steps = len(one.between_ms.values)
+    assert one.reads.tokens == pytest.approx(23 / steps, rel=0.2) and one.reads.tokens >= 1
+
+
 def test_json_is_read_back_whole(made, tmp_path):
     file = tmp_path / "m.json"
     file.write_text(made.to_json(), encoding="utf-8")
     assert report.read(file) == made
     plain = json.loads(made.to_json())
     assert plain["schema"] == report.SCHEMA
+    one = plain["results"][0]
+    assert one["p99_ms"] == made.results[0].slowest_between_ms
+    assert one["bytes_per_token"] == made.results[0].reads.per_token
+    assert len(one["throughput"]["values"]) == 2
     assert plain["results"][0]["fraction_of_limit"] == pytest.approx(made.fraction(made.results[0]))
 
 
@@ -125,6 +184,21 @@ def test_ctrl_c_keeps_whole_rounds(folder, monkeypatch):
     assert "Interrupted" in repr(made)
 
 
+def test_ctrl_c_in_a_round_keeps_what_was_run(folder, monkeypatch):
+    once, calls = session.pace, []
+
+    def interrupted(*arguments, **keywords):
+        calls.append(1)
+        if len(calls) == 6:  # two warm-ups, a round, and the first of another
+            raise KeyboardInterrupt
+        return once(*arguments, **keywords)
+
+    monkeypatch.setattr(session, "pace", interrupted)
+    made = session.measure([folder], ["float32", "no-cache"], **FEW | {"rounds": 9})
+    assert sorted(len(one.decode.values) for one in made.results) == [1, 2]
+    assert all(len(made.beside(one).values) == 1 for one in made.results)
+
+
 def test_ctrl_c_before_anything_was_measured_ends_it(folder, monkeypatch):
     def interrupted(*arguments, **keywords):
         raise KeyboardInterrupt
@@ -149,10 +223,39 @@ def test_settings_join():
     assert parse("lookup").loaded == LOADED["float32"]
 
 
-@pytest.mark.parametrize("wrong", [{"rows": [0]}, {"new_tokens": 1}, {"rounds": 0}])
+@pytest.mark.parametrize("wrong", [{"rows": [0]}, {"new_tokens": 1}, {"rounds": 0}, {"rows": []}])
 def test_too_little_is_refused(folder, wrong):
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match="at least") as caught:
         session.measure([folder], ["float32"], **FEW | wrong)
+    assert next(iter(wrong)) in str(caught.value)
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_is_measured(folder):
+    said = []
+    with pytest.raises(ValueError, match="device='cuda:99'"):
+        session.measure([folder], ["float32"], **FEW, device="cuda:99", say=said.append)
+    assert not said
+
+
+@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="a GPU")
+def test_any_device_is_the_cpu_where_there_is_no_other(folder):
+    made = session.measure([folder], ["float32"], **FEW, device="auto")
+    assert made.machine["device"] == "cpu" and made.results
+
+
+@pytest.fixture(scope="module")
+def gpt2(tmp_path_factory):
+    """A folder with another architecture, no chat template, and 512 learned positions."""
+    folder = tmp_path_factory.mktemp("models") / "gpt2"
+    save_unlike_the_course(folder, "red blue green " * 50)
+    return str(folder)
+
+
+def test_a_text_that_is_too_long_for_the_model_is_said_with_the_way_out(gpt2):
+    made = session.measure([gpt2], ["float32"], prompt_tokens=510, new_tokens=4, rounds=1)
+    assert not made.results
+    (why,) = made.failed.values()
+    assert "at most 512 tokens" in why and "--prompt-tokens" in why
 
 
 # From a terminal
@@ -172,6 +275,44 @@ def test_the_command_writes_table_json_and_picture(folder, tmp_path, capsys):
     assert all(file.stat().st_size for file in files.values())
     assert cli.main(["measure", "--compare", str(files["--json"])]) == 0
     assert "1 result of 1 report" in capsys.readouterr().out
+
+
+def test_a_model_unlike_the_courses_is_measured(gpt2, capsys):
+    assert cli.main(run(gpt2, "--settings", "float32,static,lookup")) == 0
+    assert "of the limit" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--picture", "m.bmp"], "must end in .png"),
+        (["--json", "."], "it is a folder"),
+        (["--compare", "m.json", "--json", "x"], "m.json"),
+        (["--device", "tpu"], "device='tpu'"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_before_anything_is_measured(options, words, capsys):
+    assert cli.main(["measure", *options]) == 1
+    told = capsys.readouterr()
+    assert words in told.err and "warming" not in told.err and told.err.count("\n") == 1
+
+
+def test_comparing_measures_no_model(folder, capsys):
+    assert cli.main(["measure", folder, "--compare", "m.json"]) == 1
+    assert "leave out MODEL" in capsys.readouterr().err
+
+
+def test_rows_that_are_no_numbers_are_one_line(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["measure", "--rows", "many"])
+    assert "'many' is no list of numbers" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_takes_nothing_from_the_table(folder, monkeypatch, capsys):
+    monkeypatch.setattr(report, "save_picture", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    assert cli.main(run(folder, "--settings", "float32", "--picture", "m.png")) == 1
+    told = capsys.readouterr()
+    assert "of the limit" in told.out and "full" in told.err
 
 
 def test_the_status_is_one_where_a_setting_could_not_be_run(folder, capsys):
