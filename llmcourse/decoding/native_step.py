@@ -85,8 +85,8 @@ def in_blocks(part: torch.Tensor) -> torch.Tensor:
 def four_bytes(weight: torch.Tensor) -> torch.Tensor:
     """Return the bytes of `Four`, (n,) uint8, eight levels in each int32."""
     levels, scale, low = four_bits(weight)
-    eight = levels.long().unflatten(-1, (-1, 8)) << torch.arange(0, 32, 4)
-    words = eight.sum(-1).to(torch.int32)
+    eight = levels.unflatten(-1, (-1, 8)) << torch.arange(0, 32, 4, dtype=torch.int32)
+    words = eight.sum(-1, dtype=torch.int32)  # their bits do not overlap
     return torch.cat([in_blocks(scale), in_blocks(low), in_blocks(words)], -1).flatten()
 
 
