@@ -98,6 +98,7 @@ class DecodeStep(Greedy):
     def __init__(
         self, model, *, max_length: int = 256, weights: str = "int8", compiled: bool = False
     ):
+        check_architecture(model)
         if compiled and model.device.type == "cpu":
             check_compiler()
         kind = kind_named(weights)
@@ -137,8 +138,7 @@ def dequantized(model, weights: str):
 
 @torch.no_grad()
 def packed(model, max_length: int, kind: Kind, times: Callable) -> Weights:
-    """Return the model's weights in one of the kinds, with room for max_length keys and values."""
-    check_architecture(model)
+    """Return a Llama's weights in one of the kinds, with room for max_length keys and values."""
     config, inner = model.config, model.model
     if not 1 <= max_length <= config.max_position_embeddings:
         raise ValueError(

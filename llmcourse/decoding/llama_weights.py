@@ -38,7 +38,8 @@ def check_architecture(model) -> None:
         missing.append(f"rotary embeddings of type {config.rope_parameters['rope_type']!r}")
     elif config.hidden_act != "silu":
         missing.append(f"the activation {config.hidden_act!r}")
-    read = ("norm.weight", "layernorm.weight", "proj.weight", "embed_tokens.weight", "head.weight")
+    norms = ("model.norm.weight", "_layernorm.weight")
+    read = (*norms, "_proj.weight", "embed_tokens.weight", "lm_head.weight")
     unread = [part for part, _ in model.named_parameters() if not part.endswith(read)]
     unread += [part for part, one in model.named_parameters() if not one.is_floating_point()]
     if unread:

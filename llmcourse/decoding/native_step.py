@@ -85,8 +85,8 @@ def in_blocks(part: torch.Tensor) -> torch.Tensor:
 def four_bytes(weight: torch.Tensor) -> torch.Tensor:
     """Return the bytes of `Four`, (n,) uint8, eight levels in each int32."""
     levels, scale, low = four_bits(weight)
-    eight = levels.long().unflatten(-1, (-1, 8)) << torch.arange(0, 32, 4)
-    words = eight.sum(-1).to(torch.int32)
+    eight = levels.unflatten(-1, (-1, 8)) << torch.arange(0, 32, 4, dtype=torch.int32)
+    words = eight.sum(-1, dtype=torch.int32)  # their bits do not overlap
     return torch.cat([in_blocks(scale), in_blocks(low), in_blocks(words)], -1).flatten()
 
 
@@ -151,6 +151,8 @@ class NativeStep(Greedy):
 
     def __init__(self, model, *, max_length: int = 256, threads: int | None = None):
         check_architecture(model)
+        if model.device.type != "cpu":
+            raise ValueError(f"The native step runs on the CPU; the model is on {model.device}.")
         config = model.config
         self.max_length, self.vocabulary = max_length, config.vocab_size
         self.sizes = Sizes(
@@ -170,6 +172,7 @@ class NativeStep(Greedy):
         self._pack(model)
 
     def _check_sizes(self, config) -> None:
+        """Raise ValueError for sizes that cannot be cut, and for too long a text."""
         sizes = self.sizes
         for name in ("hidden", "inner", "head_size", "vocabulary"):
             cut = BLOCK if name == "vocabulary" else GROUP

@@ -1,4 +1,4 @@
-"""Decode steps written by hand, in Python and in C++: the tokens of the visible loop, or a refusal."""
+"""Decode steps written by hand, in Python and in C++: they give the visible loop's tokens."""
 
 import shutil
 import warnings
