@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.rung_process import Turn
 from llmcourse.measure.figure import Figure, digits, ratios
+from llmcourse.show import plural
 
 SCHEMA = 1  # goes up when a field changes its meaning or goes
 BASE = "float32"  # the rung that the others are compared with
@@ -124,7 +125,7 @@ class Ladder:
             f"({', '.join(machine.get('instructions', []))}), "
             f"{machine['threads']} threads; it reads {self.bandwidth}. Batch 1, "
             f"{self.prompt_tokens} prompt tokens, {self.new_tokens} new, greedy; medians of "
-            f"{most} rounds, quartiles in brackets. {', '.join(versions)}; {self.date}.{early}"
+            f"{plural(most, 'round')}, quartiles in brackets. {', '.join(versions)}; {self.date}.{early}"
         )
 
     @property
@@ -136,7 +137,7 @@ class Ladder:
             return ""
         return (
             "The machine was noisy: the middle half of one figure's rounds is as wide as "
-            f"{widest.spread:.0%} of its median. Ratios are taken within a round, and say more."
+            f"{widest.spread:.0%} of its median. Do not trust smaller differences than that."
         )
 
     def to_json(self) -> str:
