@@ -125,7 +125,8 @@ class Ladder:
             f"({', '.join(machine.get('instructions', []))}), "
             f"{machine['threads']} threads; it reads {self.bandwidth}. Batch 1, "
             f"{self.prompt_tokens} prompt tokens, {self.new_tokens} new, greedy; medians of "
-            f"{plural(most, 'round')}, quartiles in brackets. {', '.join(versions)}; {self.date}.{early}"
+            f"{plural(most, 'round')}, quartiles in brackets. "
+            f"{', '.join(versions)}; {self.date}.{early}"
         )
 
     @property
