@@ -30,20 +30,24 @@ template <class Group> static void fetch_ahead(const Group* w) {  // memory answ
     for (unsigned line = 0; line < sizeof *w; line += 64) __builtin_prefetch((const char*)w + 2048 + line);
 }
 
-static Floats times(const Four* w, const float* x, int columns) {  // 16 rows times x
+static void sum_groups(const float* x, int columns, float* sums) {  // of 32 each
+    for (int group = 0; group < columns / 32; group++) {
+        sums[group] = 0;
+        for (int i = 0; i < 32; i++) sums[group] += x[32 * group + i];
+    }
+}
+
+static Floats times(const Four* w, const float* x, const float* sums, int columns) {  // 16 rows times x
     Floats total = {};
-    for (const float* end = x + columns; x < end; x += 32, w++) {
-        Floats products = {}, others = {}, sum = {};
+    for (const float* end = x + columns; x < end; x += 32, w++, sums++) {
+        Floats products = {}, others = {};
         fetch_ahead(w);
         for (int j = 0; j < 4; j++)
             for (int k = 0; k < 8; k += 2) {
                 products += __builtin_convertvector(w->levels[j] >> 4 * k & 15, Floats) * x[8 * j + k];
                 others += __builtin_convertvector(w->levels[j] >> (4 * k + 4) & 15, Floats) * x[8 * j + k + 1];
             }
-        for (int i = 0; i < 32; i++) sum[i % 16] += x[i];
-        float all = 0;
-        for (int i = 0; i < 16; i++) all += sum[i];
-        total += widened(w->scale) * (products + others) + widened(w->low) * all;
+        total += widened(w->scale) * (products + others) + widened(w->low) * *sums;
     }
     return total;
 }
@@ -96,7 +100,7 @@ static void attend(const float* q, const float* keys, const float* values, int s
 }
 
 // keys, values: (layers, kv_heads, length, head_size). work: hidden + inner + (heads + kv_heads) * head_size
-// floats that all threads share, then hidden + length for each thread. Returns the likeliest next token.
+// floats that all threads share, then hidden + length + inner + heads * head_size for each thread. Returns the likeliest next token.
 extern "C" int32_t decode_step(const Sizes* s, const char* weights, const Eight* table, const float* cos, const float* sin,
                                float* keys, float* values, float* work, int32_t token, int32_t position) {
     const int hidden = s->hidden, inner = s->inner, size = s->head_size, queries = s->heads * size;
@@ -106,7 +110,7 @@ extern "C" int32_t decode_step(const Sizes* s, const char* weights, const Eight*
 #pragma omp parallel num_threads(s->threads)
     {
         const int threads = omp_get_num_threads(), me = omp_get_thread_num();
-        float *h = own + (int64_t)me * (hidden + s->length), *scores = h + hidden;
+        float *h = own + (int64_t)me * (hidden + s->length + inner + queries), *scores = h + hidden, *sums = scores + s->length;
         int meetings = 0;
         auto meet = [&] {  // wait for the other threads, awake: to sleep and to be woken takes longer
             arrived++;
@@ -130,11 +134,12 @@ extern "C" int32_t decode_step(const Sizes* s, const char* weights, const Eight*
             float* k = keys + (int64_t)layer * s->kv_heads * s->length * size;
             float* v = values + (int64_t)layer * s->kv_heads * s->length * size;
             norm(x, vector(), hidden, s->epsilon, h);
+            sum_groups(h, hidden, sums);
             auto qkv = matrix(queries + 2 * s->kv_heads * size, hidden);
             share(s->heads + 2 * s->kv_heads, [&](int head) {
                 int kv = head - s->heads, is_value = kv >= s->kv_heads;
                 float* to = kv < 0 ? q + head * size : ((is_value ? v : k) + ((int64_t)(kv - is_value * s->kv_heads) * s->length + position) * size);
-                for (int row = 0; row < size; row += 16) *(Floats*)(to + row) = times(qkv + (head * size + row) / 16 * (hidden / 32), h, hidden);
+                for (int row = 0; row < size; row += 16) *(Floats*)(to + row) = times(qkv + (head * size + row) / 16 * (hidden / 32), h, sums, hidden);
                 if (!is_value) turn(to, cos + (int64_t)position * size, sin + (int64_t)position * size, size);
             });
             meet();
@@ -143,18 +148,21 @@ extern "C" int32_t decode_step(const Sizes* s, const char* weights, const Eight*
                 attend(q + head * size, k + kv, v + kv, position + 1, size, scores, seen + head * size);
             });
             meet();
+            sum_groups(seen, queries, sums);
             auto out = matrix(hidden, queries);
-            share(hidden / 16, [&](int b) { ((Floats*)x)[b] += times(out + b * (queries / 32), seen, queries); });
+            share(hidden / 16, [&](int b) { ((Floats*)x)[b] += times(out + b * (queries / 32), seen, sums, queries); });
             meet();
             norm(x, vector(), hidden, s->epsilon, h);
+            sum_groups(h, hidden, sums);
             auto gate_up = matrix(2 * inner, hidden);
             share(inner / 16, [&](int b) {
-                Floats gate = times(gate_up + 2 * b * (hidden / 32), h, hidden), up = times(gate_up + (2 * b + 1) * (hidden / 32), h, hidden);
+                Floats gate = times(gate_up + 2 * b * (hidden / 32), h, sums, hidden), up = times(gate_up + (2 * b + 1) * (hidden / 32), h, sums, hidden);
                 for (int i = 0; i < 16; i++) gated[16 * b + i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
             });
             meet();
+            sum_groups(gated, inner, sums);
             auto down = matrix(hidden, inner);
-            share(hidden / 16, [&](int b) { ((Floats*)x)[b] += times(down + b * (inner / 32), gated, inner); });
+            share(hidden / 16, [&](int b) { ((Floats*)x)[b] += times(down + b * (inner / 32), gated, sums, inner); });
             meet();
         }
         norm(x, vector(), hidden, s->epsilon, h);

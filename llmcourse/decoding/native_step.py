@@ -201,7 +201,7 @@ class NativeStep(Greedy):
         room = (sizes.layers, sizes.kv_heads, self.max_length, sizes.head_size)
         self.keys, self.values = torch.zeros(room), torch.zeros(room)
         shared = sizes.hidden + sizes.inner + 2 * sizes.heads * sizes.head_size
-        self.work = torch.zeros(shared + sizes.threads * (sizes.hidden + self.max_length))
+        self.work = torch.zeros(shared + sizes.threads * (shared + self.max_length))
 
     def step(self, token: int, position: int) -> int:
         """Read a token at its position and return the likeliest next one."""
