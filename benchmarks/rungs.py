@@ -54,7 +54,9 @@ def by_loop(model, **call) -> Callable:
 
     def stream(prompt: list[int], new_tokens: int) -> Iterator[int]:
         settings = {"max_new_tokens": new_tokens, "do_sample": False, "eos_token_id": None}
-        for step in llmcourse.steps(model, torch.tensor([prompt]), **settings, **call):
+        ids = torch.tensor([prompt])
+        settings["attention_mask"] = torch.ones_like(ids)  # a padding token counts as any other
+        for step in llmcourse.steps(model, ids, **settings, **call):
             yield int(step.chosen[0])
 
     return partial(timed, stream)
@@ -78,7 +80,9 @@ def by_generate(model) -> Callable:
     def answer(prompt: list[int], new_tokens: int) -> dict:
         clock, started = Clock(), time.perf_counter()
         settings = {"max_new_tokens": new_tokens, "do_sample": False, "eos_token_id": None}
-        ids = model.generate(torch.tensor([prompt]), streamer=clock, **settings)
+        ids = torch.tensor([prompt])
+        settings["attention_mask"] = torch.ones_like(ids)
+        ids = model.generate(ids, streamer=clock, **settings)
         first, last = clock.times[1], clock.times[-1]
         tokens = ids[0, len(prompt) :].tolist()
         return {"tokens": tokens, "first": first - started, "rest": last - first}
