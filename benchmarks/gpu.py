@@ -183,7 +183,7 @@ def by_loop(model, rows: int, prompt_tokens: int, new_tokens: int, settings: dic
 def by_hand(model, prompt_tokens: int, new_tokens: int, compiled: bool = True) -> Callable | None:
     """Return a run of the hand-written step; None where this version has none."""
     try:
-        module = importlib.import_module("llmcourse.decoding.decode_step")
+        module = importlib.import_module("llmcourse.decoding.by_hand.decode_step")
     except ImportError:
         return None
     longest, kind = prompt_tokens + new_tokens, str(model.dtype).removeprefix("torch.")

@@ -41,7 +41,7 @@ def serve_timed(
     """Answer the ladder with what `answer` returns: tokens, first, rest.
 
     weight_bytes: that one token reads. version: of the program. weights: the kind of
-    `llmcourse.decoding.decode_step.dequantized` that holds the same numbers.
+    `llmcourse.decoding.by_hand.decode_step.dequantized` that holds the same numbers.
     """
     answers = own_stdout()
     ready = {"ready": True, "name": name, "weight_bytes": weight_bytes, "version": version}

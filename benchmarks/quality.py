@@ -18,11 +18,11 @@ WINDOWS, LENGTH = 6, 512  # of the text's tokens
 def model_of(weights: str) -> Iterator:
     """Yield the course's model in float32 with the numbers that small weights stand for.
 
-    weights: "float32", or a kind that `llmcourse.decoding.decode_step.dequantized` knows.
+    weights: "float32", or a kind that `llmcourse.decoding.by_hand.decode_step.dequantized` knows.
     """
     model, _ = llmcourse.load()
     if weights != "float32":
-        from llmcourse.decoding.decode_step import dequantized
+        from llmcourse.decoding.by_hand.decode_step import dequantized
 
         model = dequantized(model, weights)
     yield model

@@ -143,7 +143,7 @@ def row_sums(weights: str):
         from torch.nn.functional import linear
 
         import llmcourse
-        from llmcourse.decoding.small_weights import KINDS
+        from llmcourse.decoding.by_hand.small_weights import KINDS
 
         kind, read = KINDS[weights], 0
 
@@ -172,7 +172,7 @@ def own_step(weights: str):
 
     def load():
         import llmcourse
-        from llmcourse.decoding.decode_step import DecodeStep
+        from llmcourse.decoding.by_hand.decode_step import DecodeStep
 
         step = DecodeStep(llmcourse.load()[0], max_length=LENGTH, weights=weights, compiled=True)
         return partial(timed, step.stream), step.bytes_per_token
@@ -183,7 +183,7 @@ def own_step(weights: str):
 def native_step():
     """Make the decode step in C++. The course's weights come through its 4 bits unchanged."""
     import llmcourse
-    from llmcourse.decoding.native_step import NativeStep
+    from llmcourse.decoding.by_hand.native_step import NativeStep
 
     step = NativeStep(llmcourse.load()[0], max_length=LENGTH)
     return partial(timed, step.stream), step.bytes_per_token

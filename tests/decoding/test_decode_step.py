@@ -17,9 +17,9 @@ from transformers import (
 )
 
 import llmcourse
-from llmcourse.decoding.decode_step import DecodeStep, dequantized
-from llmcourse.decoding.native_step import NativeStep, eight_rounded, four_rounded
-from llmcourse.decoding.small_weights import KINDS
+from llmcourse.decoding.by_hand.decode_step import DecodeStep, dequantized
+from llmcourse.decoding.by_hand.native_step import NativeStep, eight_rounded, four_rounded
+from llmcourse.decoding.by_hand.small_weights import KINDS
 from tests.support.toy_models import random_llama
 
 needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="no g++ on this machine")

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from llmcourse.decoding.decode_step import check_compiler
-from llmcourse.decoding.greedy import Greedy
-from llmcourse.decoding.llama_weights import check_architecture, rounded_copy
+from llmcourse.decoding.by_hand.decode_step import check_compiler
+from llmcourse.decoding.by_hand.greedy import Greedy
+from llmcourse.decoding.by_hand.llama_weights import check_architecture, rounded_copy
 
 GROUP = 32  # columns that share a scale
 BLOCK = 16  # rows that are multiplied at once

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 from torch.nn.functional import silu
 
-from llmcourse.decoding.greedy import Greedy
-from llmcourse.decoding.llama_weights import check_architecture, rounded_copy
-from llmcourse.decoding.small_weights import Kind, Packed, kind_named
+from llmcourse.decoding.by_hand.greedy import Greedy
+from llmcourse.decoding.by_hand.llama_weights import check_architecture, rounded_copy
+from llmcourse.decoding.by_hand.small_weights import Kind, Packed, kind_named
 
 
 class Layer(NamedTuple):
