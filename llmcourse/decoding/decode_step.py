@@ -1,0 +1,247 @@
+"""A decode step written by hand: all that a Llama does between one token and the next, in one graph.
+
+`generate` and the visible loop can run any model with any rule. This runs one architecture, one text
+at a time, greedily, and nothing stands between the reader and the arithmetic; compiled, nothing
+stands between the arithmetic and the memory.
+"""
+
+import copy
+import shutil
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn.functional import silu
+
+from llmcourse.decoding.small_weights import Packed, kind_named
+
+
+class Layer(NamedTuple):
+    """One layer's weights, and its keys and values."""
+
+    attention_norm: torch.Tensor  # (hidden,) float32
+    qkv: Packed  # rows of the queries, then of the keys, then of the values
+    attention_out: Packed
+    mlp_norm: torch.Tensor  # (hidden,) float32
+    gate_up: Packed  # rows of the gate, then of what it lets through
+    down: Packed
+    keys: torch.Tensor  # (key-value heads, max_length, head size) float32, written in each step
+    values: torch.Tensor  # the same
+
+
+class Weights(NamedTuple):
+    """What a decode step reads."""
+
+    layers: tuple[Layer, ...]
+    embedding: Packed  # of which a step reads one row
+    final_norm: torch.Tensor  # (hidden,) float32
+    output: Packed  # (vocabulary, hidden): the largest matrix
+    cos: torch.Tensor  # (max_length, head size) float32, how far each position turns
+    sin: torch.Tensor
+    epsilon: float  # of the norms
+    times: Callable  # packed matrix, vector -> vector: how this kind of weights is multiplied
+    row: Callable  # packed matrix, number -> one row
+
+
+def rms_norm(x, weight, epsilon):
+    return weight * (x * torch.rsqrt(x.square().mean(-1, keepdim=True) + epsilon))
+
+
+def turned(heads, cos, sin):
+    """Rotary embedding: turn each pair (first half, second half) by the position's angles."""
+    first, second = heads.chunk(2, -1)
+    return heads * cos + torch.cat([-second, first], -1) * sin
+
+
+def attention(q, keys, values, position):
+    """Let each query look at the positions up to this one; several queries share a head of keys."""
+    kv_heads, length, size = keys.shape
+    q = q.view(kv_heads, -1, 1, size)
+    scores = (q * keys[:, None]).sum(-1) * size**-0.5  # (key-value heads, queries, length)
+    later = torch.arange(length, device=keys.device) > position
+    shares = scores.masked_fill(later, float("-inf")).softmax(-1)
+    return (shares[..., None] * values[:, None]).sum(2).flatten()
+
+
+def decode_step(w: Weights, token: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
+    """Read one token at its position and return the likeliest next one; all of them (1,) int64."""
+    lin, cos, sin = w.times, w.cos[position], w.sin[position]
+    x = w.row(w.embedding, token)
+    for layer in w.layers:
+        kv_heads, _, size = layer.keys.shape
+        h = rms_norm(x, layer.attention_norm, w.epsilon)
+        heads = lin(layer.qkv, h).view(-1, size)
+        q, k, v = heads.split([len(heads) - 2 * kv_heads, kv_heads, kv_heads])
+        layer.keys.index_copy_(1, position, turned(k, cos, sin)[:, None])
+        layer.values.index_copy_(1, position, v[:, None])
+        h = attention(turned(q, cos, sin), layer.keys, layer.values, position)
+        x = x + lin(layer.attention_out, h)
+        gate, up = lin(layer.gate_up, rms_norm(x, layer.mlp_norm, w.epsilon)).chunk(2)
+        x = x + lin(layer.down, silu(gate) * up)
+    logits = lin(w.output, rms_norm(x, w.final_norm, w.epsilon))
+    return logits.argmax(-1, keepdim=True)
+
+
+class DecodeStep:
+    """The decode step of one model, ready to run: batch 1, greedy.
+
+    weights: "float32", "float16", "bfloat16", "int8" (rows with a scale each) or "int4" (groups of
+    32, on the CPU). max_length: the most tokens, those of the prompt included. compiled: by
+    `torch.compile` at the first step, which takes a minute and a C++ compiler on a CPU.
+    bytes_per_token: of the weights that one step reads.
+    Raises ValueError for another architecture, for weights of another name or that cannot be packed,
+    for a length that the model has not learned, and RuntimeError where compiled=True finds no
+    compiler.
+    """
+
+    def __init__(
+        self, model, *, max_length: int = 256, weights: str = "int8", compiled: bool = False
+    ):
+        if compiled and model.device.type == "cpu" and not shutil.which("g++"):
+            raise RuntimeError(
+                "compiled=True needs a C++ compiler, and there is no g++ on this machine; install "
+                "one (Debian, Ubuntu: apt install g++), or pass compiled=False, which is slower."
+            )
+        self.max_length = max_length
+        self.weights = packed(model, max_length, weights)
+        if not compiled:
+            self.weights = self.weights._replace(times=kind_named(weights).eager)
+        self.bytes_per_token = read_bytes(self.weights)
+        self.step = decode_step
+        if compiled:
+            self.step = torch.compile(decode_step, fullgraph=True, dynamic=False)
+
+    def generate(self, prompt_ids: list[int], max_new_tokens: int) -> list[int]:
+        """Return so many new tokens; an end-of-text token is one of them and stops nothing.
+
+        Raises what `stream` raises.
+        """
+        return list(self.stream(prompt_ids, max_new_tokens))
+
+    @torch.inference_mode()
+    def stream(self, prompt_ids: list[int], max_new_tokens: int) -> Iterator[int]:
+        """Yield the new tokens as they come. The prompt is read token by token, by the same step.
+
+        Raises ValueError for an empty prompt, a token that the vocabulary does not have, and more
+        tokens than `max_length`.
+        """
+        self._check(prompt_ids, max_new_tokens)
+        device = self.weights.cos.device
+        position = torch.zeros(1, dtype=torch.int64, device=device)
+        for number in prompt_ids:
+            token = self.step(self.weights, torch.tensor([number], device=device), position)
+            position += 1
+        for left in reversed(range(max_new_tokens)):
+            yield token.item()
+            if left:
+                token = self.step(self.weights, token, position)
+                position += 1
+
+    def _check(self, prompt_ids: list[int], max_new_tokens: int) -> None:
+        vocabulary, asked = len(self.weights.output[0]), len(prompt_ids) + max_new_tokens
+        if not prompt_ids:
+            raise ValueError("prompt_ids is empty; give at least one token, such as BOS.")
+        if unknown := [number for number in prompt_ids if not 0 <= number < vocabulary]:
+            raise ValueError(f"prompt_ids has {unknown[0]}; ids are from 0 to {vocabulary - 1}.")
+        if max_new_tokens < 1 or asked > self.max_length:
+            raise ValueError(
+                f"{len(prompt_ids)} prompt tokens and max_new_tokens={max_new_tokens} must be at "
+                f"least 1 new token and together at most max_length={self.max_length}."
+            )
+
+
+def dequantized(model, weights: str):
+    """Return a float32 copy of the model whose matrices are those that `DecodeStep` multiplies.
+
+    For the visible loop: the same numbers, by the library's own code. Raises what `DecodeStep`
+    raises.
+    """
+    check_architecture(model)
+    rounded = kind_named(weights).rounded
+    twin = copy.deepcopy(model).float()
+    with torch.no_grad():
+        for module in twin.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                tied = module is twin.lm_head and twin.config.tie_word_embeddings
+                if not tied:
+                    module.weight.copy_(rounded(module.weight))
+    return twin
+
+
+@torch.no_grad()
+def packed(model, max_length: int, weights: str) -> Weights:
+    """Return the model's weights in one of the kinds, with room for max_length keys and values."""
+    check_architecture(model)
+    kind, config, inner = kind_named(weights), model.config, model.model
+    if not 1 <= max_length <= config.max_position_embeddings:
+        raise ValueError(
+            f"max_length={max_length} must be from 1 to {config.max_position_embeddings}, the "
+            "model's max_position_embeddings."
+        )
+
+    def matrix(*parts: nn.Linear) -> Packed:
+        return kind.pack(torch.cat([part.weight for part in parts]).float())
+
+    def packed_layer(layer) -> Layer:
+        attn, mlp = layer.self_attn, layer.mlp
+        room = (config.num_key_value_heads, max_length, attn.head_dim)
+        return Layer(
+            attention_norm=layer.input_layernorm.weight.float(),
+            qkv=matrix(attn.q_proj, attn.k_proj, attn.v_proj),
+            attention_out=matrix(attn.o_proj),
+            mlp_norm=layer.post_attention_layernorm.weight.float(),
+            gate_up=matrix(mlp.gate_proj, mlp.up_proj),
+            down=matrix(mlp.down_proj),
+            keys=torch.zeros(room, device=model.device),
+            values=torch.zeros(room, device=model.device),
+        )
+
+    positions = torch.arange(max_length, device=model.device)[None]
+    cos, sin = inner.rotary_emb(torch.zeros(1, device=model.device), positions)
+    output = matrix(model.lm_head)
+    one_matrix = config.tie_word_embeddings and kind.pack is kind.pack_table
+    table = output if one_matrix else kind.pack_table(inner.embed_tokens.weight.float())
+    return Weights(
+        layers=tuple(map(packed_layer, inner.layers)),
+        embedding=table,
+        final_norm=inner.norm.weight.float(),
+        output=output,
+        cos=cos[0],
+        sin=sin[0],
+        epsilon=config.rms_norm_eps,
+        times=kind.times,
+        row=kind.row,
+    )
+
+
+def read_bytes(w: Weights) -> int:
+    """Return the bytes of all weights that a step reads: not the keys, of the table one row."""
+    parts = [w.final_norm, *w.output]
+    for layer in w.layers:
+        parts += [layer.attention_norm, layer.mlp_norm]
+        for matrix in (layer.qkv, layer.attention_out, layer.gate_up, layer.down):
+            parts += matrix
+    return sum(part.nbytes for part in parts) + sum(part[:1].nbytes for part in w.embedding)
+
+
+def check_architecture(model) -> None:
+    """Raise ValueError, with what is missing, for a model that `decode_step` does not compute."""
+    name, config = type(model).__name__, model.config
+    missing = []
+    if name != "LlamaForCausalLM":
+        missing.append(f"the architecture {name}")
+    elif config.rope_parameters["rope_type"] not in ("default", "linear", "llama3", "yarn"):
+        missing.append(f"rotary embeddings of type {config.rope_parameters['rope_type']!r}")
+    elif config.hidden_act != "silu":
+        missing.append(f"the activation {config.hidden_act!r}")
+    read = ("norm.weight", "layernorm.weight", "proj.weight", "embed_tokens.weight", "head.weight")
+    unread = [part for part, _ in model.named_parameters() if not part.endswith(read)]
+    unread += [part for part, one in model.named_parameters() if not one.is_floating_point()]
+    if unread:
+        missing.append(f"the parameter {unread[0]}" + " and others" * (len(unread) > 1))
+    if missing:
+        raise ValueError(
+            f"DecodeStep computes LlamaForCausalLM with unquantized weights and no biases; it does "
+            f"not have {', '.join(missing)}, which this model needs. Use llmcourse.generate."
+        )
