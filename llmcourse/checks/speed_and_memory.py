@@ -226,10 +226,10 @@ def _compare_product(given: Tensor, sums: Tensor, scales: Tensor, rounded: Tenso
 # Who sits where
 
 _QUEUES = (
+    ([4, 2, 2, 6, 1, 3], 3),
     ([3, 1, 2], 2),
     ([1, 1, 1], 1),
     ([2, 5, 1, 4, 1, 1], 2),
-    ([4, 2, 2, 6, 1, 3], 3),
     ([3, 3], 5),
 )
 
@@ -264,11 +264,11 @@ def _compare_steps(given: list, tokens: list[int], seats: int) -> None:
         (
             "you let a request join in the step in which the one before it ends; that seat is free "
             "from the next step on",
-            _seated(tokens, seats, overlap=1),
+            _with_a_gap(tokens, seats, -1),
         ),
         (
             "you let a step pass before a free seat is taken; who joins gets a token in that step",
-            _seated(tokens, seats, overlap=-1),
+            _with_a_gap(tokens, seats, 1),
         ),
         (
             "you seat the shortest first: the order is that of the list",
@@ -279,8 +279,8 @@ def _compare_steps(given: list, tokens: list[int], seats: int) -> None:
     assert given == right, f"{tokens} on {seats} seats end in the steps {right}; you said {given}"
 
 
-def _seated(tokens: list[int], seats: int, overlap: int = 0) -> list[int]:
-    """Seat the requests, step by step; overlap: of who leaves and who follows, in steps."""
+def _seated(tokens: list[int], seats: int) -> list[int]:
+    """Seat the requests, step by step."""
     last, waiting = {}, list(range(len(tokens)))
     free_at = [0] * seats
     step = 0
@@ -289,9 +289,19 @@ def _seated(tokens: list[int], seats: int, overlap: int = 0) -> list[int]:
             if waiting and free_at[seat] <= step:
                 one = waiting.pop(0)
                 last[one] = step + tokens[one] - 1
-                free_at[seat] = last[one] + 1 - overlap
+                free_at[seat] = last[one] + 1
         step += 1
     return [last[one] for one in range(len(tokens))]
+
+
+def _with_a_gap(tokens: list[int], seats: int, gap: int) -> list[int]:
+    """Seat the requests; gap: the steps between who leaves a seat and who follows."""
+    free_at, last = [0] * seats, []
+    for wanted in tokens:
+        seat = free_at.index(min(free_at))
+        last.append(free_at[seat] + wanted - 1)
+        free_at[seat] += wanted + gap
+    return last
 
 
 def _shortest_first(tokens: list[int], seats: int) -> list[int]:
@@ -309,9 +319,10 @@ _PROMPT = [3, 8, 5, 11]
 def check_verified(answer: Callable[[object, DynamicCache, Tensor, list[int]], list[int]]) -> None:
     """Compare `answer(model, cache, ids, draft)`, one round of draft and verify, with a slow loop.
 
-    ids: (1, length); the cache holds all of them but the newest. The answer is the new tokens: those
-    of the draft that the model agrees with, and one of its own. The cache then holds the longer
-    text, again without its newest token. Raises AssertionError with the misconception found.
+    ids: (1, length); the cache holds all of them but the newest. The answer is the new tokens,
+    those of the draft that the model agrees with and one of its own; the cache then holds the
+    longer text, again without its newest token. Raises AssertionError with the misconception that
+    it found.
     """
     plain = text_after(_PROMPT, 12)[len(_PROMPT) :]
     for good in range(4):  # the first so many of three drafted tokens are right
@@ -331,10 +342,11 @@ def check_verified(answer: Callable[[object, DynamicCache, Tensor, list[int]], l
 
 
 def _compare_round(given, calls, following: list[int], draft: list[int], good: int) -> None:
-    assert len(calls) == 1, (
-        f"you called the model {len(calls)} times: one pass reads the whole draft; that is the gain"
+    fed = calls[0].fed[0].tolist() if calls else []
+    assert len(calls) == 1 and len(fed) != 1, (
+        f"you called the model {len(calls)} times, with {len(fed)} tokens at first: one pass reads "
+        "the whole draft; that is the gain"
     )
-    fed = calls[0].fed[0].tolist()
     assert fed != draft, (
         "you fed the draft alone: the newest token was not read either, and what follows it "
         "decides on the draft's first token"
@@ -374,6 +386,8 @@ def _compare_held(held: int, length: int, good: int) -> None:
 
 
 _WAITING = (
+    ([9, 9, 9, 9], 4, 2, 8),
+    ([5, 5, 5, 9], 4, 2, 8),
     ([10, 20, 5], 3, 10, 8),
     ([10, 20, 5], 2, 10, 8),
     ([30, 5, 5], 3, 3, 8),
@@ -389,7 +403,8 @@ def check_joining(answer: Callable[[Sequence[int], int, int, int], int]) -> None
     """Compare `answer(waiting, seats, pages, size)`, how many join now, with trying each number.
 
     waiting: the most tokens that each will hold, in the order in which they came. seats, pages:
-    that are free. size: tokens of a page. Raises AssertionError with the misconception that it found.
+    that are free. size: tokens of a page. Raises AssertionError with the misconception that it
+    found.
     """
     for waiting, seats, pages, size in _WAITING:
         given = answer(list(waiting), seats, pages, size)
