@@ -31,10 +31,10 @@ OLD_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
 	'Python 3.11 or newer is needed, and $(PYTHON) is ' + sys.version.split()[0] + \
 	'. If there is a newer one, name it: make lab PYTHON=python3.12')
 
-.PHONY: help lab quick test test-browser test-oldest test-newest colab library-tests notebooks threads docs parity bench lint pins setup model clean
+.PHONY: help lab quick test test-browser test-oldest test-newest colab library-tests notebooks threads docs parity bench bench-llamacpp bench-rivals lint pins setup model clean
 
 help:  ## list what make can do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 lab: model  ## set up if needed, and open your copies of the lessons in JupyterLab
 	@$(VENV_PYTHON) -m tools.lesson_copies $(LESSONS)
@@ -88,8 +88,16 @@ threads: model  ## check that outputs do not depend on threads or vector instruc
 parity: setup  ## compare the loop with generate in thousands of drawn calls
 	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m tools.parity $(PARITY_ARGS)
 
-bench: model  ## measure the speed of the loop beside that of generate
-	@$(VENV_PYTHON) -m benchmarks.loop $(BENCH_ARGS)
+# BENCH_ARGS=--quick takes under a minute: the toy model, and what is not compiled.
+bench: model  ## measure the loop beside generate, then climb the ladder: a quarter of an hour
+	@$(VENV_PYTHON) -m benchmarks.loop $(if $(filter --quick,$(BENCH_ARGS)),--quick --only toy)
+	@$(VENV_PYTHON) -m benchmarks.ladder $(BENCH_ARGS)
+
+bench-llamacpp: model  ## the ladder beside llama.cpp, which it compiles first, for several minutes
+	@$(VENV_PYTHON) -m benchmarks.ladder --beside llamacpp $(BENCH_ARGS)
+
+bench-rivals: model  ## the same beside OpenVINO GenAI and ONNX Runtime too
+	@$(VENV_PYTHON) -m benchmarks.ladder --beside llamacpp openvino onnx $(BENCH_ARGS)
 
 lint: setup  ## check style, format, and what imports what; notebooks included
 	@$(VENV_PYTHON) -m ruff check .
@@ -111,8 +119,8 @@ model: setup  ## fetch the model of the lessons, about 100 MB, if it is not ther
 	@$(VENV_PYTHON) -m llmcourse fetch
 
 clean:  ## remove .venv and all caches in this folder; the model stays
-	rm -rf .venv .venv-oldest .venv-newest .venv-colab .venv-library .venv.lock .pytest_cache .ruff_cache \
-		.hypothesis build dist *.egg-info tests/browser/.failures
+	rm -rf .venv .venv-oldest .venv-newest .venv-colab .venv-library .venv-rivals .venv.lock \
+		.pytest_cache .ruff_cache .hypothesis build dist *.egg-info tests/browser/.failures
 	find llmcourse tests tools benchmarks notebooks -type d \
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import os
 import sys
+from pathlib import Path
 from typing import TextIO
 
 from llmcourse.models import fetch
@@ -79,12 +80,15 @@ def parser() -> argparse.ArgumentParser:
         "measure",
         help="measure how fast models generate, beside what this machine allows at best",
         description="Generate with each MODEL and print a table: the time to the first token and "
-        "between tokens, tokens a second with their quartiles, the share of the limit that reading "
-        "memory sets, and the bytes of weights, cache and activations. Settings take turns. Ctrl-C "
-        "ends it with what was measured.",
+        "between tokens (median, and 99th percentile), tokens a second of all rows with their "
+        "quartiles, beside the first setting and with the prompts read, the share of the limit "
+        "that reading memory sets, and the bytes of weights, cache and activations. Settings take "
+        "turns. Ctrl-C ends it with what was measured.",
         epilog="A setting joins parts with +, such as bfloat16+static. How a model is loaded: "
         "float32, bfloat16, float16, 4bit, 8bit. How it is called: no-cache, static, compiled "
-        "(takes a minute or more, and a C++ compiler on a CPU), lookup (drafts of 5 tokens).",
+        "(a static cache, and torch.compile: takes a minute or more, and a C++ compiler on a CPU), "
+        "quantized (a cache of 8 bits), lookup (drafts of 5 tokens). What a batch gains: "
+        "--rows 1,2,4,8,16,32. The exit status is 1 where a setting could not be run.",
     )
     measuring.add_argument(
         "models",
@@ -97,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="A,B",
         type=_words,
         default="float32,bfloat16",
-        help="default float32,bfloat16",
+        help="ways to run each model, see below; default float32,bfloat16",
     )
     measuring.add_argument(
         "--rows", metavar="N,M", type=_numbers, default="1", help="sizes of the batch; default 1"
@@ -112,7 +116,7 @@ def parser() -> argparse.ArgumentParser:
         )
     measuring.add_argument("--device", default="cpu", help="cpu, cuda, mps or auto; default cpu")
     measuring.add_argument("--json", metavar="FILE", help="write the figures to FILE, too")
-    measuring.add_argument("--picture", metavar="FILE", help="draw tokens/s into FILE.png")
+    measuring.add_argument("--picture", metavar="FILE.png", help="draw tokens/s into a picture")
     measuring.add_argument(
         "--compare",
         metavar="FILE",
@@ -186,18 +190,19 @@ def race_in_terminal(options: argparse.Namespace) -> int:
 
 def measure_models(options: argparse.Namespace) -> int:
     """Measure, or compare what was measured; the status is 1 where a setting could not be run."""
-    from pathlib import Path
-
     from llmcourse.measure import report, session
 
+    if options.compare and options.models:
+        raise ValueError("--compare measures nothing; leave out MODEL, or --compare.")
     if options.compare:
         write_or_say(
             [repr(report.leaderboard([report.read(Path(file)) for file in options.compare]))]
         )
         return 0
-    for file in filter(None, (options.json, options.picture)):
-        if not Path(file).resolve().parent.is_dir():  # better now than after it was measured
-            raise OSError(f"{file} cannot be written: its folder does not exist.")
+    for name in filter(None, (options.json, options.picture)):
+        check_file(Path(name))  # better now than after it was measured
+    if options.picture and Path(options.picture).suffix not in (".png", ".svg", ".pdf"):
+        raise ValueError(f"--picture {options.picture} must end in .png, .svg or .pdf.")
     made = session.measure(
         options.models or [None],
         options.settings,
@@ -208,12 +213,22 @@ def measure_models(options: argparse.Namespace) -> int:
         device=options.device,
         say=lambda line: write_to_stderr([line]),
     )
-    if options.json:
-        Path(options.json).write_text(made.to_json(), encoding="utf-8")
-    if options.picture and made.results:
-        report.save_picture(made, Path(options.picture))
-    write_or_say([repr(made)])
+    try:
+        if options.json:
+            Path(options.json).write_text(made.to_json(), encoding="utf-8")
+        if options.picture and made.results:
+            report.save_picture(made, Path(options.picture))
+    finally:  # a file that cannot be written takes nothing from the table
+        write_or_say([repr(made)])
     return 1 if made.failed or not made.complete else 0
+
+
+def check_file(path: Path) -> None:
+    """Raise OSError if a file cannot be written there, as far as can be seen before."""
+    if not path.resolve().parent.is_dir():
+        raise OSError(f"{path} cannot be written: its folder does not exist.")
+    if path.is_dir():
+        raise OSError(f"{path} cannot be written: it is a folder.")
 
 
 def _words(text: str) -> list[str]:
@@ -221,7 +236,10 @@ def _words(text: str) -> list[str]:
 
 
 def _numbers(text: str) -> list[int]:
-    return [int(word) for word in _words(text)]
+    try:
+        return [int(word) for word in _words(text)]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers such as 1,8") from None
 
 
 def visit_script(options: argparse.Namespace) -> int:

@@ -1,20 +1,21 @@
-"""A decode step written by hand: all that a Llama does between one token and the next, in one graph.
+"""A decode step written by hand: all that a Llama does between one token and the next.
 
-`generate` and the visible loop can run any model with any rule. This runs one architecture, one text
-at a time, greedily, and nothing stands between the reader and the arithmetic; compiled, nothing
-stands between the arithmetic and the memory.
+`generate` and the visible loop can run any model with any rule. This runs one architecture, one
+text at a time, greedily, in one graph, and nothing stands between the reader and the arithmetic;
+compiled, nothing stands between the arithmetic and the memory.
 """
 
-import copy
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.nn.functional import silu
 
-from llmcourse.decoding.small_weights import Packed, kind_named
+from llmcourse.decoding.greedy import Greedy
+from llmcourse.decoding.llama_weights import check_architecture, rounded_copy
+from llmcourse.decoding.small_weights import Kind, Packed, kind_named
 
 
 class Layer(NamedTuple):
@@ -83,97 +84,62 @@ def decode_step(w: Weights, token: torch.Tensor, position: torch.Tensor) -> torc
     return logits.argmax(-1, keepdim=True)
 
 
-class DecodeStep:
+class DecodeStep(Greedy):
     """The decode step of one model, ready to run: batch 1, greedy.
 
     weights: "float32", "float16", "bfloat16", "int8" (rows with a scale each) or "int4" (groups of
     32, on the CPU). max_length: the most tokens, those of the prompt included. compiled: by
     `torch.compile` at the first step, which takes a minute and a C++ compiler on a CPU.
-    bytes_per_token: of the weights that one step reads.
-    Raises ValueError for another architecture, for weights of another name or that cannot be packed,
-    for a length that the model has not learned, and RuntimeError where compiled=True finds no
-    compiler.
+    Raises ValueError for another architecture, for weights of another name or that cannot be
+    packed, for a length that the model has not learned, and RuntimeError where compiled=True finds
+    no compiler.
     """
 
     def __init__(
         self, model, *, max_length: int = 256, weights: str = "int8", compiled: bool = False
     ):
-        if compiled and model.device.type == "cpu" and not shutil.which("g++"):
-            raise RuntimeError(
-                "compiled=True needs a C++ compiler, and there is no g++ on this machine; install "
-                "one (Debian, Ubuntu: apt install g++), or pass compiled=False, which is slower."
-            )
-        self.max_length = max_length
-        self.weights = packed(model, max_length, weights)
-        if not compiled:
-            self.weights = self.weights._replace(times=kind_named(weights).eager)
+        if compiled and model.device.type == "cpu":
+            check_compiler()
+        kind = kind_named(weights)
+        self.max_length, self.vocabulary = max_length, model.config.vocab_size
+        self.weights = packed(model, max_length, kind, kind.times if compiled else kind.eager)
         self.bytes_per_token = read_bytes(self.weights)
-        self.step = decode_step
+        self.run = decode_step
         if compiled:
-            self.step = torch.compile(decode_step, fullgraph=True, dynamic=False)
-
-    def generate(self, prompt_ids: list[int], max_new_tokens: int) -> list[int]:
-        """Return so many new tokens; an end-of-text token is one of them and stops nothing.
-
-        Raises what `stream` raises.
-        """
-        return list(self.stream(prompt_ids, max_new_tokens))
+            self.run = torch.compile(decode_step, fullgraph=True, dynamic=False)
 
     @torch.inference_mode()
-    def stream(self, prompt_ids: list[int], max_new_tokens: int) -> Iterator[int]:
-        """Yield the new tokens as they come. The prompt is read token by token, by the same step.
-
-        Raises ValueError for an empty prompt, a token that the vocabulary does not have, and more
-        tokens than `max_length`.
-        """
-        self._check(prompt_ids, max_new_tokens)
+    def step(self, token: int, position: int) -> int:
+        """Read a token at its position and return the likeliest next one."""
         device = self.weights.cos.device
-        position = torch.zeros(1, dtype=torch.int64, device=device)
-        for number in prompt_ids:
-            token = self.step(self.weights, torch.tensor([number], device=device), position)
-            position += 1
-        for left in reversed(range(max_new_tokens)):
-            yield token.item()
-            if left:
-                token = self.step(self.weights, token, position)
-                position += 1
+        numbers = (torch.tensor([number], device=device) for number in (token, position))
+        return self.run(self.weights, *numbers).item()
 
-    def _check(self, prompt_ids: list[int], max_new_tokens: int) -> None:
-        vocabulary, asked = len(self.weights.output[0]), len(prompt_ids) + max_new_tokens
-        if not prompt_ids:
-            raise ValueError("prompt_ids is empty; give at least one token, such as BOS.")
-        if unknown := [number for number in prompt_ids if not 0 <= number < vocabulary]:
-            raise ValueError(f"prompt_ids has {unknown[0]}; ids are from 0 to {vocabulary - 1}.")
-        if max_new_tokens < 1 or asked > self.max_length:
-            raise ValueError(
-                f"{len(prompt_ids)} prompt tokens and max_new_tokens={max_new_tokens} must be at "
-                f"least 1 new token and together at most max_length={self.max_length}."
-            )
+
+def check_compiler() -> None:
+    """Raise RuntimeError where there is no C++ compiler."""
+    if not shutil.which("g++"):
+        raise RuntimeError(
+            "There is no C++ compiler (g++) on this machine; install one (Debian, Ubuntu: "
+            "apt install g++), or take DecodeStep(..., compiled=False), which is slower."
+        )
 
 
 def dequantized(model, weights: str):
     """Return a float32 copy of the model whose matrices are those that `DecodeStep` multiplies.
 
-    For the visible loop: the same numbers, by the library's own code. Raises what `DecodeStep`
-    raises.
+    For the visible loop: the same numbers, by the library's own code. weights: as for `DecodeStep`,
+    and raises what that raises.
     """
-    check_architecture(model)
-    rounded = kind_named(weights).rounded
-    twin = copy.deepcopy(model).float()
-    with torch.no_grad():
-        for module in twin.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                tied = module is twin.lm_head and twin.config.tie_word_embeddings
-                if not tied:
-                    module.weight.copy_(rounded(module.weight))
-    return twin
+    kind = kind_named(weights)
+    return rounded_copy(model, kind.rounded, kind.rounded)
 
 
 @torch.no_grad()
-def packed(model, max_length: int, weights: str) -> Weights:
+def packed(model, max_length: int, kind: Kind, times: Callable) -> Weights:
     """Return the model's weights in one of the kinds, with room for max_length keys and values."""
     check_architecture(model)
-    kind, config, inner = kind_named(weights), model.config, model.model
+    config, inner = model.config, model.model
     if not 1 <= max_length <= config.max_position_embeddings:
         raise ValueError(
             f"max_length={max_length} must be from 1 to {config.max_position_embeddings}, the "
@@ -210,7 +176,7 @@ def packed(model, max_length: int, weights: str) -> Weights:
         cos=cos[0],
         sin=sin[0],
         epsilon=config.rms_norm_eps,
-        times=kind.times,
+        times=times,
         row=kind.row,
     )
 
@@ -223,25 +189,3 @@ def read_bytes(w: Weights) -> int:
         for matrix in (layer.qkv, layer.attention_out, layer.gate_up, layer.down):
             parts += matrix
     return sum(part.nbytes for part in parts) + sum(part[:1].nbytes for part in w.embedding)
-
-
-def check_architecture(model) -> None:
-    """Raise ValueError, with what is missing, for a model that `decode_step` does not compute."""
-    name, config = type(model).__name__, model.config
-    missing = []
-    if name != "LlamaForCausalLM":
-        missing.append(f"the architecture {name}")
-    elif config.rope_parameters["rope_type"] not in ("default", "linear", "llama3", "yarn"):
-        missing.append(f"rotary embeddings of type {config.rope_parameters['rope_type']!r}")
-    elif config.hidden_act != "silu":
-        missing.append(f"the activation {config.hidden_act!r}")
-    read = ("norm.weight", "layernorm.weight", "proj.weight", "embed_tokens.weight", "head.weight")
-    unread = [part for part, _ in model.named_parameters() if not part.endswith(read)]
-    unread += [part for part, one in model.named_parameters() if not one.is_floating_point()]
-    if unread:
-        missing.append(f"the parameter {unread[0]}" + " and others" * (len(unread) > 1))
-    if missing:
-        raise ValueError(
-            f"DecodeStep computes LlamaForCausalLM with unquantized weights and no biases; it does "
-            f"not have {', '.join(missing)}, which this model needs. Use llmcourse.generate."
-        )

@@ -17,7 +17,7 @@ from llmcourse.decoding.cache import LIBRARY
 from llmcourse.decoding.model_inputs import grown, inputs_for
 
 _ATTENTION = {DynamicLayer, DynamicSlidingWindowLayer}
-_CACHE = "cache" if LIBRARY >= (5, 24) else "past_key_values"
+CACHE = "cache" if LIBRARY >= (5, 24) else "past_key_values"
 
 
 @dataclass
@@ -135,7 +135,7 @@ def _check(model, prompts, limits, seats: int) -> None:
 def _read(model, ids: torch.Tensor, mask: torch.Tensor, cache) -> list[int]:
     """Read ids, (rows, tokens), into the cache; return the likeliest next token of each row."""
     places = (mask.cumsum(-1) - 1).clamp(min=0)
-    output = model(**inputs_for(ids, mask, places), **{_CACHE: cache}, use_cache=True)
+    output = model(**inputs_for(ids, mask, places), **{CACHE: cache}, use_cache=True)
     return output.logits[:, -1].argmax(-1).tolist()
 
 

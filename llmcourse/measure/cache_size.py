@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from llmcourse.decoding.cache import cache_in
+from llmcourse.measure.memory import held_bytes
 
 
 @dataclass(frozen=True)
@@ -98,33 +99,3 @@ def _attention_layers(config, dtype: torch.dtype) -> tuple[Layer, ...]:
 def _declared(config, name: str) -> int | None:
     """Return a value if this kind of config has one; a config keeps what it does not know, too."""
     return getattr(config, name, None) if hasattr(type(config), name) else None
-
-
-def held_bytes(cache) -> int:
-    """Return the bytes of the keys, values and states that a cache holds; 0 for None."""
-    return storage_bytes(tensor for tensor in tensors_in(cache) if tensor.ndim)
-
-
-def storage_bytes(tensors) -> int:
-    """Return the bytes of tensors, each once, however many names it has."""
-    return sum({_place(tensor): tensor.nbytes for tensor in tensors}.values())
-
-
-def _place(tensor: torch.Tensor) -> int:
-    """Return what two tensors share that are the same numbers; on "meta" they have no place."""
-    return id(tensor) if tensor.is_meta else tensor.data_ptr()
-
-
-def tensors_in(thing, depth: int = 8) -> list[torch.Tensor]:
-    """Return the tensors in an object of the libraries, in lists, dicts and attributes."""
-    if isinstance(thing, torch.Tensor):
-        return [thing]
-    if isinstance(thing, dict):
-        parts = list(thing.values())
-    elif isinstance(thing, list | tuple):
-        parts = list(thing)
-    elif type(thing).__module__.split(".")[0] in ("transformers", "bitsandbytes"):
-        parts = list(vars(thing).values())
-    else:
-        return []
-    return [tensor for part in parts for tensor in tensors_in(part, depth - 1)] if depth else []

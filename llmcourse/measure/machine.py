@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import re
 import time
 from pathlib import Path
 
@@ -28,15 +29,26 @@ def read_bandwidth(
         raise ValueError(f"size={size} bytes must be at least 1,000,000.")
     device = torch.device(device)
     numbers = torch.ones(1024, size // 4096, device=device)
-    seconds = []
-    for _ in range(rounds + 1):
-        wait_for(device)
-        started = time.perf_counter()
-        numbers.sum(dim=1)
-        wait_for(device)
-        seconds.append(time.perf_counter() - started)
+    seconds = [_seconds_of(lambda: numbers.sum(dim=1), device) for _ in range(rounds + 1)]
     read = numbers.nbytes / GIGABYTE
     return Figure(tuple(read / each for each in seconds[1:]), "GB/s")
+
+
+def _seconds_of(run, device: torch.device) -> float:
+    """Return how long a run takes; on a CUDA GPU by its own clock, without the way there."""
+    wait_for(device)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            began.record()
+            run()
+            ended.record()
+        ended.synchronize()
+        return began.elapsed_time(ended) / 1000
+    started = time.perf_counter()
+    run()
+    wait_for(device)
+    return time.perf_counter() - started
 
 
 def describe_machine(device: "torch.device | str" = "cpu") -> dict[str, str | int | float]:
@@ -60,6 +72,18 @@ def describe_machine(device: "torch.device | str" = "cpu") -> dict[str, str | in
         except importlib.metadata.PackageNotFoundError:
             continue
     return described
+
+
+def machine_name(described: dict) -> str:
+    """Return a short name for files: `intel-xeon-2-threads`, or that of the GPU.
+
+    described: what `describe_machine` returns.
+    """
+    of_cpu = described["device"] == "cpu"
+    named = f"{described['processor']} {described['threads']} threads"
+    words = re.sub(r"\((r|tm)\)|\b(cpu|processor)\b|@.*?hz", " ", named.lower(), flags=re.I)
+    kept = words if of_cpu else str(described["device"]).lower()
+    return re.sub(r"[^a-z0-9]+", "-", kept).strip("-")
 
 
 def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:

@@ -1,14 +1,15 @@
 """What memory a call takes: the weights, the cache, and the most that was in use besides."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from llmcourse.decoding.cache import cache_in
-from llmcourse.measure.cache_size import held_bytes, storage_bytes, tensors_in
+from llmcourse.decoding.cache import CACHE_NAMES, cache_in
+from llmcourse.decoding.ingredients import ingredients
 from llmcourse.measure.pace import some_ids, wait_for
 from llmcourse.show import amount
 
@@ -38,24 +39,46 @@ def peak_memory(
     *,
     rows: int = 1,
     prompt_tokens: int = 64,
+    settings: Mapping[str, Any] | None = None,
     **arguments,
 ) -> Memory:
     """Read the prompts once and return the bytes that it took.
 
-    input_ids: (rows, tokens) int64; without them ids are drawn. arguments: more of the forward
-    pass, such as `logits_to_keep=1`, which is what `generate` asks for. Of a CPU the allocations
-    that torch makes are counted (with its profiler), of a CUDA GPU those of torch's own record.
-    Raises ValueError on other devices.
+    input_ids: (rows, tokens) int64; without them ids are drawn. settings: what `llmcourse.steps`
+    takes; the pass has the cache that they ask for, such as a static one for all of
+    `max_new_tokens`, or none. arguments: more of the forward pass, such as `logits_to_keep=1`,
+    which is what `generate` asks for. Of a CPU the allocations that torch makes are counted (with
+    its profiler), of a CUDA GPU those of torch's own record. Raises ValueError on other devices.
     """
     ids = some_ids(model, rows, prompt_tokens) if input_ids is None else input_ids
-    arguments = {"use_cache": True, "attention_mask": torch.ones_like(ids), **arguments}
     count = {"cpu": _peak_on_cpu, "cuda": _peak_on_cuda}.get(ids.device.type)
     if count is None:
         raise ValueError(f"memory on {ids.device.type!r} is not counted; use a CPU or a CUDA GPU.")
-    with torch.no_grad():
-        peak, output = count(lambda: model(ids, **arguments), ids.device)
+    peak, output = count(lambda: _pass(model, ids, settings or {}, arguments), ids.device)
     cache = held_bytes(cache_in(output))
     return Memory(weight_bytes(model), cache, max(0, peak - cache))
+
+
+def cache_after(model, input_ids: torch.Tensor, **settings) -> int:
+    """Return the bytes of the cache that settings of `llmcourse.steps` ask for, after the prompts.
+
+    input_ids: (rows, tokens) int64, which are read once.
+    """
+    return held_bytes(cache_in(_pass(model, input_ids, settings, {})))
+
+
+@torch.no_grad()
+def _pass(model, ids: torch.Tensor, settings: Mapping[str, Any], arguments: Mapping[str, Any]):
+    """Return what a model gives back that reads prompts into the cache which settings ask for."""
+    mask = torch.ones_like(ids)
+    call: dict[str, Any] = {"use_cache": True, "attention_mask": mask}
+    if settings:
+        asked = {"do_sample": False, "pad_token_id": 0, **settings}
+        made = ingredients(model, ids, attention_mask=mask, **asked)
+        caches = {name: made.model_kwargs.get(name) for name in CACHE_NAMES}
+        call |= {name: cache for name, cache in caches.items() if cache is not None}
+        call["use_cache"] = made.generation_config.use_cache
+    return model(ids, **call | dict(arguments))
 
 
 def _peak_on_cpu(run, device):
@@ -117,3 +140,30 @@ def weight_bytes(model) -> int:
         tensors += tensors_in(getattr(parameter, "quant_state", None))
         tensors += tensors_in([getattr(parameter, name, None) for name in ("CB", "SCB")])
     return storage_bytes(tensors)
+
+
+def held_bytes(cache) -> int:
+    """Return the bytes of the keys, values and states that a cache holds; 0 for None."""
+    kept = {id(tensor): tensor.nbytes for tensor in tensors_in(cache) if tensor.ndim}
+    return sum(kept.values())
+
+
+def storage_bytes(tensors) -> int:
+    """Return the bytes of memory behind tensors, each place once, however many look at it."""
+    storages = [tensor.untyped_storage() for tensor in tensors]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
+
+def tensors_in(thing, depth: int = 8) -> list[torch.Tensor]:
+    """Return the tensors in an object of the libraries, in lists, dicts and attributes."""
+    if isinstance(thing, torch.Tensor):
+        return [thing]
+    if isinstance(thing, dict):
+        parts = list(thing.values())
+    elif isinstance(thing, list | tuple):
+        parts = list(thing)
+    elif type(thing).__module__.split(".")[0] in ("transformers", "bitsandbytes"):
+        parts = list(vars(thing).values())
+    else:
+        return []
+    return [tensor for part in parts for tensor in tensors_in(part, depth - 1)] if depth else []

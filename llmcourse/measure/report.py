@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from llmcourse.html import BLUE, VERMILLION
-from llmcourse.measure.figure import Figure, digits
+from llmcourse.measure.figure import Figure, digits, ratios
+from llmcourse.measure.limit import Reads, fraction_of_limit
 from llmcourse.measure.memory import Memory
 from llmcourse.show import Table, amount, plural, printable
 
@@ -26,7 +27,7 @@ class Result:
     decode: Figure  # tokens/s of one row after the first token
     throughput: Figure  # tokens/s of all rows, reading the prompts included
     memory: Memory | None  # of reading the prompts; None where it is not counted
-    bytes_per_token: float  # what a step of decoding reads, for each new token of all rows
+    reads: Reads  # what a step reads in the middle of the run
 
     @property
     def slowest_between_ms(self) -> float:
@@ -60,6 +61,8 @@ class Report:
         The widest spread of what was measured, bandwidth included.
         """
         figures = [self.bandwidth, *(result.decode for result in self.results)]
+        if self.results and min(len(figure.values) for figure in figures) < 3:
+            return "With fewer than 3 rounds nobody can tell how noisy this machine is."
         widest = max(figures, key=lambda figure: figure.spread)
         if not widest.is_noisy:
             return ""
@@ -70,19 +73,30 @@ class Report:
 
     def limit(self, result: Result) -> float:
         """Return tokens/s of all rows if nothing but reading memory took time."""
-        return max(self.bandwidth.values) * 1e9 / result.bytes_per_token
+        return result.reads.limit(max(self.bandwidth.values))
 
     def fraction(self, result: Result) -> float:
         """Return the share of that limit that was reached."""
-        return result.speed / self.limit(result)
+        return fraction_of_limit(result.speed, result.reads, max(self.bandwidth.values))
+
+    def beside(self, result: Result) -> Figure:
+        """Return its speed beside the first result of the same model, round by round."""
+        base = next(one for one in self.results if one.model == result.model)
+        rounds = min(len(one.decode.values) for one in (base, result))  # after Ctrl-C one has more
+        speeds = ([one.rows * each for each in one.decode.values] for one in (result, base))
+        return ratios(*(values[:rounds] for values in speeds))
 
     def table(self) -> Table:
         """Return a line for each result; speed beside the first result of the same model."""
-        headers = ("model", "setting", "rows", "first token", "between (p99)", "tokens/s")
-        headers += ("beside", "of the limit", "weights", "cache", "activations")
+        headers = ["model", "setting", "rows", "first token", "between (p99)", "tokens/s"]
+        headers += ["beside", "with prompts", "of the limit", "weights", "cache", "activations"]
         lines = [self._line(result) for result in self.results]
+        models = {printable(result.model) for result in self.results}
+        if len(models) == 1:  # it stands in the caption, and the table fits a terminal sooner
+            headers, lines = headers[1:], [line[1:] for line in lines]
         machine = self.machine
         caption = (
+            f"{models.pop() + ', ' if len(models) == 1 else ''}"
             f"{plural(self.prompt_tokens, 'prompt token')}, {self.new_tokens} new, on "
             f"{machine['processor'] if machine['device'] == 'cpu' else machine['device']}, "
             f"{plural(machine['threads'], 'thread')}, which reads {self.bandwidth}"
@@ -90,7 +104,6 @@ class Report:
         return Table(printable(caption), headers, lines)
 
     def _line(self, result: Result) -> tuple[str, ...]:
-        base = next(one for one in self.results if one.model == result.model)
         tokens = Figure(tuple(result.rows * each for each in result.decode.values), "")
         memory = result.memory
         sizes = ("", "") if memory is None else (amount(memory.cache), amount(memory.activations))
@@ -101,24 +114,44 @@ class Report:
             f"{digits(result.first_ms.median)} ms",
             f"{digits(result.between_ms.median)} ms ({digits(result.slowest_between_ms)})",
             str(tokens).replace("  ", " "),
-            f"{digits(result.speed / base.speed)}x",
+            _times(self.beside(result)),
+            digits(result.throughput.median),
             f"{self.fraction(result):.0%}",
             "" if memory is None else amount(memory.weights),
             *sizes,
         )
 
-    def __repr__(self) -> str:
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know before the figures are believed."""
+        mixed = {one.model for one in self.results if one.reads.all_experts}
+        experts = [
+            f"{printable(model)}: its config does not say how many experts a token is sent to, so "
+            "all are counted and the limit is too low."
+            for model in sorted(mixed)
+        ]
         failed = [f"{name} could not be run: {printable(why)}" for name, why in self.failed.items()]
         early = [] if self.complete else ["Interrupted: what had been measured is shown."]
-        return "\n".join(filter(None, [repr(self.table()), self.noise, *failed, *early]))
+        return tuple(filter(None, [self.noise, *experts, *failed, *early]))
+
+    def __repr__(self) -> str:
+        return "\n".join([repr(self.table()), *self.notes])
 
     def to_json(self) -> str:
         """Return the report as JSON; `read` reads it back."""
         fields = asdict(self)
         for result, made in zip(self.results, fields["results"], strict=True):
-            made |= {"fraction_of_limit": self.fraction(result)}
-            made |= {"limit": self.limit(result), "p99_ms": result.slowest_between_ms}
+            made |= {name: of(self, result) for name, of in _DERIVED.items()}
         return json.dumps({"schema": SCHEMA, **fields}, indent=1) + "\n"
+
+
+_DERIVED = {  # what stands in the JSON for its readers, and follows from the rest
+    "speed": lambda report, result: result.speed,
+    "p99_ms": lambda report, result: result.slowest_between_ms,
+    "bytes_per_token": lambda report, result: result.reads.per_token,
+    "limit": Report.limit,
+    "fraction_of_limit": Report.fraction,
+}
 
 
 def read(path: Path) -> Report:
@@ -140,6 +173,13 @@ def read(path: Path) -> Report:
         raise ValueError(f"{path} is no whole report: {error}") from None
 
 
+def _times(ratio: Figure) -> str:
+    """Return `1.85x (1.80 to 1.92)`, or `1.00x` for what is beside itself."""
+    low, high = ratio.quartiles
+    spread = f" ({digits(low)} to {digits(high)})" if high > low else ""
+    return f"{digits(ratio.median)}x{spread}"
+
+
 def _figure(given: dict) -> Figure:
     return Figure(tuple(given["values"]), given["unit"])
 
@@ -148,9 +188,8 @@ def _result(given: dict) -> Result:
     figures = ("first_ms", "between_ms", "decode", "throughput")
     made = {name: _figure(given[name]) for name in figures}
     memory = given["memory"] and Memory(**given["memory"])
-    derived = ("fraction_of_limit", "limit", "p99_ms")
-    rest = {name: value for name, value in given.items() if name not in derived}
-    return Result(**rest | made | {"memory": memory})
+    rest = {name: value for name, value in given.items() if name not in _DERIVED}
+    return Result(**rest | made | {"memory": memory, "reads": Reads(**given["reads"])})
 
 
 def leaderboard(reports: Sequence[Report]) -> Table:

@@ -2,17 +2,31 @@
 
 import datetime
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import torch
 
 from llmcourse.measure.figure import Figure, in_turns
 from llmcourse.measure.limit import reads
 from llmcourse.measure.machine import describe_machine, read_bandwidth
-from llmcourse.measure.memory import peak_memory
-from llmcourse.measure.pace import Pace, pace
+from llmcourse.measure.memory import Memory, cache_after, peak_memory
+from llmcourse.measure.pace import Pace, pace, some_ids
 from llmcourse.measure.report import Report, Result
 from llmcourse.measure.settings import Setting, parse
-from llmcourse.models.load import load
-from llmcourse.show import in_words
+from llmcourse.models.load import known_device, load
+from llmcourse.show import in_words, plural
+
+
+@dataclass(eq=False)
+class Way:
+    """A model with a setting and a number of rows, and what was found so far."""
+
+    setting: Setting
+    rows: int  # of the batch
+    model: object  # loaded as the setting says
+    memory: Memory | None = None  # of reading the prompts; None where it is not counted
+    cache: int = 0  # bytes in the middle of the run
+    paces: list[Pace] = field(default_factory=list)  # one for each round
 
 
 @dataclass
@@ -21,18 +35,18 @@ class Session:
 
     settings: Sequence[Setting]  # of each model
     rows: Sequence[int]  # of the batch
-    prompt_tokens: int
-    new_tokens: int
-    rounds: int
+    prompt_tokens: int  # of each row
+    new_tokens: int  # of each row
+    rounds: int  # how often each takes its turn
     device: str  # as in `llmcourse.load`
     say: Callable[[str], None]  # called with a line as things go on
-    results: list[Result]
-    failed: dict[str, str]  # a model and setting, and why it could not be run
+    results: list[Result] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)  # what could not be run, and why
 
     def one_model(self, name: str | None) -> None:
         """Measure a model with each setting and number of rows."""
         shown, loaded = str(name or "the course's model"), {}
-        ways: dict[tuple[Setting, int], tuple] = {}
+        ways = []
         for setting in self.settings:
             key = tuple(setting.loaded.items())
             try:
@@ -42,55 +56,71 @@ class Session:
             except (OSError, ValueError, ImportError, RuntimeError) as error:
                 self.failed[f"{shown}, {setting.name}"] = in_words(error)
                 continue
-            ways |= {(setting, rows): loaded[key] for rows in self.rows}
+            ways += [Way(setting, rows, loaded[key]) for rows in self.rows]
         self._take_turns(shown, ways)
 
-    def _take_turns(self, shown: str, ways: dict) -> None:
-        ways = {way: model for way, model in ways.items() if self._runs(shown, *way, model)}
-        done: list[dict] = []
+    def _take_turns(self, shown: str, ways: list[Way]) -> None:
+        ways = [way for way in ways if self._runs(shown, way)]
+        runs = {way: lambda way=way: way.paces.append(self._pace(way)) for way in ways}
         try:
-            runs = {way: self._run(*way, model) for way, model in ways.items()}
-            for paces in in_turns(runs, self.rounds, warmup=0) if runs else ():
-                done.append(paces)
-                self.say(f"{shown}: round {len(done)} of {self.rounds}")
-        finally:  # after Ctrl-C too: whole rounds count
-            if done:
-                for (setting, rows), model in ways.items():
-                    paces = [paces[setting, rows] for paces in done]
-                    self.results.append(self._result(shown, setting, rows, model, paces))
+            for done, _ in enumerate(in_turns(runs, self.rounds, warmup=0) if runs else (), 1):
+                self.say(f"{shown}: round {done} of {self.rounds}")
+        finally:  # after Ctrl-C too
+            self.results += [self._result(shown, way) for way in ways if way.paces]
 
-    def _run(self, setting: Setting, rows: int, model) -> Callable[[], Pace]:
-        sizes = {"prompt_tokens": self.prompt_tokens, "new_tokens": self.new_tokens}
-        return lambda: pace(model, rows=rows, **sizes, **setting.called)
-
-    def _runs(self, shown: str, setting: Setting, rows: int, model) -> bool:
-        """Run once to warm up; note a setting that fails and return False."""
-        self.say(f"{shown}: warming up, {setting.name}, rows: {rows}")
+    def _runs(self, shown: str, way: Way) -> bool:
+        """Run once to warm up, and count bytes; note a way that fails and return False."""
+        name = f"{way.setting.name}, {plural(way.rows, 'row')}"
+        long = ", which compiles first" if "compile_config" in way.setting.called else ""
+        self.say(f"{shown}: warming up {name}{long}")
         try:
-            self._run(setting, rows, model)()
+            self._pace(way)
+            way.memory, way.cache = self._bytes(way)
         except Exception as error:  # whatever a model or a compiler does
-            self.failed[f"{shown}, {setting.name}, rows: {rows}"] = in_words(error)
+            self.failed[f"{shown}, {name}"] = in_words(error) + self._too_long(way.model)
             return False
         return True
 
-    def _result(self, shown: str, setting: Setting, rows: int, model, paces: list[Pace]) -> Result:
-        between = tuple(1000 * seconds for one in paces for seconds in one.between)
-        memory = None
-        if model.device.type in ("cpu", "cuda"):
-            sizes = {"rows": rows, "prompt_tokens": self.prompt_tokens, "logits_to_keep": 1}
-            use_cache = setting.called.get("use_cache", True)
-            memory = peak_memory(model, **sizes, use_cache=use_cache)
-        read = reads(model, self.prompt_tokens + self.new_tokens // 2, rows)
+    def _pace(self, way: Way) -> Pace:
+        sizes = {"prompt_tokens": self.prompt_tokens, "new_tokens": self.new_tokens}
+        return pace(way.model, rows=way.rows, **sizes, **way.setting.called)
+
+    def _bytes(self, way: Way) -> tuple[Memory | None, int]:
+        """Return the memory of reading the prompts, and the cache in the middle of the run."""
+        model, called, half = way.model, way.setting.called, self.new_tokens // 2
+        ids = some_ids(model, way.rows, self.prompt_tokens + half)
+        cache = cache_after(model, ids, max_new_tokens=self.new_tokens - half, **called)
+        if model.device.type not in ("cpu", "cuda"):
+            return None, cache
+        last = {"logits_to_keep": 1} if model._supports_logits_to_keep() else {}
+        settings = {**called, "max_new_tokens": self.new_tokens}
+        return peak_memory(model, ids[:, : self.prompt_tokens], settings=settings, **last), cache
+
+    def _too_long(self, model) -> str:
+        """Return what to do where a text is longer than the model's config allows, else ""."""
+        longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        if not longest or self.prompt_tokens + self.new_tokens <= longest:
+            return ""
+        return (
+            f" (the model reads texts of at most {plural(longest, 'token')}: lower --prompt-tokens "
+            "or --new-tokens)"
+        )
+
+    def _result(self, shown: str, way: Way) -> Result:
+        paces = way.paces
+        between = [1000 * seconds for one in paces for seconds in one.between]
+        tokens = sum(sum(one.tokens[1:]) for one in paces) / len(between)
+        middle = self.prompt_tokens + self.new_tokens // 2
         return Result(
             model=shown,
-            setting=setting.name,
-            rows=rows,
+            setting=way.setting.name,
+            rows=way.rows,
             first_ms=Figure(tuple(1000 * one.first for one in paces), "ms"),
-            between_ms=Figure(between, "ms"),
+            between_ms=Figure(tuple(between), "ms"),
             decode=Figure(tuple(one.decode_speed for one in paces), "tokens/s"),
             throughput=Figure(tuple(one.throughput for one in paces), "tokens/s"),
-            memory=memory,
-            bytes_per_token=read.per_token,
+            memory=way.memory,
+            reads=reads(way.model, middle, way.rows, cache=way.cache, tokens=tokens),
         )
 
 
@@ -110,15 +140,14 @@ def measure(
     models: folders or hub ids; None is what `llmcourse.load` takes then. settings: names of
     `measure.settings`, joined by `+`. Of one model all settings are loaded at once and take turns.
     device: as in `load`. say: called with a line as things go on. A setting that cannot be loaded
-    or run is left out and named in `failed`. Ctrl-C ends it early with the rounds that were done;
-    before one was, it raises KeyboardInterrupt. Raises ValueError for a setting that is not known,
-    and for numbers below 1 (`new_tokens` below 2).
+    or run is left out and named in `failed`. Ctrl-C ends it early with the runs that were done;
+    before one was, it raises KeyboardInterrupt. Raises ValueError for a setting or device that is
+    not known, and for numbers below 1 (`new_tokens` below 2).
     """
     wanted = [parse(name) for name in settings]
-    if min(*rows, prompt_tokens, rounds, new_tokens - 1) < 1:
-        raise ValueError("rows, prompt tokens and rounds must be at least 1, new tokens 2.")
-    session = Session(wanted, rows, prompt_tokens, new_tokens, rounds, device, say, [], {})
-    where = "cuda" if device == "auto" else device
+    _check(wanted, rows, prompt_tokens, new_tokens, rounds)
+    where = _place(device)
+    session = Session(wanted, rows, prompt_tokens, new_tokens, rounds, device, say)
     say("reading memory, to see how fast this machine is at best")
     before = read_bandwidth(where)
     complete = True
@@ -140,3 +169,23 @@ def measure(
         complete=complete,
         failed=session.failed,
     )
+
+
+def _check(settings, rows, prompt_tokens: int, new_tokens: int, rounds: int) -> None:
+    if not settings or not rows:
+        raise ValueError("settings and rows must name at least one each, such as float32 and 1.")
+    numbers = {"rows": min(rows), "prompt_tokens": prompt_tokens, "rounds": rounds}
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"{name}={number} must be at least 1.")
+    if new_tokens < 2:
+        raise ValueError(f"new_tokens={new_tokens} must be at least 2: one, and one after it.")
+
+
+def _place(device: str) -> str:
+    """Return the device whose memory is read. Raises ValueError for one that is not there."""
+    known = known_device(device)
+    if known == "auto":
+        there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        return next((name for name, is_there in there.items() if is_there), "cpu")
+    return known or "cpu"

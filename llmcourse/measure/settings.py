@@ -12,17 +12,18 @@ def _on_any_device() -> CompileConfig:
     return config
 
 
-LOADED = {  # what `llmcourse.load` is told
+LOADED = {  # arguments of `llmcourse.load`
     "float32": {"dtype": "float32"},
     "bfloat16": {"dtype": "bfloat16"},
     "float16": {"dtype": "float16"},
     "4bit": {"quantize": "4bit"},
     "8bit": {"quantize": "8bit"},
 }
-CALLED = {  # what `llmcourse.steps` is told
+CALLED = {  # arguments of `llmcourse.steps`
     "no-cache": {"use_cache": False},
     "static": {"cache_implementation": "static", "disable_compile": True},
     "compiled": {"cache_implementation": "static", "compile_config": _on_any_device()},
+    "quantized": {"cache_implementation": "quantized", "cache_config": {"backend": "fp8"}},
     "lookup": {"prompt_lookup_num_tokens": 5},
 }
 
@@ -43,11 +44,14 @@ def parse(name: str) -> Setting:
     """
     loaded, called = {}, {}
     for part in name.split("+"):
-        wanted, told = (LOADED, loaded) if part in LOADED else (CALLED, called)
+        wanted, found = (LOADED, loaded) if part in LOADED else (CALLED, called)
         if part not in wanted:
             known = ", ".join([*LOADED, *CALLED])
-            raise ValueError(f"{part!r} is no setting; join some of these with +: {known}.")
-        if told.keys() & wanted[part] or (wanted is LOADED and loaded):
-            raise ValueError(f"{name!r} says one thing twice; leave out {part!r}.")
-        told |= wanted[part]
+            raise ValueError(
+                f"settings: {part!r} is no setting; join some of these with +, such as "
+                f"bfloat16+static: {known}."
+            )
+        if found.keys() & wanted[part] or (wanted is LOADED and loaded):
+            raise ValueError(f"settings: {name!r} says one thing twice; leave out {part!r}.")
+        found |= wanted[part]
     return Setting(name, loaded or LOADED["float32"], called)

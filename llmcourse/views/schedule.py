@@ -85,7 +85,7 @@ def _seats(turns: Sequence[Turn]) -> Grid:
         number = turn.seats[seat]
         if number is None:
             return None, _NOBODY
-        joins = turn.read[seat] > 1 or (turn.index, seat) in first
+        joins = (turn.index, seat) in first
         ends = "." if number in turn.left else ""
         return number, f"+{number}{ends}" if joins else f"{number}{ends}"
 

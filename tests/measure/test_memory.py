@@ -4,9 +4,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from llmcourse.decoding.cache import cache_in
+from llmcourse.decoding.cache import LIBRARY, cache_in
 from llmcourse.measure import cache_bytes, layers_of, peak_memory, reads, weight_bytes
-from llmcourse.measure.cache_size import held_bytes
+from llmcourse.measure.memory import cache_after, held_bytes, storage_bytes
+from llmcourse.measure.settings import CALLED
 from tests.support.families import CONFIGS, FAMILIES, WINDOW, build, tiny
 from tests.support.toy_models import random_llama
 
@@ -81,6 +82,79 @@ def test_what_rows_share_is_read_once():
     assert four.weights == one.weights and four.cache == 4 * one.cache
     assert four.per_token < one.per_token
     assert one.limit(1.0) == pytest.approx(1e9 / one.per_token)
+
+
+def expert_bytes(model) -> int:
+    return sum(each.nbytes for name, each in model.named_parameters() if ".experts." in name)
+
+
+def test_of_experts_those_are_read_that_a_token_is_sent_to():
+    model = tiny("mixtral")
+    assert model.config.num_experts_per_tok == 2 and model.config.num_local_experts == 4
+    table = model.get_input_embeddings().weight.nbytes
+    every = weight_bytes(model) - table
+    one, many = reads(model, 10), reads(model, 10, rows=50)
+    assert one.weights == every - expert_bytes(model) // 2
+    assert many.weights == every, "so many rows are sent to all of them"
+    assert one.weights < reads(model, 10, rows=2).weights < every
+    assert not one.all_experts and "all experts" not in repr(one)
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"xlnet"}))
+def test_no_step_reads_less_than_nothing_or_more_than_all(family):
+    model = tiny(family)
+    read = reads(model, 10, cache=0)
+    assert weight_bytes(model) / 4 < read.weights <= weight_bytes(model)
+    assert not read.all_experts
+
+
+def test_where_nobody_says_how_many_experts_all_are_counted_and_it_is_said(monkeypatch):
+    model = tiny("mixtral")
+    monkeypatch.setattr(model.config, "num_experts_per_tok", None)
+    read = reads(model, 10)
+    assert read.weights == weight_bytes(model) - model.get_input_embeddings().weight.nbytes
+    assert read.all_experts and "all experts counted" in repr(read)
+
+
+def test_a_draft_that_is_right_makes_a_step_cheaper():
+    one, three = (reads(tiny("llama"), 10, tokens=tokens) for tokens in (1.0, 3.0))
+    assert three.per_token == pytest.approx(one.per_token / 3)
+
+
+def test_a_place_in_memory_is_counted_once_and_whole():
+    table = torch.zeros(4, 8)
+    assert storage_bytes([table, table[1:], table.T, torch.zeros(2)]) == table.nbytes + 8
+
+
+SETTINGS = {  # bytes of keys and values of 2 rows: 6 tokens were read, and 4 more are to come
+    "dynamic": ({}, lambda token: 2 * 6 * token),
+    "none": ({"use_cache": False}, lambda token: 0),
+    "static": (
+        {"cache_implementation": "static", "disable_compile": True},
+        lambda token: 2 * (6 + 4 - 1) * token,
+    ),
+    "lookup": ({"prompt_lookup_num_tokens": 3}, lambda token: 2 * 6 * token),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_cache_is_the_one_that_the_setting_asks_for(name):
+    settings, expected = SETTINGS[name]
+    model, ids = tiny("llama"), torch.full((2, 6), 7)
+    if name == "lookup":
+        ids, expected = ids[:1], lambda token: 6 * token
+    settings = {**settings, "max_new_tokens": 4}
+    memory = peak_memory(model, ids, settings=settings, logits_to_keep=1)
+    per_token = sum(layer.bytes_per_token for layer in layers_of(model))
+    assert memory.cache == expected(per_token) == cache_after(model, ids, **settings)
+
+
+def test_a_quantized_cache_is_smaller():
+    if LIBRARY < (5, 23):
+        pytest.skip("this library has no backend of its own for it")
+    model, ids = tiny("llama"), torch.full((2, 6), 7)
+    full = cache_after(model, ids, max_new_tokens=4)
+    assert 4 * cache_after(model, ids, max_new_tokens=4, **CALLED["quantized"]) == full
 
 
 def test_the_peak_holds_weights_cache_and_the_logits():
