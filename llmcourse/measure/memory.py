@@ -85,7 +85,7 @@ def _peak_on_cpu(run, device):
     """Return (the most bytes that were allocated at once during the run, what it returns)."""
     from torch.profiler import ProfilerActivity, profile
 
-    seen = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
+    seen = profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True)
     with _silent_stderr():
         seen.start()
     try:

@@ -4,7 +4,7 @@
 >>> views.tokens(tokenizer, "A list of colors: red, blue")
 """
 
-from llmcourse.views._chart import Chart
+from llmcourse.views._chart import Chart, chart
 from llmcourse.views.attention import Attention, attention
 from llmcourse.views.batch import Batch, batch
 from llmcourse.views.beams import Beams, beams
@@ -53,6 +53,7 @@ __all__ = [
     "batch",
     "beams",
     "cache",
+    "chart",
     "chat",
     "conversation",
     "drafts",

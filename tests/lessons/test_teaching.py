@@ -191,6 +191,7 @@ MODULES = (
     "chat_templates",
     "streaming",
     "structured_output",
+    "speed_and_memory",
 )
 NUMBER = re.compile(r"(?<![\w.,-])\d+(?:[.,]\d+)*%?")
 
