@@ -173,7 +173,8 @@ def test_speeds_stand_beside_the_limit(small, capsys):
 
 
 def test_the_hand_written_step_is_there_where_the_package_has_it(small):
-    there = (Path(gpu.llmcourse.__file__).parent / "decoding" / "by_hand" / "decode_step.py").exists()
+    folder = Path(gpu.llmcourse.__file__).parent / "decoding"
+    there = (folder / "by_hand" / "decode_step.py").exists()
     run = gpu.by_hand(small, 4, 3, compiled=False)
     assert (run is not None) == there
     assert run is None or run() > 0
