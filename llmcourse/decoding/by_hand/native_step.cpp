@@ -38,14 +38,15 @@ static void sum_groups(const float* x, int columns, float* sums) {  // of 32 eac
 }
 
 static Floats times(const Four* w, const float* x, const float* sums, int columns) {  // 16 rows times x
+    const Floats level = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};  // looked up by the lowest 4 bits
     Floats total = {};
     for (const float* end = x + columns; x < end; x += 32, w++, sums++) {
         Floats products = {}, others = {};
         fetch_ahead(w);
         for (int j = 0; j < 4; j++)
             for (int k = 0; k < 8; k += 2) {
-                products += __builtin_convertvector(w->levels[j] >> 4 * k & 15, Floats) * x[8 * j + k];
-                others += __builtin_convertvector(w->levels[j] >> (4 * k + 4) & 15, Floats) * x[8 * j + k + 1];
+                products += __builtin_shuffle(level, w->levels[j] >> 4 * k) * x[8 * j + k];
+                others += __builtin_shuffle(level, w->levels[j] >> (4 * k + 4)) * x[8 * j + k + 1];
             }
         total += widened(w->scale) * (products + others) + widened(w->low) * *sums;
     }
