@@ -1,6 +1,7 @@
 """What the ladder measured: JSON with a schema, a table in Markdown, and what the goals came to."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -151,7 +152,9 @@ class Ladder:
             }
             made["tokens_per_second"] = climb.speed.median
             made["of_the_limit"] = self.of_the_limit(climb)
-        return json.dumps({"schema": SCHEMA, **fields}, indent=1) + "\n"
+        text = json.dumps({"schema": SCHEMA, **fields}, indent=1) + "\n"
+        lists = re.compile(r"\[[^\[\]{}]*\]")  # each in one line: thousands of lines fewer
+        return lists.sub(lambda one: re.sub(r"\s*\n\s*", " ", one[0]), text)
 
 
 def goals(ladder: Ladder) -> str:
