@@ -156,7 +156,7 @@ def task(lesson: Path, folder: Path, *, beside: bool) -> Task | None:
     except (OSError, ValueError):
         return Task("no lesson", lesson)
     main, own = folder / lesson.name, copies(lesson, folder)
-    if not os.path.lexists(main):
+    if main not in {copy.path for copy in own}:  # by one look: another run may make it meanwhile
         return Task("make", main, notebook)
     if any(copy.is_of(notebook) for copy in own):
         return None

@@ -443,6 +443,21 @@ def test_a_console_that_cannot_print_a_copys_name_shows_its_codes(course):
     assert r"\u7b2c\u4e00\u8bfe.ipynb (now 01_better.ipynb)" in done.stdout
 
 
+def test_a_copy_that_another_run_makes_during_the_look_is_looked_at_again(course, monkeypatch):
+    look = lesson_copies.copies
+
+    def then_another_made_it(lesson, folder):
+        found = look(lesson, folder)
+        folder.mkdir(exist_ok=True)
+        (folder / lesson.name).write_text("{}", encoding="utf-8")
+        return found
+
+    monkeypatch.setattr(lesson_copies, "copies", then_another_made_it)
+    lesson = min((course / "notebooks").glob("*.ipynb"))
+    task = lesson_copies.task(lesson, course / "my_lessons", beside=False)
+    assert task.what == "make"
+
+
 @pytest.mark.slow
 def test_several_runs_at_once_make_one_whole_copy_each(course):
     runs = [start(course) for _ in range(4)]
