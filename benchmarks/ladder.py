@@ -2,7 +2,7 @@
 
     python -m benchmarks.ladder                       ten minutes; writes a result
     python -m benchmarks.ladder --all                 every rung, half an hour the first time
-    python -m benchmarks.ladder --quick               without those that compile, under a minute
+    python -m benchmarks.ladder --quick               without those that compile
     python -m benchmarks.ladder --beside llamacpp     llama.cpp in the same turns
     python -m benchmarks.ladder --table FILE          print the table of a result again
     python -m benchmarks.ladder --page                write all results into benchmarks/README.md

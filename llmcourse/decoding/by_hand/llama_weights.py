@@ -34,7 +34,7 @@ def check_architecture(model) -> None:
     missing = []
     if name != "LlamaForCausalLM":
         missing.append(f"the architecture {name}")
-    elif config.rope_parameters["rope_type"] not in ("default", "linear", "llama3", "yarn"):
+    elif config.rope_parameters["rope_type"] not in ROTARY:
         missing.append(f"rotary embeddings of type {config.rope_parameters['rope_type']!r}")
     elif config.hidden_act != "silu":
         missing.append(f"the activation {config.hidden_act!r}")
