@@ -11,7 +11,15 @@ from llmcourse import html
 from llmcourse.decoding.beam import BeamStep
 from llmcourse.decoding.generate import steps as walk_of
 from llmcourse.decoding.loop import Step
-from llmcourse.show import Table, percent, plural, printable, token_bytes, token_text
+from llmcourse.show import (
+    Table,
+    percent,
+    plural,
+    printable,
+    quoted,
+    token_bytes,
+    token_text,
+)
 from llmcourse.views.text_trace import why
 
 _SHARED = 60  # characters of a text before the place where it parts
@@ -91,7 +99,7 @@ class Strategies:
     def _token(self, run: Strategy, place: int) -> str:
         if place >= len(run.ids):
             return "the end"
-        return printable(token_text(self.tokenizer, run.ids[place]))
+        return quoted(printable(token_text(self.tokenizer, run.ids[place])))
 
     def table(self) -> Table:
         """Return a table with a line of numbers for each strategy."""
