@@ -90,8 +90,8 @@ class Strategies:
             said.append(
                 f"{_name(run)} writes the same"
                 if place is None
-                else f"{_name(run)} parts at token {place} ({self._token(run, place)}, "
-                f"not {self._token(first, place)})"
+                else f"{_name(run)} parts at token {place} ({quoted(self._token(run, place))}, "
+                f"not {quoted(self._token(first, place))})"
             )
         compared = f" Beside {_name(first)}: {'; '.join(said)}." if said else ""
         return f"{len(self.runs)} ways to go on after one prompt.{compared}"
@@ -99,7 +99,7 @@ class Strategies:
     def _token(self, run: Strategy, place: int) -> str:
         if place >= len(run.ids):
             return "the end"
-        return quoted(printable(token_text(self.tokenizer, run.ids[place])))
+        return printable(token_text(self.tokenizer, run.ids[place]))
 
     def table(self) -> Table:
         """Return a table with a line of numbers for each strategy."""
