@@ -148,6 +148,11 @@ def token_text(tokenizer, token_id: int) -> str:
         return raw[:_LONGEST].hex(" ").upper()
 
 
+def quoted(text: str) -> str:
+    """Return a token's text for a sentence: in quotes where it has no letter or digit: `“,”`."""
+    return text if any(map(str.isalnum, text)) else f"“{text}”"
+
+
 def percent(probability: float) -> str:
     """Return a probability as people read it: `41%`, `0.3%`, `<0.1%`."""
     value = 100 * float(probability)
@@ -192,14 +197,16 @@ class Table:
 
 
 _LONG_WORD = re.compile(r"\S{24,}")
+_BREAKS = re.compile(r"(?<=⏎)|(?<=\w)(?=\()")  # behind a shown line break, before a call's bracket
 
 
 def _breakable(content: str) -> str:
-    """Return HTML whose long words may break behind each line break that they show.
+    """Return HTML whose long words may break at `_BREAKS`.
 
-    A chat as one string may be one word, which would make its table wider than the page.
+    A chat as one string, or a rule with its settings, may be one word, which would make its table
+    wider than the page.
     """
-    return _LONG_WORD.sub(lambda word: word[0].replace("⏎", "⏎<wbr>"), content)
+    return _LONG_WORD.sub(lambda word: _BREAKS.sub("<wbr>", word[0]), content)
 
 
 def columns_wide(text: str) -> int:

@@ -18,6 +18,7 @@ from llmcourse.show import (
     percent,
     plural,
     printable,
+    quoted,
     token_bytes,
     token_text,
     visible,
@@ -116,7 +117,7 @@ def test_a_tag_stands_between_a_formula_and_its_delimiter(text, start):
 @pytest.mark.parametrize("text", NASTY)
 def test_a_table_shows_any_text_inert(text):
     page = Table(text, [text], [[text]])._repr_html_()
-    assert tags(page) - {"span"} == {"table", "caption", "thead", "tbody", "tr", "th", "td"}
+    assert tags(page) - {"span", "wbr"} == {"table", "caption", "thead", "tbody", "tr", "th", "td"}
 
 
 def test_a_long_word_of_a_table_may_go_on_behind_a_line_break_that_it_shows():
@@ -124,6 +125,20 @@ def test_a_long_word_of_a_table_may_go_on_behind_a_line_break_that_it_shows():
     page = Table("", ["string"], [["chatml", turns], ["short", "a\nb"]])._repr_html_()
     assert page.count("<wbr>") == turns.count("\n") == page.count("⏎<wbr>")
     assert "a⏎b" in page
+
+
+def test_a_rule_with_its_settings_may_break_before_its_bracket():
+    rows = [["divide_by_temperature(temperature=2.0)"], ["keep_top_k(k=5)"], ["p(·Paris)"]]
+    page = Table("", ["rule"], rows)._repr_html_()
+    assert page.count("<wbr>") == 1 and "divide_by_temperature<wbr>(temperature" in page
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("·blue", "·blue"), (",", "“,”"), ("·", "“·”"), ("⏎", "“⏎”"), ("'s", "'s"), ("你", "你")],
+)
+def test_a_token_without_a_letter_stands_in_quotes_in_a_sentence(text, named):
+    assert quoted(text) == named
 
 
 @pytest.mark.parametrize("text", NASTY)

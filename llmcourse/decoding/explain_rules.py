@@ -12,7 +12,7 @@ from llmcourse.decoding.generate import steps
 from llmcourse.decoding.ingredients import ingredients
 from llmcourse.decoding.loop import Step
 from llmcourse.decoding.user_code import name_of
-from llmcourse.show import Table, percent, token_text
+from llmcourse.show import Table, percent, quoted, token_text
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class RuleReport:
     def table(self) -> Table:
         """A line for each rule."""
         what = "what each rule did" if self.effects else "no rule ran"
-        caption = f"Step {self.step}, row {self.row}: {what}; chosen: {self.token}"
+        caption = f"Step {self.step}, row {self.row}: {what}; chosen: {quoted(self.token)}"
         headers = ("rule", "dropped", "left", f"p({self.token})", "entropy in bits")
         return Table(caption, headers, [_line(effect) for effect in self.effects])
 

@@ -12,6 +12,7 @@ from llmcourse.html import escape_attribute
 from llmcourse.show import code_of
 
 _DPI = 110
+_MARGIN = 0.1  # inches
 _WIDE = 9.0  # inches: a wider picture would have letters too small to read on a narrow page
 _LEAST = 0.75  # of its size that such a picture keeps; on a narrower page it scrolls
 
@@ -44,6 +45,8 @@ def chart(paint, alt: str, width: float = 7.0, height: float = 3.0) -> Chart:
     """
     with rc_context({"text.parse_math": False, "font.size": 10, "axes.titlesize": 11}):
         figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+        # on a dark page the white ends where the picture does: no letter touches that edge
+        figure.get_layout_engine().set(w_pad=_MARGIN, h_pad=_MARGIN)
         axes = figure.add_subplot()
         axes.spines[["top", "right"]].set_visible(False)
         paint(axes)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from llmcourse import html
-from llmcourse.show import Table, cut, percent, plural, printable, token_text
+from llmcourse.show import Table, cut, percent, plural, printable, quoted, token_text
 
 _FIRST, _LAST = 2, 8  # tokens of a long text that are shown; the first ones draw most attention
 _LONGEST = 18  # characters of a token
@@ -34,8 +34,8 @@ class Attention:
         """What the last line shows, in words: where its token looks most."""
         line = zip(self._columns(), self.shares[-1], strict=True)
         most = sorted((pair for pair in line if pair[1] is not None), key=lambda pair: -pair[1])
-        said = ", ".join(f"{name} {percent(share)}" for name, share in most[:3])
-        return f"{self.title}: {self.looking[-1]} looks at {said}"
+        said = ", ".join(f"{quoted(name)} {percent(share)}" for name, share in most[:3])
+        return f"{self.title}: {quoted(self.looking[-1])} looks at {said}"
 
     def _middle(self) -> str:
         return f"… {plural(self.left_out, 'token')} …"

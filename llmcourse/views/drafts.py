@@ -107,7 +107,8 @@ def _row(number: int, verdict: Verdict) -> str:
     looks = (_ACCEPTED, _UNUSED if verdict.unused else _REJECTED, _OWN)
     cells = []
     for (sign, texts), look in zip(_marked(verdict), looks, strict=True):
-        chips = "".join(html.chip(f"{sign} {text}", look) for text in texts)
+        # a space that does not break: sign and token stay together
+        chips = "".join(html.chip(f"{sign}\u00a0{text}", look) for text in texts)
         cells.append(html.cell(chips or "–", html.MONO))
     return html.row([html.header(str(number), "row"), *cells, html.cell(str(verdict.gained))])
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from llmcourse import html
-from llmcourse.show import Table, cut, percent, plural, printable, token_text
+from llmcourse.show import Table, cut, percent, plural, printable, quoted, token_text
 
 _FIRST, _LAST = 8, 32  # layers of a deep model that are shown
 _LONGEST = 18  # characters of a token
@@ -42,7 +42,8 @@ class Layers:
             since = reading.layer
         leads = f"leads from layer {since} on" if since else "leads from the start"
         all_read = len(self.readings) > self.readings[-1].layer
-        return f"{self.title}: {self.answer} {leads}{'' if all_read else ', of those shown'}"
+        of = "" if all_read else ", of those shown"
+        return f"{self.title}: {quoted(self.answer)} {leads}{of}"
 
     @property
     def _headers(self) -> list[str]:
@@ -65,12 +66,12 @@ class Layers:
         rows = [_row(one) for one in self.readings]
         if self.left_out:
             rows.insert(_FIRST, html.row([html.cell(self._middle(), columns=4)]))
-        notes = [f"Framed: {self.answer} is the likeliest."]
+        notes = [f"Framed: {quoted(self.answer)} is the likeliest."]
         return html.table(self.caption, self._headers, rows, notes=notes)
 
 
 def _said(one: Reading) -> str:
-    return ", ".join(f"{text} {percent(p)}" for text, p in one.guesses)
+    return ", ".join(f"{quoted(text)} {percent(p)}" for text, p in one.guesses)
 
 
 def _rank(one: Reading) -> str:

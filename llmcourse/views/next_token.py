@@ -9,7 +9,7 @@ from transformers import LogitsProcessorList
 from llmcourse import html
 from llmcourse.decoding.user_code import name_of
 from llmcourse.html import BLUE, GREY
-from llmcourse.show import Table, percent, plural, printable, token_text
+from llmcourse.show import Table, percent, plural, printable, quoted, token_text
 from llmcourse.views._chart import Chart, chart, drawable
 
 _MOST_CELLS = 400  # lines times columns; the others are counted in the line "other"
@@ -33,7 +33,7 @@ def likely(tokenizer, logits: torch.Tensor, top: int = 10, title: str = "Next to
     shares = [share for _, share in best]
     others = int((probs > 0).sum()) - sum(share > 0 for share in shares)
     rest = max(0.0, 1 - sum(shares))
-    each = ", ".join(f"{name} {percent(p)}" for name, p in zip(names, shares, strict=True))
+    each = ", ".join(f"{quoted(name)} {percent(p)}" for name, p in zip(names, shares, strict=True))
     title = printable(title, 80)
     alt = f"{title}: {each}; the other {others:,} tokens together {percent(rest)}."
     labels = [*map(drawable, names), f"other {others:,}"]
@@ -103,12 +103,13 @@ class NextToken:
             left = f"{plural(last.left, 'token')} of {self.vocabulary:,} left"
             said += f". After {rules}: {self._likeliest(last)}; {left}"
         if self.chosen is not None:
-            said += f". Chosen: {self.texts[self.chosen]} {last.token(self.chosen)}"
+            said += f". Chosen: {quoted(self.texts[self.chosen])} {last.token(self.chosen)}"
         return said + "."
 
     def _likeliest(self, stage: Stage) -> str:
         best = sorted(range(len(self.texts)), key=lambda place: -stage.probs[place])[:3]
-        return ", ".join(f"{self.texts[i]} {stage.token(i)}" for i in best if stage.possible[i])
+        shown = [place for place in best if stage.possible[place]]
+        return ", ".join(f"{quoted(self.texts[place])} {stage.token(place)}" for place in shown)
 
     def _names(self) -> list[str]:
         return [printable(stage.name, 60) for stage in self.stages]

@@ -1,14 +1,16 @@
 """Who sits in which row of a batch at each step, and which pages of the cache are whose."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from llmcourse import html
 from llmcourse.decoding.schedule import Turn, paged
 from llmcourse.show import pad, plural
 
 _ACROSS, _DOWN = 40, 48  # steps, and seats or pages, that are drawn
-_NARROW = f"padding:2px 5px;min-width:1.8em;text-align:center;white-space:nowrap;{html.MONO}"
+_STEP = f"padding:2px 5px;min-width:1.8em;{html.MONO}"
+_BOX = f"padding:2px 5px;white-space:nowrap;{html.MONO}"
 _TINTS = (html.BLUE_TINT, html.GREEN_TINT, html.ORANGE_TINT, html.YELLOW_TINT, html.GREY_TINT)
 _NOBODY = "–"
 
@@ -34,20 +36,31 @@ class Grid:
         return "\n".join([self.caption, *self.notes, *drawn])
 
     def _repr_html_(self) -> str:
-        steps = [html.header(str(step), look=_NARROW) for step in range(len(self.rows[0]))]
+        steps = [html.header(str(step), look=_STEP) for step in range(len(self.rows[0]))]
         rows = [html.row([html.header("step", "row"), *steps])]
         for number, row in enumerate(self.rows):
             name = html.header(f"{self.name} {number}", "row", "white-space:nowrap")
-            rows.append(html.row([name, *(_cell(*one) for one in row)]))
+            rows.append(html.row([name, *(_box(*one) for one in _boxes(row))]))
         return html.table(self.caption, (), rows, notes=self.notes, gap=2)
 
 
-def _cell(request: int | None, text: str) -> str:
+def _boxes(row: Sequence[tuple[int | None, str]]) -> Iterator[tuple[int | None, str, str, int]]:
+    """Yield (request or None, first text, last text, steps) of each stay in a row."""
+    for request, stay in groupby(row, key=lambda place: place[0]):
+        texts = [text for _, text in stay]
+        yield request, texts[0], texts[-1], len(texts)
+
+
+def _box(request: int | None, first: str, last: str, steps: int) -> str:
+    """Return a stay as one cell, as wide as its steps: a cell each would make a page of 700 kB."""
+    shown = html.escape(first)
     if request is None:
-        return html.cell(html.escape(text), _NARROW)
-    first = "2px solid" if text[:1] == "+" else "1px solid"
-    look = html.tinted(_TINTS[request % len(_TINTS)], first)
-    return html.cell(html.escape(text), _NARROW + look)
+        return html.cell(shown, _BOX, columns=steps)
+    if steps > 1 and last[-1:] == ".":
+        shown += '<span style="float:right">.</span>'
+    border = "2px solid" if first[:1] == "+" else "1px solid"
+    look = html.tinted(_TINTS[request % len(_TINTS)], border)
+    return html.cell(shown, _BOX + look, columns=steps)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ import time
 import ipywidgets as widgets
 
 from llmcourse.decoding.walk import Pick
-from llmcourse.show import in_words, percent, plural, token_text
+from llmcourse.show import in_words, percent, plural, quoted, token_text
 from llmcourse.views._live import WIDE, Live, button, labelled, number
 from llmcourse.views.walk import Walk, page
 
@@ -186,7 +186,8 @@ def stepper(model, tokenizer, prompt, **generate_kwargs) -> Stepper:
 def _said(*picks: Pick) -> str:
     words = {"forced": "forced", "drawn": "drawn", "likeliest": "the likeliest"}
     each = [
-        f"{pick.text} ({words[pick.how]}; {percent(pick.p)}, the model gave it {percent(pick.raw)})"
+        f"{quoted(pick.text)} ({words[pick.how]}; {percent(pick.p)}, "
+        f"the model gave it {percent(pick.raw)})"
         for pick in picks
     ]
     return f"Added {', '.join(each)}."

@@ -11,7 +11,15 @@ from llmcourse import html
 from llmcourse.decoding.beam import BeamStep
 from llmcourse.decoding.generate import steps as walk_of
 from llmcourse.decoding.loop import Step
-from llmcourse.show import Table, percent, plural, printable, token_bytes, token_text
+from llmcourse.show import (
+    Table,
+    percent,
+    plural,
+    printable,
+    quoted,
+    token_bytes,
+    token_text,
+)
 from llmcourse.views.text_trace import why
 
 _SHARED = 60  # characters of a text before the place where it parts
@@ -82,8 +90,8 @@ class Strategies:
             said.append(
                 f"{_name(run)} writes the same"
                 if place is None
-                else f"{_name(run)} parts at token {place} ({self._token(run, place)}, "
-                f"not {self._token(first, place)})"
+                else f"{_name(run)} parts at token {place} ({quoted(self._token(run, place))}, "
+                f"not {quoted(self._token(first, place))})"
             )
         compared = f" Beside {_name(first)}: {'; '.join(said)}." if said else ""
         return f"{len(self.runs)} ways to go on after one prompt.{compared}"

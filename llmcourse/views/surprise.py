@@ -3,7 +3,7 @@
 import torch
 
 from llmcourse.html import BLUE, VERMILLION
-from llmcourse.show import token_text
+from llmcourse.show import quoted, token_text
 from llmcourse.views._chart import Chart, chart, drawable
 
 _MOST = 40  # bars of a text that are drawn
@@ -37,5 +37,5 @@ def surprise(tokenizer, ids: torch.Tensor, bits: torch.Tensor) -> Chart:
 
 
 def _in_words(names: list[str], values: list[float]) -> str:
-    each = [f"{name} {v:.1f}" for name, v in zip(names, values, strict=True) if v == v]
-    return f"Surprise in bits: {names[0]} (no prediction), {', '.join(each)}."
+    each = [f"{quoted(name)} {v:.1f}" for name, v in zip(names, values, strict=True) if v == v]
+    return f"Surprise in bits: {quoted(names[0])} (no prediction), {', '.join(each)}."

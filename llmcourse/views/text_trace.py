@@ -16,7 +16,7 @@ import torch
 from llmcourse import html
 from llmcourse.decoding.loop import Step
 from llmcourse.decoding.speculative import Round
-from llmcourse.show import Table, cut, percent, plural, printable, token_text
+from llmcourse.show import Table, cut, percent, plural, printable, quoted, token_text
 from llmcourse.views.next_token import likeliest
 
 _FIRST, _LAST = 100, 50  # tokens of a long text that are shown; more would take too many bytes
@@ -80,9 +80,9 @@ class TextTrace:
             else "each the likeliest of its step"
         )
         return (
-            f"{said}: mean probability {percent(self.mean_probability)}; least likely {least.text} "
-            f"(token {least.place}) with {percent(least.p)}, {least.bits:.1f} bits; "
-            f"{likeliest}. {self.end}"
+            f"{said}: mean probability {percent(self.mean_probability)}; least likely "
+            f"{quoted(least.text)} (token {least.place}) with {percent(least.p)}, "
+            f"{least.bits:.1f} bits; {likeliest}. {self.end}"
         )
 
     def table(self) -> Table:
@@ -97,7 +97,7 @@ class TextTrace:
         return Table("Each new token, and what was likely in its place", headers, rows)
 
     def _line(self, token: Traced) -> list[str]:
-        others = ", ".join(f"{text} {percent(p)}" for text, p in token.alternatives)
+        others = ", ".join(f"{quoted(text)} {percent(p)}" for text, p in token.alternatives)
         time = [f"{token.milliseconds:.1f}"] if self.seconds else []
         line = [str(token.place), token.text, percent(token.p), token.number("surprise")]
         return [*line, f"{token.rank:,}", *time, others]

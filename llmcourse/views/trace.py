@@ -7,7 +7,7 @@ from matplotlib.patches import Rectangle
 
 from llmcourse.decoding.loop import Step
 from llmcourse.html import BLUE, VERMILLION
-from llmcourse.show import cut, percent, printable, token_text
+from llmcourse.show import cut, percent, printable, quoted, token_text
 from llmcourse.views._chart import Chart, chart, drawable
 from llmcourse.views.next_token import likeliest
 
@@ -25,7 +25,7 @@ def trace(tokenizer, steps: Iterable[Step], row: int = 0, top: int = 4, title: s
     columns = [_candidates(tokenizer, step, row, top) for step in islice(steps, _MOST)]
     more = sum(1 for _ in steps)
     chosen = [next(c for c in column if c[2]) for column in columns]
-    names = ", ".join(f"{text} {percent(p)}" for text, p, _ in chosen)
+    names = ", ".join(f"{quoted(text)} {percent(p)}" for text, p, _ in chosen)
     alt = f"{title or 'The loop, step by step'}. Chosen: {names}."
     alt += f" {more:,} more steps are left out." if more else ""
 

@@ -3,7 +3,7 @@
 from llmcourse import html
 from llmcourse.decoding import walk as engine
 from llmcourse.html import BLUE, GREY
-from llmcourse.show import in_words, percent, plural, readable, token_text
+from llmcourse.show import in_words, percent, plural, quoted, readable, token_text
 
 _SHOWN = 60  # tokens of the prompt, and of the new text
 _BAR = 110  # pixels that stand for 100%
@@ -90,7 +90,9 @@ def _likeliest(walk, top: int = 3) -> str:
     """Return the likeliest next tokens in words."""
     candidates = walk.distribution().candidates(top)
     return ", ".join(
-        f"{token_text(walk.tokenizer, token)} {percent(p)}" for token, _, p in candidates if p
+        f"{quoted(token_text(walk.tokenizer, token))} {percent(p)}"
+        for token, _, p in candidates
+        if p
     )
 
 

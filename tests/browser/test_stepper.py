@@ -6,6 +6,7 @@ pytest.importorskip("playwright", reason="no playwright: run `make test-browser`
 
 from playwright.sync_api import expect
 
+from llmcourse.show import quoted
 from tests.support.lab import serious, settle
 
 STEPPER = (
@@ -127,7 +128,7 @@ def test_the_keyboard_alone_is_enough(stepper, page):
     page.keyboard.press("ArrowUp")
     page.keyboard.press("Tab")
     page.keyboard.press("Space")
-    expect(live(stepper)).to_contain_text(f"Added {second.split()[0]} (forced;")
+    expect(live(stepper)).to_contain_text(f"Added {quoted(second.split()[0])} (forced;")
     go("Draw at random", "Tab")
     page.keyboard.press("Space")
     expect(live(stepper)).to_contain_text("drawn with top-k 50, seed 0")

@@ -314,9 +314,8 @@ def test_a_processor_of_your_own_runs_and_one_that_the_settings_replace_is_refus
 def test_the_static_form_tells_the_next_token_in_its_caption(course_model):
     model, tokenizer = course_model
     walk = views.Walk(model, tokenizer, "A list of colors: red, blue", max_new_tokens=3)
-    assert ">Next token; the likeliest token is taken: , 99%, ·and 0.4%, ·blue 0.1%</caption>" in (
-        walk._repr_html_()
-    )
+    said = "the likeliest token is taken: “,” 99%, ·and 0.4%, ·blue 0.1%"
+    assert f">Next token; {said}</caption>" in walk._repr_html_()
     assert "Prompt: A·list·of·colors:·red,·blue" in repr(walk)
 
 

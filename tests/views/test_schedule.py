@@ -1,5 +1,7 @@
 """The picture of a batch that is joined and left: seats, pages, words, limits."""
 
+from itertools import groupby
+
 import pytest
 
 from llmcourse import views
@@ -55,7 +57,17 @@ def test_much_is_cut_and_said():
     ]
     view = views.schedule(many, page=16)
     assert "60 more steps are left out" in repr(view) and "12 more seats are left out" in repr(view)
-    assert len(view._repr_html_()) < 1_500_000
+    assert len(view._repr_html_()) < 100_000
+
+
+def test_a_stay_is_one_box_on_the_page_as_wide_as_its_steps():
+    seats, pages = views.schedule(turns(), page=2).grids
+    page = seats._repr_html_()
+    assert page.count("<td") == 3  # requests 0, 1 and 2
+    assert 'colspan="2"' in page and 'colspan="5"' in page and 'colspan="3"' in page
+    assert [page.count(sign) for sign in (">+0<", ">+1<", ">+2<", ">.</span>")] == [1, 1, 1, 3]
+    stays = [owner for row in pages.rows for owner, _ in groupby(row)]
+    assert pages._repr_html_().count("<td") == len(stays)
 
 
 def test_nothing_is_refused():

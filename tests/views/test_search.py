@@ -246,7 +246,7 @@ def test_the_saving_is_that_of_the_rounds(plain):
 def test_a_rejected_token_has_a_sign_and_a_dashed_border_and_can_be_read(plain):
     page = views.drafts(plain, rounds_of())._repr_html_()
     assert "✓ accepted" in page and "✗ rejected" in page
-    assert 'border:1px dashed #767676;">✗ t' in page and "line-through" not in page
+    assert 'border:1px dashed #767676;">✗\u00a0t' in page and "line-through" not in page
 
 
 def test_a_draft_that_outlives_the_text_is_unused_and_not_rejected(plain):
