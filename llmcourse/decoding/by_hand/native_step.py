@@ -15,7 +15,11 @@ import torch
 
 from llmcourse.decoding.by_hand.decode_step import check_compiler
 from llmcourse.decoding.by_hand.greedy import Greedy
-from llmcourse.decoding.by_hand.llama_weights import check_architecture, rounded_copy
+from llmcourse.decoding.by_hand.llama_weights import (
+    check_architecture,
+    check_length,
+    rounded_copy,
+)
 
 GROUP = 32  # columns that share a scale
 BLOCK = 16  # rows that are multiplied at once
@@ -173,6 +177,7 @@ class NativeStep(Greedy):
 
     def __init__(self, model, *, max_length: int = 256, threads: int | None = None):
         check_architecture(model)
+        check_length(model, max_length)
         if model.device.type != "cpu":
             raise ValueError(f"The native step runs on the CPU; the model is on {model.device}.")
         config = model.config
@@ -189,24 +194,18 @@ class NativeStep(Greedy):
             threads=threads or torch.get_num_threads(),
             epsilon=config.rms_norm_eps,
         )
-        self._check_sizes(config)
+        self._check_sizes()
         self.function = built()
         self._pack(model)
 
-    def _check_sizes(self, config) -> None:
-        """Raise ValueError for sizes that cannot be cut, and for too long a text."""
-        sizes = self.sizes
+    def _check_sizes(self) -> None:
+        """Raise ValueError for sizes that cannot be cut."""
         for name in ("hidden", "inner", "head_size", "vocabulary"):
             cut = BLOCK if name == "vocabulary" else GROUP
-            if (size := getattr(sizes, name)) % cut:
+            if (size := getattr(self.sizes, name)) % cut:
                 raise ValueError(
                     f"The native step needs {name} in multiples of {cut}; it is {size}."
                 )
-        if not 1 <= self.max_length <= config.max_position_embeddings:
-            raise ValueError(
-                f"max_length={self.max_length} must be from 1 to {config.max_position_embeddings}, "
-                "the model's max_position_embeddings."
-            )
 
     @torch.no_grad()
     def _pack(self, model) -> None:
