@@ -2,7 +2,8 @@
 
 The last rung. What `torch.compile` makes of the step hands the work to the threads once for each
 matrix, and memory is read in pages of 4 kB. Here the threads stay together for the whole token, the
-weights lie in the order in which they are read, in large pages, and are asked for early.
+weights lie in the order in which they are read, in large pages, and are asked for early; they are
+multiplied as the whole numbers that they are.
 """
 
 import ctypes
@@ -168,8 +169,9 @@ def built():
 class NativeStep(Greedy):
     """A Llama's decode step in C++, with 4-bit layers and an 8-bit output matrix; batch 1, greedy.
 
-    Activations, keys and values are float32. max_length: the most tokens, those of the prompt
-    included. threads: torch's number if None. `dequantized` gives the model with the same weights.
+    Activations, keys and values are float32; in a product each has 24 bits, a step for every 32.
+    max_length: the most tokens, those of the prompt included. threads: torch's number if None.
+    `dequantized` gives the model with the same weights.
     Raises ValueError for another architecture, for sizes that cannot be cut into blocks of 16 rows
     and groups of 32 columns, for a length that the model has not learned; RuntimeError where there
     is no compiler.
