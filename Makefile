@@ -88,7 +88,7 @@ threads: model  ## check that outputs do not depend on threads or vector instruc
 parity: setup  ## compare the loop with generate in thousands of drawn calls
 	@OMP_NUM_THREADS=1 $(VENV_PYTHON) -m tools.parity $(PARITY_ARGS)
 
-# BENCH_ARGS=--quick runs the toy model, and the rungs that nothing compiles.
+# BENCH_ARGS=--quick runs the toy model, and three rungs that nothing compiles, in about a minute.
 bench: model  ## measure the loop beside generate, then climb the ladder: a quarter of an hour
 	@$(VENV_PYTHON) -m benchmarks.loop $(if $(filter --quick,$(BENCH_ARGS)),--quick --only toy)
 	@$(VENV_PYTHON) -m benchmarks.ladder $(BENCH_ARGS)

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks.rung_process import Turn
-from llmcourse.measure.figure import Figure, digits, ratios
+from llmcourse.measure.figure import Figure, digits, noise, ratios
+from llmcourse.measure.report import figure, read_json
 from llmcourse.show import plural
 
 SCHEMA = 1  # goes up when a field changes its meaning or goes
@@ -134,13 +135,7 @@ class Ladder:
     def noise(self) -> str:
         """A sentence if the machine is too noisy to tell small differences, else ""."""
         figures = [self.bandwidth, *(climb.speed for climb in self.climbs)]
-        widest = max(figures, key=lambda figure: figure.spread)
-        if not widest.is_noisy:
-            return ""
-        return (
-            "The machine was noisy: the middle half of one figure's rounds is as wide as "
-            f"{widest.spread:.0%} of its median. Do not trust smaller differences than that."
-        )
+        return noise(figures)
 
     def to_json(self) -> str:
         """Return the ladder as JSON; `read` reads it back."""
@@ -199,19 +194,12 @@ def short(figure: Figure | None) -> str:
 
 def read(path: Path) -> Ladder:
     """Read a ladder from a JSON file. Raises ValueError if it is none, or of another schema."""
-    try:
-        given = json.loads(Path(path).read_text(encoding="utf-8"))
-        schema = given.pop("schema")
-    except (ValueError, AttributeError, KeyError, TypeError):
-        raise ValueError(f"{path} is no result of `make bench`.") from None
-    if schema != SCHEMA:
-        raise ValueError(f"{path} has schema {schema}, and this version reads {SCHEMA}.")
-    try:
-        bandwidth = Figure(tuple(given["bandwidth"]["values"]), given["bandwidth"]["unit"])
-        climbs = tuple(map(_climb, given["climbs"]))
+
+    def ladder(given: dict) -> Ladder:
+        bandwidth, climbs = figure(given["bandwidth"]), tuple(map(_climb, given["climbs"]))
         return Ladder(**given | {"bandwidth": bandwidth, "climbs": climbs})
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no whole result: {error}") from None
+
+    return read_json(path, "result of `make bench`", SCHEMA, ladder)
 
 
 def _climb(given: dict) -> Climb:

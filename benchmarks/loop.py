@@ -168,10 +168,10 @@ def memory(model, call: dict, at: tuple[int, ...]) -> list[dict[str, int]]:
 
 
 def toy_cases(quick: bool) -> Iterator[Case]:
-    rounds = 10 if quick else 60
+    rounds = 6 if quick else 60
     toy = quick_llama()
     call = {"input_ids": torch.tensor([[7, 8, 9]]), "max_new_tokens": 200}
-    yield measured("toy", toy, call, threads=1, rounds=rounds, warmup=3)
+    yield measured("toy", toy, call, threads=1, rounds=rounds, warmup=2)
     beams = {**call, "num_beams": 4, "max_new_tokens": 100}
     yield measured("toy, 4 beams", toy, beams, threads=1, rounds=rounds // 2, warmup=2)
     drafts = {**call, "prompt_lookup_num_tokens": 5}

@@ -12,12 +12,21 @@ until its input closes. `first` is the time to the first new token, `rest` that 
 last. This module needs nothing but Python, so that a rung can run without the course's packages.
 """
 
+import argparse
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+
+
+def rung_arguments(description: str, name: str) -> argparse.ArgumentParser:
+    """Return a parser for what the ladder tells a rung: its name, and how many threads it has."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--name", default=name, help="of the rung")
+    parser.add_argument("--threads", type=int, default=2)
+    return parser
 
 
 def serve(stream: Callable[[list[int], int], Iterator[int]], **about) -> None:

@@ -7,12 +7,11 @@ It calls llama.cpp's own functions, not the package's loop around them, which co
 each step: llama.cpp's own greedy sampler picks the token.
 """
 
-import argparse
 from collections.abc import Iterator
 
 import llama_cpp
 
-from benchmarks.protocol import serve
+from benchmarks.protocol import rung_arguments, serve
 
 ROOM = 2048  # tokens, of prompt and answer
 quiet = llama_cpp.llama_log_callback(lambda level, text, data: None)
@@ -62,10 +61,8 @@ def make_q8(file: str, made: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = rung_arguments(__doc__, "llama.cpp")
     parser.add_argument("file", help="a model as GGUF")
-    parser.add_argument("--name", default="llama.cpp", help="of the rung")
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--one-by-one", action="store_true", help="so read the prompt's tokens")
     parser.add_argument("--make-q8", metavar="FILE", help="write the model with 8 bits, and end")
     args = parser.parse_args()

@@ -6,7 +6,6 @@
 The package's own converter rounds the model's float32 weights anew, in groups of 32.
 """
 
-import argparse
 import json
 import runpy
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import onnxruntime_genai
 
-from benchmarks.protocol import serve
+from benchmarks.protocol import rung_arguments, serve
 
 RARE = 7  # <gh_stars>, in place of the end of a text: nothing stops early
 
@@ -65,10 +64,8 @@ def size_of(tensor) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = rung_arguments(__doc__, "ONNX Runtime")
     parser.add_argument("folder", type=Path, help="of a converted model")
-    parser.add_argument("--name", default="ONNX Runtime", help="of the rung")
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--make", metavar="PRECISION", help="convert into the folder, and end")
     parser.add_argument("--of", metavar="MODEL_FOLDER", help="what to convert")
     args = parser.parse_args()

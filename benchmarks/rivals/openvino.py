@@ -3,7 +3,6 @@
 python -m benchmarks.rivals.openvino model.gguf
 """
 
-import argparse
 import importlib.metadata
 import time
 
@@ -11,7 +10,7 @@ import numpy
 import openvino
 import openvino_genai
 
-from benchmarks.protocol import serve_timed
+from benchmarks.protocol import rung_arguments, serve_timed
 
 
 class Model:
@@ -51,10 +50,8 @@ class Times(openvino_genai.StreamerBase):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = rung_arguments(__doc__, "OpenVINO GenAI")
     parser.add_argument("file", help="a model as GGUF")
-    parser.add_argument("--name", default="OpenVINO GenAI", help="of the rung")
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--weight-bytes", type=int, required=True, help="of the file's weights")
     args = parser.parse_args()
     serve_timed(

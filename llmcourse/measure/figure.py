@@ -56,6 +56,17 @@ def digits(number: float) -> str:
     return f"{number:.{places if abs(number) < 10 else 1}f}"
 
 
+def noise(figures: Iterable[Figure]) -> str:
+    """Return a sentence if the widest spread is too wide to tell small differences, else ""."""
+    widest = max(figures, key=lambda figure: figure.spread)
+    if not widest.is_noisy:
+        return ""
+    return (
+        "This machine is noisy: the middle half of one figure's repeats is as wide as "
+        f"{widest.spread:.0%} of its median. Do not trust smaller differences than that."
+    )
+
+
 def in_turns(
     runs: Mapping[str, Callable[[], T]], rounds: int = 5, warmup: int = 1
 ) -> Iterator[dict[str, T]]:

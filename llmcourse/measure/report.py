@@ -2,15 +2,18 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from llmcourse.html import BLUE, VERMILLION
-from llmcourse.measure.figure import Figure, digits, ratios
+from llmcourse.measure.figure import Figure, digits, noise, ratios
 from llmcourse.measure.limit import Reads, fraction_of_limit
 from llmcourse.measure.memory import Memory
 from llmcourse.show import Table, amount, plural, printable
+
+T = TypeVar("T")
 
 SCHEMA = 1  # goes up when a field changes its meaning or goes
 
@@ -63,13 +66,7 @@ class Report:
         figures = [self.bandwidth, *(result.decode for result in self.results)]
         if self.results and min(len(figure.values) for figure in figures) < 3:
             return "With fewer than 3 rounds nobody can tell how noisy this machine is."
-        widest = max(figures, key=lambda figure: figure.spread)
-        if not widest.is_noisy:
-            return ""
-        return (
-            "This machine is noisy: the middle half of one figure's repeats is as wide as "
-            f"{widest.spread:.0%} of its median. Do not trust smaller differences than that."
-        )
+        return noise(figures)
 
     def limit(self, result: Result) -> float:
         """Return tokens/s of all rows if nothing but reading memory took time."""
@@ -156,21 +153,30 @@ _DERIVED = {  # what stands in the JSON for its readers, and follows from the re
 
 def read(path: Path) -> Report:
     """Read a report from a JSON file. Raises ValueError if it is none, or of another schema."""
+
+    def report(given: dict) -> Report:
+        bandwidth, results = figure(given["bandwidth"]), tuple(map(_result, given["results"]))
+        return Report(**given | {"bandwidth": bandwidth, "results": results})
+
+    return read_json(path, "report of `python -m llmcourse measure`", SCHEMA, report)
+
+
+def read_json(path: Path, what: str, schema: int, made: Callable[[dict], T]) -> T:
+    """Return what `made` makes of the fields in a JSON file.
+
+    what: the file should be. Raises ValueError if it is none, has another schema, or lacks fields.
+    """
     try:
         given = json.loads(Path(path).read_text(encoding="utf-8"))
-        schema = given.pop("schema")
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError):
-        raise ValueError(f"{path} is no report of `python -m llmcourse measure`.") from None
-    if schema != SCHEMA:
-        raise ValueError(f"{path} has schema {schema}, and this version reads {SCHEMA}.")
+        found = given.pop("schema")
+    except (ValueError, AttributeError, KeyError, TypeError):
+        raise ValueError(f"{path} is no {what}.") from None
+    if found != schema:
+        raise ValueError(f"{path} has schema {found}, and this version reads {schema}.")
     try:
-        return Report(
-            **given
-            | {"bandwidth": _figure(given["bandwidth"])}
-            | {"results": tuple(map(_result, given["results"]))}
-        )
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no whole report: {error}") from None
+        return made(given)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no whole {what.split()[0]}: {error}") from None
 
 
 def _times(ratio: Figure) -> str:
@@ -180,13 +186,14 @@ def _times(ratio: Figure) -> str:
     return f"{digits(ratio.median)}x{spread}"
 
 
-def _figure(given: dict) -> Figure:
+def figure(given: dict) -> Figure:
+    """Return a figure of its fields, as JSON has them."""
     return Figure(tuple(given["values"]), given["unit"])
 
 
 def _result(given: dict) -> Result:
     figures = ("first_ms", "between_ms", "decode", "throughput")
-    made = {name: _figure(given[name]) for name in figures}
+    made = {name: figure(given[name]) for name in figures}
     memory = given["memory"] and Memory(**given["memory"])
     rest = {name: value for name, value in given.items() if name not in _DERIVED}
     return Result(**rest | made | {"memory": memory, "reads": Reads(**given["reads"])})
@@ -222,8 +229,8 @@ def save_picture(report: Report, path: Path) -> None:
 
     names = [f"{one.model} {one.setting}, {plural(one.rows, 'row')}" for one in report.results]
     height = 1.2 + 0.4 * len(names)
-    figure = Canvas(figsize=(8, height), layout="constrained", facecolor="white")
-    axes = figure.add_subplot()
+    canvas = Canvas(figsize=(8, height), layout="constrained", facecolor="white")
+    axes = canvas.add_subplot()
     axes.barh(names, [one.speed for one in report.results], color=BLUE)
     for place, one in enumerate(report.results):
         axes.plot(
@@ -232,4 +239,4 @@ def save_picture(report: Report, path: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("tokens/s of all rows; the line is the limit that reading memory sets")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=110)
+    canvas.savefig(path, dpi=110)

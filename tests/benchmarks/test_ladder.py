@@ -217,6 +217,7 @@ def test_a_rung_is_chosen_by_name_and_quick_leaves_out_what_compiles():
 
 def test_the_core_of_the_ladder_is_there():
     assert set(ladder.CORE) <= {rung.name for rung in ladder.our_rungs()}
+    assert set(ladder.QUICK) < set(ladder.CORE)
 
 
 def test_without_memory_a_rung_is_not_started(monkeypatch):

@@ -2,6 +2,7 @@
 
 import shutil
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,10 +19,16 @@ from transformers import (
 
 import llmcourse
 from llmcourse.decoding.by_hand.decode_step import DecodeStep, dequantized
-from llmcourse.decoding.by_hand.native_step import NativeStep, eight_rounded, four_rounded
+from llmcourse.decoding.by_hand.native_step import (
+    NativeStep,
+    eight_rounded,
+    four_rounded,
+    in_large_pages,
+)
 from llmcourse.decoding.by_hand.small_weights import KINDS
 from tests.support.toy_models import random_llama
 
+MAPS = Path("/proc/self/maps")
 needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="no g++ on this machine")
 SIZES = dict(
     vocab_size=512,
@@ -88,6 +95,18 @@ def test_any_number_of_threads_gives_the_same_tokens(threads):
     several, one = (NativeStep(model, max_length=20, threads=n) for n in (threads, 1))
 
     assert several.generate(PROMPT, 8) == one.generate(PROMPT, 8)
+
+
+@pytest.mark.skipif(not MAPS.exists(), reason="only Linux lists what lies where")
+def test_the_stream_of_weights_is_private_for_what_is_shared_gets_small_pages():
+    kept, found = in_large_pages(torch.arange(200, dtype=torch.uint8)), []
+
+    for line in MAPS.read_text().splitlines():
+        place, rights, *_ = line.split()
+        first, last = (int(end, 16) for end in place.split("-"))
+        found += [rights] if first <= kept.data_ptr() < last else []
+    assert found == ["rw-p"]
+    assert kept.tolist() == list(range(200))
 
 
 def test_int4_multiplies_what_it_rounded_to():

@@ -14,7 +14,11 @@ from torch import nn
 from torch.nn.functional import silu
 
 from llmcourse.decoding.by_hand.greedy import Greedy
-from llmcourse.decoding.by_hand.llama_weights import check_architecture, rounded_copy
+from llmcourse.decoding.by_hand.llama_weights import (
+    check_architecture,
+    check_length,
+    rounded_copy,
+)
 from llmcourse.decoding.by_hand.small_weights import Kind, Packed, kind_named
 
 
@@ -140,11 +144,7 @@ def dequantized(model, weights: str):
 def packed(model, max_length: int, kind: Kind, times: Callable) -> Weights:
     """Return a Llama's weights in one of the kinds, with room for max_length keys and values."""
     config, inner = model.config, model.model
-    if not 1 <= max_length <= config.max_position_embeddings:
-        raise ValueError(
-            f"max_length={max_length} must be from 1 to {config.max_position_embeddings}, the "
-            "model's max_position_embeddings."
-        )
+    check_length(model, max_length)
 
     def matrix(*parts: nn.Linear) -> Packed:
         return kind.pack(torch.cat([part.weight for part in parts]).float())

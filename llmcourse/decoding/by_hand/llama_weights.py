@@ -28,6 +28,16 @@ def rounded_copy(model, rounded: Callable, rounded_table: Callable):
     return twin
 
 
+def check_length(model, max_length: int) -> None:
+    """Raise ValueError for texts longer than the model has learned, or of no token."""
+    longest = model.config.max_position_embeddings
+    if not 1 <= max_length <= longest:
+        raise ValueError(
+            f"max_length={max_length} must be from 1 to {longest}, the model's "
+            "max_position_embeddings."
+        )
+
+
 def check_architecture(model) -> None:
     """Raise ValueError, with what is missing, for a model that `decode_step` does not compute."""
     name, config = type(model).__name__, model.config

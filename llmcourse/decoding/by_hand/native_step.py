@@ -2,7 +2,8 @@
 
 The last rung. What `torch.compile` makes of the step hands the work to the threads once for each
 matrix, and memory is read in pages of 4 kB. Here the threads stay together for the whole token, the
-weights lie in the order in which they are read, in large pages, and are asked for early.
+weights lie in the order in which they are read, in large pages, and are asked for early; they are
+multiplied as the whole numbers that they are.
 """
 
 import ctypes
@@ -15,19 +16,25 @@ import torch
 
 from llmcourse.decoding.by_hand.decode_step import check_compiler
 from llmcourse.decoding.by_hand.greedy import Greedy
-from llmcourse.decoding.by_hand.llama_weights import check_architecture, rounded_copy
+from llmcourse.decoding.by_hand.llama_weights import (
+    check_architecture,
+    check_length,
+    rounded_copy,
+)
 
 GROUP = 32  # columns that share a scale
 BLOCK = 16  # rows that are multiplied at once
 SMALLEST = 2.0**-14  # the smallest scale that float16 keeps with all of its digits
 SOURCE = Path(__file__).with_suffix(".cpp")
 FLAGS = (
+    "-std=c++17",
     "-O3",
     "-march=native",
     "-fno-math-errno",
     "-fno-trapping-math",
     "-fno-signed-zeros",
     "-fassociative-math",
+    "-ffinite-math-only",
     "-fopenmp",
     "-shared",
     "-fPIC",
@@ -82,18 +89,36 @@ def in_blocks(part: torch.Tensor) -> torch.Tensor:
     return blocks.contiguous().view(torch.uint8).flatten(2)
 
 
+def in_words(levels: torch.Tensor, bits: int) -> torch.Tensor:
+    """Put 32 / bits levels into each int32, neighbours into neighbouring bytes."""
+    column = torch.arange(32 // bits, dtype=torch.int32)
+    parts = levels.int().unflatten(-1, (-1, len(column))) << (column % 4 * 8 + column // 4 * 4)
+    return parts.sum(-1, dtype=torch.int32)  # their bits do not overlap
+
+
 def four_bytes(weight: torch.Tensor) -> torch.Tensor:
-    """Return the bytes of `Four`, (n,) uint8, eight levels in each int32."""
+    """Return the bytes of `Four`, (n,) uint8."""
     levels, scale, low = four_bits(weight)
-    eight = levels.unflatten(-1, (-1, 8)) << torch.arange(0, 32, 4, dtype=torch.int32)
-    words = eight.sum(-1, dtype=torch.int32)  # their bits do not overlap
-    return torch.cat([in_blocks(scale), in_blocks(low), in_blocks(words)], -1).flatten()
+    return torch.cat([in_blocks(part) for part in (scale, low, in_words(levels, 4))], -1).flatten()
 
 
 def eight_bytes(weight: torch.Tensor) -> torch.Tensor:
     """Return the bytes of `Eight`, (n,) uint8."""
     levels, scale = eight_bits(weight)
-    return torch.cat([in_blocks(scale), in_blocks(levels.view(torch.int32))], -1).flatten()
+    words = in_words(levels.int() + 128, 8)
+    return torch.cat([in_blocks(scale), in_blocks(words)], -1).flatten()
+
+
+def in_turns(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Return 16 rows of one matrix, 16 of the other, and so on; they are multiplied together."""
+    parts = [matrix.unflatten(0, (-1, BLOCK)) for matrix in (first, second)]
+    return torch.stack(parts, 1).flatten(0, 2)
+
+
+def halves_in_turns(weight: torch.Tensor, head_size: int) -> torch.Tensor:
+    """Return the rows of each head with 16 of its first half, 16 of its second, and so on."""
+    first, second = weight.unflatten(0, (-1, 2, head_size // 2)).unbind(1)
+    return in_turns(first.flatten(0, 1), second.flatten(0, 1))
 
 
 def stream(model) -> torch.Tensor:
@@ -101,9 +126,9 @@ def stream(model) -> torch.Tensor:
     parts = []
     for layer in model.model.layers:
         attn, mlp = layer.self_attn, layer.mlp
-        qkv = torch.cat([attn.q_proj.weight, attn.k_proj.weight, attn.v_proj.weight])
-        gate, up = (part.weight.unflatten(0, (-1, BLOCK)) for part in (mlp.gate_proj, mlp.up_proj))
-        gate_up = torch.stack([gate, up], 1).flatten(0, 2)  # 16 rows of one, 16 of the other
+        qk = (halves_in_turns(one.weight, attn.head_dim) for one in (attn.q_proj, attn.k_proj))
+        qkv = torch.cat([*qk, attn.v_proj.weight])
+        gate_up = in_turns(mlp.gate_proj.weight, mlp.up_proj.weight)
         parts += [
             layer.input_layernorm.weight.float().view(torch.uint8),
             four_bytes(qkv.float()),
@@ -118,9 +143,11 @@ def stream(model) -> torch.Tensor:
 
 def in_large_pages(bytes_: torch.Tensor) -> torch.Tensor:
     """Return a copy, (n,) uint8, in pages of 2 MB where the system has them."""
-    room = mmap.mmap(-1, bytes_.nbytes)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        room.madvise(mmap.MADV_HUGEPAGE)
+    if not hasattr(mmap, "MADV_HUGEPAGE"):
+        return bytes_.clone()
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS  # what is shared, Linux keeps in small pages
+    room = mmap.mmap(-1, bytes_.nbytes, flags=private)
+    room.madvise(mmap.MADV_HUGEPAGE)
     return torch.frombuffer(room, dtype=torch.uint8).copy_(bytes_)
 
 
@@ -142,8 +169,9 @@ def built():
 class NativeStep(Greedy):
     """A Llama's decode step in C++, with 4-bit layers and an 8-bit output matrix; batch 1, greedy.
 
-    Activations, keys and values are float32. max_length: the most tokens, those of the prompt
-    included. threads: torch's number if None. `dequantized` gives the model with the same weights.
+    Activations, keys and values are float32; in a product each has 24 bits, a step for every 32.
+    max_length: the most tokens, those of the prompt included. threads: torch's number if None.
+    `dequantized` gives the model with the same weights.
     Raises ValueError for another architecture, for sizes that cannot be cut into blocks of 16 rows
     and groups of 32 columns, for a length that the model has not learned; RuntimeError where there
     is no compiler.
@@ -151,6 +179,7 @@ class NativeStep(Greedy):
 
     def __init__(self, model, *, max_length: int = 256, threads: int | None = None):
         check_architecture(model)
+        check_length(model, max_length)
         if model.device.type != "cpu":
             raise ValueError(f"The native step runs on the CPU; the model is on {model.device}.")
         config = model.config
@@ -167,24 +196,18 @@ class NativeStep(Greedy):
             threads=threads or torch.get_num_threads(),
             epsilon=config.rms_norm_eps,
         )
-        self._check_sizes(config)
+        self._check_sizes()
         self.function = built()
         self._pack(model)
 
-    def _check_sizes(self, config) -> None:
-        """Raise ValueError for sizes that cannot be cut, and for too long a text."""
-        sizes = self.sizes
+    def _check_sizes(self) -> None:
+        """Raise ValueError for sizes that cannot be cut."""
         for name in ("hidden", "inner", "head_size", "vocabulary"):
             cut = BLOCK if name == "vocabulary" else GROUP
-            if (size := getattr(sizes, name)) % cut:
+            if (size := getattr(self.sizes, name)) % cut:
                 raise ValueError(
                     f"The native step needs {name} in multiples of {cut}; it is {size}."
                 )
-        if not 1 <= self.max_length <= config.max_position_embeddings:
-            raise ValueError(
-                f"max_length={self.max_length} must be from 1 to {config.max_position_embeddings}, "
-                "the model's max_position_embeddings."
-            )
 
     @torch.no_grad()
     def _pack(self, model) -> None:
@@ -195,17 +218,16 @@ class NativeStep(Greedy):
         tied = table.data_ptr() == model.lm_head.weight.data_ptr()
         self.table = output if tied else eight_bytes(table.float())
         positions = torch.arange(self.max_length)[None]
-        self.cos, self.sin = (
-            part[0].contiguous() for part in model.model.rotary_emb(torch.zeros(1), positions)
+        self.cos, self.sin = (  # both halves of a head turn by the same angles
+            part[0].chunk(2, -1)[0].contiguous()
+            for part in model.model.rotary_emb(torch.zeros(1), positions)
         )
-        room = (sizes.layers, sizes.kv_heads, self.max_length, sizes.head_size)
-        self.keys, self.values = torch.zeros(room), torch.zeros(room)
-        shared = sizes.hidden + sizes.inner + 2 * sizes.heads * sizes.head_size
-        self.work = torch.zeros(shared + sizes.threads * (shared + self.max_length))
+        room = (sizes.layers, self.max_length, 2, sizes.kv_heads, sizes.head_size)
+        self.past = torch.zeros(room)
 
     def step(self, token: int, position: int) -> int:
         """Read a token at its position and return the likeliest next one."""
-        parts = (self.weights, self.table, self.cos, self.sin, self.keys, self.values, self.work)
+        parts = (self.weights, self.table, self.cos, self.sin, self.past)
         pointers = (ctypes.c_void_p(part.data_ptr()) for part in parts)
         return self.function(ctypes.byref(self.sizes), *pointers, token, position)
 
