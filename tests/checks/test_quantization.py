@@ -48,7 +48,8 @@ WRONG_ROUND_TRIPS = {
     "you divided by 255": lambda n, b: scaled(n, b, largest(n) / (2**b - 1)),
     "you divided by 128": lambda n, b: scaled(n, b, largest(n) / (most(b) + 1)),
     "changed the numbers that were passed in": in_place,
-    "further away than its nearest level": lambda n, b: n + largest(n) / most(b) / 3,
+    "is not on the levels": lambda n, b: n,
+    "further away than its nearest level": lambda n, b: round_trip(n, b) + largest(n) / most(b),
     "you returned shape": lambda n, b: round_trip(n, b).flatten(),
     "not list": lambda n, b: round_trip(n, b).tolist(),
 }
@@ -56,6 +57,7 @@ WRONG_ROUND_TRIPS = {
 
 def test_a_right_round_trip_passes(capsys):
     quantization.check_round_trip(round_trip)
+    quantization.check_round_trip(lambda n, b: scaled(n, b, largest(n) / most(b) + 1e-8))
     assert "each row has its scale" in capsys.readouterr().out
 
 
@@ -90,6 +92,7 @@ WRONG_UNPACKS = {
     "still has the second in it": lambda one: torch.stack([one, one >> 4], -1).flatten(-2),
     "16 times too large": lambda one: torch.stack([one & 15, one & 240], -1).flatten(-2),
     "each byte holds two": lambda one: one & 15,
+    "levels are uint8": lambda one: unpack(one).float(),
     "you returned": lambda one: unpack(one) ^ 1,
 }
 
@@ -167,8 +170,9 @@ WRONG_COMPENSATION = {
 }
 
 
-def test_right_compensation_passes():
+def test_right_compensation_passes_in_either_precision():
     quantization.check_compensated(compensated)
+    quantization.check_compensated(lambda *given: compensated(*given).float())
 
 
 @pytest.mark.parametrize("message", WRONG_COMPENSATION)
@@ -200,8 +204,9 @@ WRONG_NF4 = {
 }
 
 
-def test_right_nf4_passes():
+def test_right_nf4_passes_in_either_precision():
     quantization.check_to_nf4(to_nf4)
+    quantization.check_to_nf4(lambda b, levels: to_nf4(b, levels).double())
 
 
 @pytest.mark.parametrize("message", WRONG_NF4)
@@ -234,7 +239,17 @@ def by_rounding_error(matrices, change, loss):
     return max(matrices, key=lambda name: float((change(matrices[name]) - matrices[name]).norm()))
 
 
+def in_the_dictionary(matrices, change, loss):
+    losses = {}
+    for name, kept in list(matrices.items()):
+        matrices[name] = change(kept)
+        losses[name] = loss()
+        matrices[name] = kept
+    return max(losses, key=losses.get)
+
+
 WRONG_SEARCHES = {
+    "into the dictionary": in_the_dictionary,
     "matters least": lambda *given: most_sensitive(*given, pick=min),
     "largest rounding error": by_rounding_error,
     "stayed rounded": put_back_late,
