@@ -31,10 +31,10 @@ OLD_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
 	'Python 3.11 or newer is needed, and $(PYTHON) is ' + sys.version.split()[0] + \
 	'. If there is a newer one, name it: make lab PYTHON=python3.12')
 
-.PHONY: help lab quick test test-browser test-oldest test-newest colab library-tests notebooks threads docs parity bench bench-llamacpp bench-rivals lint pins setup model clean
+.PHONY: help lab quick test test-browser test-oldest test-newest colab library-tests notebooks threads docs parity bench bench-llamacpp bench-rivals bench-quantizers lint pins setup model clean
 
 help:  ## list what make can do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
 
 lab: model  ## set up if needed, and open your copies of the lessons in JupyterLab
 	@$(VENV_PYTHON) -m tools.lesson_copies $(LESSONS)
@@ -99,6 +99,10 @@ bench-llamacpp: model  ## the ladder beside llama.cpp, which it compiles first, 
 bench-rivals: model  ## the same beside OpenVINO GenAI and ONNX Runtime too
 	@$(VENV_PYTHON) -m benchmarks.ladder --beside llamacpp openvino onnx $(BENCH_ARGS)
 
+# BENCH_ARGS=--all also tries to install what is known to want another torch.
+bench-quantizers: model  ## the libraries that quantize: bytes, divergence, speed; some minutes
+	@$(VENV_PYTHON) -m benchmarks.quantizers $(BENCH_ARGS)
+
 lint: setup  ## check style, format, and what imports what; notebooks included
 	@$(VENV_PYTHON) -m ruff check .
 	@$(VENV_PYTHON) -m ruff format --check .
@@ -119,8 +123,8 @@ model: setup  ## fetch the model of the lessons, about 100 MB, if it is not ther
 	@$(VENV_PYTHON) -m llmcourse fetch
 
 clean:  ## remove .venv and all caches in this folder; the model stays
-	rm -rf .venv .venv-oldest .venv-newest .venv-colab .venv-library .venv-rivals .venv.lock \
-		.pytest_cache .ruff_cache .hypothesis build dist *.egg-info tests/browser/.failures
+	rm -rf .venv .venv-oldest .venv-newest .venv-colab .venv-library .venv-rivals .venv-quantizers \
+		.venv.lock .pytest_cache .ruff_cache .hypothesis build dist *.egg-info tests/browser/.failures
 	find llmcourse tests tools benchmarks notebooks -type d \
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 

@@ -17,7 +17,6 @@ import contextlib
 import datetime
 import gc
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -27,18 +26,14 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import ladder_report
+from benchmarks import ladder_report, readme
 from benchmarks.ladder_report import BASE, RIVAL, Climb, Ladder, first_differing, goals
+from benchmarks.readme import README, RESULTS
 from benchmarks.rung_process import ROOT, Rung, RungFailed, RungProcess, Turn
 from llmcourse.measure import Figure, describe_machine, in_turns, read_bandwidth
 from llmcourse.measure.machine import machine_name
 from llmcourse.show import amount, plural
 
-RESULTS = ROOT / "benchmarks" / "results"
-README = ROOT / "benchmarks" / "README.md"
-TABLES = re.compile(
-    r"(<!-- ladder: made by `python -m benchmarks.ladder --page` -->\n).*?(<!-- end -->)", re.S
-)
 NOTHING = "Nothing is kept yet: `make bench-llamacpp` measures it."
 # Shares of the fastest rung's speed: from here on a rung takes all turns of a round, a slower one
 # takes one; from here on it is started anew in each round.
@@ -259,8 +254,7 @@ def page(path: Path) -> str:
 
 def written(text: str, results: Path) -> str:
     """Return the README's text with the tables of all results between its marks."""
-    tables = "\n\n".join(page(path) for path in sorted(results.glob("ladder-*.json"))) or NOTHING
-    return TABLES.sub(lambda found: f"{found[1]}\n{tables}\n\n{found[2]}", text)
+    return readme.written(text, "ladder", results, page, NOTHING)
 
 
 def chosen(

@@ -26,6 +26,8 @@ import torch
 from transformers import DynamicCache
 
 import llmcourse
+from benchmarks import readme
+from benchmarks.readme import README, RESULTS
 from llmcourse.decoding.schedule import CACHE
 from llmcourse.measure.figure import Figure, digits, in_turns, ratios
 from llmcourse.measure.machine import describe_machine, machine_name
@@ -34,9 +36,7 @@ from llmcourse.measure.pace import some_ids
 from tests.support.toy_models import quick_llama
 
 SCHEMA = 1  # goes up when a field changes its meaning or goes
-HERE = Path(__file__).parent
-PAGE = HERE / "README.md"
-TABLES = re.compile(r"(<!-- loop: made by [^>]*-->\n).*?(<!-- end -->)", re.S)
+NOTHING = "Nothing is kept yet: `python -m benchmarks.loop` measures it."
 CONTEXTS = (64, 1024, 4096)  # tokens that a row has when the pairs begin
 
 
@@ -290,9 +290,7 @@ def _figures(case: Case) -> str:
 
 def written(text: str, results: Path) -> str:
     """Return the README's text with the tables of all results between its marks."""
-    tables = "\n\n".join(page(path) for path in sorted(results.glob("loop-*.json")))
-    tables = tables or "Nothing is kept yet: `python -m benchmarks.loop` measures it."
-    return TABLES.sub(lambda found: f"{found[1]}\n{tables}\n\n{found[2]}", text)
+    return readme.written(text, "loop", results, page, NOTHING)
 
 
 def main() -> None:
@@ -305,7 +303,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     if args.page:
-        PAGE.write_text(written(PAGE.read_text("utf-8"), HERE / "results"), encoding="utf-8")
+        README.write_text(written(README.read_text("utf-8"), RESULTS), encoding="utf-8")
         return
     warnings.filterwarnings("ignore")
     print("speed: of generate = 1, median over rounds; above 1 is faster\n")
@@ -319,7 +317,7 @@ def main() -> None:
     except KeyboardInterrupt:
         print("Interrupted: what was measured is kept.")
     whole = complete and not (args.quick or args.only)
-    file = args.json or (whole and HERE / "results" / f"loop-{machine_name(machine)}.json")
+    file = args.json or (whole and RESULTS / f"loop-{machine_name(machine)}.json")
     if file and cases:
         file.parent.mkdir(exist_ok=True)
         file.write_text(to_json(machine, cases, complete), encoding="utf-8")

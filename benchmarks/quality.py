@@ -1,7 +1,7 @@
 """Do small weights say the same? The visible loop on them: its greedy tokens, its perplexity."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,3 +45,25 @@ def perplexity(model) -> float:
         cross_entropy(model(window[None]).logits[0, :-1], window[1:]).item() for window in windows
     ]
     return math.exp(sum(surprise) / len(surprise))
+
+
+@torch.inference_mode()
+def log_probs(model, texts: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Return what follows each token of each text: (tokens, vocab), natural logarithms.
+
+    texts: (1, tokens) int64 each, read on its own.
+    """
+    return [model(ids).logits[0].float().log_softmax(-1) for ids in texts]
+
+
+def compared(before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]) -> tuple[float, float]:
+    """Return, as means over all tokens: the KL divergence in bits, the share of equal best tokens.
+
+    before, after: what `log_probs` returns of two models. The divergence is the surprise that the
+    second has, beyond that of the first, at what the first expects.
+    """
+    apart, same = [], []
+    for one, other in zip(before, after, strict=True):
+        apart.append((one.exp() * (one - other)).sum(-1) / math.log(2))
+        same.append((one.argmax(-1) == other.argmax(-1)).float())
+    return float(torch.cat(apart).mean()), float(torch.cat(same).mean())

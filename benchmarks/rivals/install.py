@@ -1,9 +1,10 @@
 """Make the environment of a rival, and the files of the course's model that it reads.
 
-Everything goes into .venv-rivals/, which `make clean` removes. What a rival cannot have here is
-said by an OSError: a compiler, a package.
+What the ladder needs goes into .venv-rivals/, which `make clean` removes. What a rival cannot have
+here is said by an OSError: a compiler, a package.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -148,6 +149,47 @@ def environment(
     return python_of(folder)
 
 
+def pinned(file: Path) -> dict[str, str]:
+    """Return name -> version, of the lines `name==version` in a file."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+def one_by_one(
+    folder: Path, pins: Path, say: Callable[[str], None], without: Sequence[str] = ()
+) -> tuple[Path, dict[str, str]]:
+    """Return the Python of an environment, and why which package could not be had, by name.
+
+    It borrows what .venv holds, and has the packages of `pins` beside it, but for those `without`.
+    What is there is not installed again; what was refused is tried again.
+    """
+    python, record = python_of(folder), folder / "installed.json"
+    if not record.exists():
+        run([sys.executable, "-m", "venv", "--clear", folder], f"an environment, {folder}", say)
+        borrow_our_packages(python)
+    held = json.loads(record.read_text(encoding="utf-8")) if record.exists() else []
+    pip = [python, "-m", "pip", "install", "--progress-bar=off", "--disable-pip-version-check"]
+    refused = {}
+    for name, version in pinned(pins).items():
+        pin = f"{name}=={version}"
+        if pin in held or name in without:
+            continue
+        say(f"Installing {pin} into {folder.name}.")
+        try:
+            run([*pip, "--constraint", "constraints.txt", pin], pin, say)
+            held.append(pin)
+        except OSError as error:
+            refused[name] = _conflict(str(error))
+    record.write_text(json.dumps(held), encoding="utf-8")
+    return python, refused
+
+
+def _conflict(said: str) -> str:
+    """Return, of pip's last lines, those that say what depends on what; without such, all."""
+    lines = [line.strip() for line in said.splitlines() if " depends on " in line]
+    return "; ".join(lines) or said
+
+
 def run(
     command: list, what: str, say: Callable[[str], None], settings: dict[str, str] | None = None
 ) -> None:
@@ -173,7 +215,7 @@ def run(
                 raise
     if process.returncode:
         lines = [line for line in said.splitlines() if line.strip()]
-        raise OSError("\n  ".join([f"{what} could not be made:", *lines[-5:]]))
+        raise OSError("\n  ".join([f"{what} could not be made:", *lines[-9:]]))
 
 
 def q4_file(say: Callable[[str], None]) -> Path:

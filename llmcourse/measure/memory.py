@@ -133,12 +133,14 @@ def weight_bytes(model) -> int:
     """Return the bytes of a model's parameters and buffers; what is tied is counted once.
 
     The packed numbers of bitsandbytes' layers are counted with their scales, which
-    `get_memory_footprint` leaves out.
+    `get_memory_footprint` leaves out. With 8 bits the first pass moves them to the layer's state.
     """
     tensors = [*model.parameters(), *model.buffers()]
     for parameter in model.parameters():
         tensors += tensors_in(getattr(parameter, "quant_state", None))
         tensors += tensors_in([getattr(parameter, name, None) for name in ("CB", "SCB")])
+    for part in model.modules():
+        tensors += tensors_in(getattr(part, "state", None))
     return storage_bytes(tensors)
 
 
@@ -150,8 +152,16 @@ def held_bytes(cache) -> int:
 
 def storage_bytes(tensors) -> int:
     """Return the bytes of memory behind tensors, each place once, however many look at it."""
-    storages = [tensor.untyped_storage() for tensor in tensors]
+    storages = [part.untyped_storage() for tensor in tensors for part in plain_parts(tensor)]
     return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
+
+def plain_parts(tensor: torch.Tensor) -> list[torch.Tensor]:
+    """Return the plain tensors in a tensor subclass, such as torchao's; else the tensor itself."""
+    if not hasattr(tensor, "__tensor_flatten__"):
+        return [tensor]
+    names, _ = tensor.__tensor_flatten__()
+    return [part for name in names for part in plain_parts(getattr(tensor, name))]
 
 
 def tensors_in(thing, depth: int = 8) -> list[torch.Tensor]:

@@ -1,5 +1,6 @@
 """Small weights are compared with the visible loop on the same numbers."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -34,6 +35,21 @@ def test_the_perplexity_of_a_model_that_knows_nothing_is_its_vocabulary(toy):
     with torch.no_grad():
         toy.lm_head.weight.zero_()
     assert quality.perplexity(toy) == pytest.approx(toy.config.vocab_size, rel=1e-4)
+
+
+def test_a_divergence_is_in_bits_and_counts_every_token(toy):
+    texts = [torch.tensor([[5, 6, 7]]), torch.tensor([[8]])]
+    before = quality.log_probs(toy, texts)
+    assert [each.shape for each in before] == [(3, 1000), (1, 1000)]
+    assert quality.compared(before, before) == (0, 1)
+    after = [torch.randn(each.shape).log_softmax(-1) for each in before]
+    bits, same = quality.compared(before, after)
+    nats = torch.nn.functional.kl_div(
+        torch.cat(after), torch.cat(before), log_target=True, reduction="batchmean"
+    )
+    assert bits == pytest.approx(nats.item() / math.log(2), rel=1e-4)
+    best = [torch.cat(each).argmax(-1) for each in (before, after)]
+    assert same == (best[0] == best[1]).float().mean()
 
 
 def test_each_rung_is_compared_on_its_own_weights(toy):

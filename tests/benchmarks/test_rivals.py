@@ -109,6 +109,29 @@ def test_an_environment_may_borrow_what_ours_holds(tmp_path):
     subprocess.run([python, "-I", "-c", "import psutil"], check=True)
 
 
+def test_packages_are_installed_one_by_one_and_one_that_is_refused_is_tried_again(
+    tmp_path, monkeypatch
+):
+    pins, env, asked = tmp_path / "pins.txt", tmp_path / "env", []
+    pins.write_text("# why\na==1\nb==2\nc==3\n")
+
+    def run(command, what, say):
+        if "venv" in command:
+            env.mkdir()
+            return
+        asked.append(what)
+        if what == "b==2":
+            raise OSError("b==2 could not be made:\n  because\n  b 2 depends on d>3\n  ERROR")
+
+    monkeypatch.setattr(install, "run", run)
+    monkeypatch.setattr(install, "borrow_our_packages", lambda python: None)
+    python, refused = install.one_by_one(env, pins, silent, without=["c"])
+    assert python == install.python_of(env) and refused == {"b": "b 2 depends on d>3"}
+    assert asked == ["a==1", "b==2"]
+    _, refused = install.one_by_one(env, pins, silent)
+    assert asked[2:] == ["b==2", "c==3"] and list(refused) == ["b"]
+
+
 # Each rival, with a module in place of its package: what it says to the ladder.
 
 LLAMACPP = """

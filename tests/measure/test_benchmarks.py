@@ -11,6 +11,7 @@ import torch
 import llmcourse
 from benchmarks import gpu, loop
 from benchmarks import views as drawn
+from benchmarks.readme import README, RESULTS, marks
 from llmcourse import views
 from tests.support.chat_templates import CHATML
 from tests.support.toy_models import quick_llama
@@ -92,9 +93,9 @@ def test_the_tables_stand_between_their_marks(cases, tmp_path):
 
 
 def test_the_page_shows_what_was_measured():
-    page = loop.PAGE.read_text(encoding="utf-8")
-    assert loop.TABLES.search(page)
-    made = loop.written(page, loop.HERE / "results")
+    page = README.read_text(encoding="utf-8")
+    assert marks("loop").search(page)
+    made = loop.written(page, RESULTS)
     assert made == page, "run `python -m benchmarks.loop --page`"
 
 
@@ -130,7 +131,7 @@ def test_every_public_view_is_drawn(monkeypatch):
 
 
 def test_the_page_has_a_row_for_every_view():
-    page = loop.PAGE.read_text(encoding="utf-8")
+    page = README.read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\w+)(?:, a redraw)? \| \d+ \| \d+ \|$", page, re.M)
     assert set(rows) == {name for name in views.__all__ if name[0].islower()} - {"chart"}
 

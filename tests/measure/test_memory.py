@@ -194,6 +194,47 @@ def test_a_quantized_model_is_counted_with_its_scales(tmp_path):
     assert weight_bytes(small) < weight_bytes(model)
 
 
+def test_8_bit_scales_are_counted_before_and_after_they_move(tmp_path):
+    from llmcourse.models.load import quantization
+
+    pytest.importorskip("bitsandbytes")
+    llama(hidden_size=256, intermediate_size=512).save_pretrained(tmp_path)
+    small = AutoModelForCausalLM.from_pretrained(
+        tmp_path, quantization_config=quantization("8bit", None)
+    )
+    before = weight_bytes(small)
+    with torch.no_grad():
+        small(torch.tensor([[5, 6]]))
+    assert weight_bytes(small) >= before
+
+
+class Packed(torch.Tensor):
+    """A matrix that stands for levels times a scale, as libraries make them."""
+
+    @staticmethod
+    def __new__(cls, levels, scale):
+        return torch.Tensor._make_wrapper_subclass(cls, levels.shape)
+
+    def __init__(self, levels, scale):
+        self.levels, self.scale = levels, scale
+
+    def __tensor_flatten__(self):
+        return ["levels", "scale"], None
+
+    @classmethod
+    def __torch_dispatch__(cls, function, kinds, given, named=None):
+        if function is torch.ops.aten.detach.default:
+            return cls(given[0].levels, given[0].scale)
+        raise NotImplementedError(function)
+
+
+def test_a_tensor_that_is_made_of_others_is_counted_by_those():
+    levels, scale = torch.zeros(8, 16, dtype=torch.int8), torch.zeros(8, 1)
+    part = torch.nn.Linear(16, 8, bias=False)
+    part.weight = torch.nn.Parameter(Packed(levels, Packed(scale, scale)), requires_grad=False)
+    assert weight_bytes(part) == 8 * 16 + 8 * 4
+
+
 def test_a_device_whose_memory_nobody_counts_is_refused():
     model = build("llama").to("meta")
     with pytest.raises(ValueError, match="meta"):
