@@ -13,8 +13,9 @@ CACHE_NAMES = ("past_key_values", "cache", "cache_params")
 
 
 def cache_in(model_kwargs: dict):
-    """Return the cache among the model's keyword arguments, None without one."""
-    given_caches = (model_kwargs.get(name) for name in CACHE_NAMES)
+    """Return the cache among the model's keyword arguments, or in its output; None without one."""
+    newest_first = ("cache", *CACHE_NAMES)  # an output that has it there warns of older names
+    given_caches = (model_kwargs.get(name) for name in newest_first)
     return next((cache for cache in given_caches if cache is not None), None)
 
 

@@ -5,7 +5,7 @@ import torch
 from transformers import DynamicCache, StaticCache
 
 import llmcourse
-from llmcourse.decoding.cache import LIBRARY
+from llmcourse.decoding.cache import LIBRARY, cache_in
 from tests.support.compare import assert_equal_output, assert_same_call, generate_as_the_library
 from tests.support.families import CONFIGS, PAD, tiny
 from tests.support.settings import EVERYTHING, NO_EOS, PROMPTS
@@ -143,3 +143,13 @@ def test_the_cache_comes_back_in_the_output_for_a_state_space_model_too():
         theirs = tiny(family).generate(**call)
         ours = llmcourse.generate(tiny(family), **call)
         assert list(ours.keys()) == list(theirs.keys())
+
+
+def test_an_output_that_has_its_cache_under_the_newest_name_is_not_asked_for_older_ones():
+    class Output(dict):
+        def get(self, name, default=None):
+            assert name == "cache", f"{name} warns, in the library's own outputs"
+            return super().get(name, default)
+
+    held = DynamicCache()
+    assert cache_in(Output(cache=held)) is held
