@@ -198,7 +198,8 @@ def _template(tokenizer, name: str | None) -> tuple[str | None, str]:
     if not getattr(tokenizer, "chat_template", None):
         raise ValueError(
             "This model has no chat template, so it was probably not trained to chat. Take one "
-            "that was (its name often ends in -Instruct or -Chat), or borrow a template: chatml."
+            "that was (its name often ends in -Instruct or -Chat), or borrow a template: "
+            '--template chatml in a terminal, template="chatml" in Python.'
         )
     return None, ""
 
