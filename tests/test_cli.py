@@ -24,7 +24,7 @@ def test_help_names_the_commands():
     done = subprocess.run(
         [sys.executable, "-m", "llmcourse", "--help"], capture_output=True, text=True, check=True
     )
-    for command in ("fetch", "check", "race"):
+    for command in ("fetch", "check", "race", "chat"):
         assert re.search(rf"^    {command} ", done.stdout, re.MULTILINE)
 
 

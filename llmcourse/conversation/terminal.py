@@ -178,11 +178,17 @@ def reader() -> Callable[[], str]:
         from prompt_toolkit.completion import WordCompleter
         from prompt_toolkit.filters import Condition
         from prompt_toolkit.key_binding import KeyBindings
+        from prompt_toolkit.shortcuts import CompleteStyle
     except ImportError:
         return lambda: input("> ")
     keys = KeyBindings()
-    completer = WordCompleter(_NAMES, sentence=True)
-    session = PromptSession("> ", completer=completer, key_bindings=keys)
+    session = PromptSession(
+        "> ",
+        completer=WordCompleter(_NAMES, sentence=True),
+        complete_style=CompleteStyle.READLINE_LIKE,  # at Tab, and without a menu's empty lines
+        reserve_space_for_menu=0,
+        key_bindings=keys,
+    )
     written = Condition(lambda: bool(session.default_buffer.text))
     keys.add("c-c", filter=written)(lambda event: event.current_buffer.reset())
     return session.prompt

@@ -2,6 +2,7 @@
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from llmcourse.conversation.turns import Conversation
 from tests.support.toy_chats import chatting_llama
 
 ROOT = Path(__file__).parents[2]
+# What a terminal gets when a line is asked for, and when it was typed: pastes are marked or not.
+ASKS, ASKED = b"\x1b[?2004h", b"\x1b[?2004l"
 
 
 @pytest.fixture
@@ -36,7 +39,6 @@ def typed(talk, *lines) -> str:
         raise line
 
     terminal.Chat(talk, read, out.append).run()
-    assert next(coming, None) is None or lines[-1] != EOFError
     return "".join(out)
 
 
@@ -127,11 +129,11 @@ def test_a_space_in_front_makes_a_message_of_any_line(talk):
 def test_settings_are_shown_changed_and_refused(talk):
     assert "temperature         0.7" in typed(talk, "/settings temperature 0.7")
     shown = typed(talk, "/settings temperature hot", "/settings top_p", "/settings heat 1")
-    assert [line[:30] for line in shown.splitlines()] == [
+    assert [line.partition(";")[0] for line in shown.splitlines()] == [
         "(temperature='hot' does not fit",
-        "(top_p='' does not fit; pass a ",
-        "('heat' is no setting; there ar",
-    ] or all("does not fit" in line or "no setting" in line for line in shown.splitlines())
+        "(top_p='' does not fit",
+        "('heat' is no setting",
+    ]
     assert talk.settings == Settings(max_new_tokens=8, temperature=0.7)
 
 
@@ -246,22 +248,21 @@ def test_a_terminal_keeps_the_chat_when_ctrl_c_stops_an_answer(folder):
         os.environ |= {"TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
         command = [sys.executable, "-m", "llmcourse", "chat", folder, "--max-new-tokens", "90000"]
         os.execv(sys.executable, command)
-    read_until(keys, b"ends the chat.")
-    read_until(keys, b"> ")
+    assert b"/help lists the commands" in read_until(keys, ASKS)
     os.write(keys, b"hi\r")
-    read_until(keys, b"\n")
-    for _ in range(3):  # it is writing
-        os.read(keys, 64)
+    read_until(keys, ASKED)
+    for _ in range(20):  # it is writing
+        os.read(keys, 1)
     os.write(keys, b"\x03")
-    read_until(keys, b"(Stopped: what was said so far stays.)")
-    read_until(keys, b"> ")
+    assert b"(Stopped: what was said so far stays.)" in read_until(keys, ASKS)
     os.write(keys, b"half a line\x03/tokens\r")
-    assert b"the last prompt had" in read_until(keys, b"read. The answer").lower()
-    read_until(keys, b"> ")
+    read_until(keys, ASKED)
+    assert b"The last prompt had" in read_until(keys, ASKS)
     os.write(keys, b"\x03")
-    read_until(keys, b"Ctrl-C again")
-    read_until(keys, b"> ")
+    read_until(keys, ASKED)
+    assert b"Ctrl-C again" in read_until(keys, ASKS)
     os.write(keys, b"\x03")
+    read_until(keys, ASKED)
     _, status = os.waitpid(process, 0)
     os.close(keys)
     assert os.waitstatus_to_exitcode(status) == 0
@@ -269,14 +270,15 @@ def test_a_terminal_keeps_the_chat_when_ctrl_c_stops_an_answer(folder):
 
 def read_until(keys: int, end: bytes) -> bytes:
     out = b""
-    while end not in out:
-        out += os.read(keys, 4096)  # raises OSError where the chat is gone
+    while not out.endswith(end):
+        assert select.select([keys], [], [], 60)[0], f"nothing comes after {out[-300:]!r}"
+        out += os.read(keys, 1)
     return out
 
 
 @pytest.fixture
 def called(monkeypatch, capsys):
-    """Calls the command with a toy model, and returns (status, what it wrote, what it complained)."""
+    """Calls the command with a toy model; returns (status, stdout, stderr)."""
 
     def call(*arguments: str, made=None) -> tuple[int, str, str]:
         monkeypatch.setattr("llmcourse.load", lambda *_, **__: made or chatting_llama())
@@ -303,6 +305,15 @@ def test_a_model_without_a_template_is_refused_with_the_way_out(called):
     status, _, complaint = called(made=chatting_llama(None))
     assert status == 1 and "no chat template" in complaint and "--template chatml" in complaint
     assert called("--template", "chatml", made=chatting_llama(None))[0] == 0
+
+
+def test_without_the_prompt_library_a_terminal_has_plain_lines(monkeypatch):
+    asked = []
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    monkeypatch.setitem(sys.modules, "prompt_toolkit", None)
+    monkeypatch.setattr("builtins.input", lambda prompt: asked.append(prompt) or "Hi")
+    assert terminal.reader()() == "Hi" and asked == ["> "]
 
 
 def test_a_closed_stdin_is_said(monkeypatch):

@@ -1,7 +1,5 @@
 """A conversation's turns: the tokens of a chat without a cache, and what stays when one is cut."""
 
-import signal
-
 import pytest
 import torch
 

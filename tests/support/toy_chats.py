@@ -19,7 +19,7 @@ SIZES = dict(
 
 
 def chatting_llama(template: str | None = CHATML, **sizes):
-    """Return (model, tokenizer); the model has seen no text, so it says whatever its weights say."""
+    """Return (model, tokenizer); the weights are random, and so is what it says."""
     tokenizer = _letters(template)
     return random_llama(**SIZES | _ends(tokenizer) | sizes), tokenizer
 
