@@ -15,7 +15,7 @@ from llmcourse import __main__ as cli
 from llmcourse.conversation import terminal
 from llmcourse.conversation.settings import Settings
 from llmcourse.conversation.turns import Conversation
-from tests.support.toy_chats import chatting_llama
+from tests.support.toy_chats import chatting
 
 ROOT = Path(__file__).parents[2]
 # What a terminal gets when a line is asked for, and when it was typed: pastes are marked or not.
@@ -24,7 +24,7 @@ ASKS, ASKED = b"\x1b[?2004h", b"\x1b[?2004l"
 
 @pytest.fixture
 def talk():
-    model, tokenizer = chatting_llama()
+    model, tokenizer = chatting()
     return Conversation(model, tokenizer, settings=Settings(max_new_tokens=8))
 
 
@@ -219,7 +219,7 @@ def test_ctrl_c_twice_in_a_row_ends_the_chat(talk):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     where = tmp_path_factory.mktemp("chat")
-    model, tokenizer = chatting_llama(max_position_embeddings=100_000)
+    model, tokenizer = chatting(max_position_embeddings=100_000)
     model.generation_config.eos_token_id = None
     for part in (model, tokenizer):
         part.save_pretrained(where)
@@ -281,7 +281,7 @@ def called(monkeypatch, capsys):
     """Calls the command with a toy model; returns (status, stdout, stderr)."""
 
     def call(*arguments: str, made=None) -> tuple[int, str, str]:
-        monkeypatch.setattr("llmcourse.load", lambda *_, **__: made or chatting_llama())
+        monkeypatch.setattr("llmcourse.load", lambda *_, **__: made or chatting())
         monkeypatch.setattr(terminal, "reader", lambda: iter([]).__next__)
         monkeypatch.setattr(terminal.Chat, "run", lambda chat: print(chat.talk.settings))
         status = cli.main(["chat", *arguments])
@@ -302,9 +302,9 @@ def test_options_that_do_not_fit_are_refused_before_the_model_is_loaded(called):
 
 
 def test_a_model_without_a_template_is_refused_with_the_way_out(called):
-    status, _, complaint = called(made=chatting_llama(None))
+    status, _, complaint = called(made=chatting(template=None))
     assert status == 1 and "no chat template" in complaint and "--template chatml" in complaint
-    assert called("--template", "chatml", made=chatting_llama(None))[0] == 0
+    assert called("--template", "chatml", made=chatting(template=None))[0] == 0
 
 
 def test_without_the_prompt_library_a_terminal_has_plain_lines(monkeypatch):

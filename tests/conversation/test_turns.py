@@ -6,13 +6,19 @@ import torch
 from llmcourse.conversation.settings import Settings
 from llmcourse.conversation.turns import Conversation
 from tests.support.chat_templates import CHATML, GEMMA
-from tests.support.toy_chats import chatting_llama, recurrent, windowed
+from tests.support.toy_chats import chatting
 
 QUESTIONS = ["Hi", "What is a cache, and what is it for?", "And then?"]
 
 
+CROPPED = ("llama", "gpt2", "qwen3", "bloom", "gpt_neox")
+# Those with a window that has moved on, or with a state, alone or beside attention.
+NOT_CROPPED = ("mistral", "gemma3_text", "mamba", "bamba", "falcon_h1", "lfm2")
+FAMILIES = CROPPED + NOT_CROPPED
+
+
 def begun(made=None, system="", template=None, **settings) -> Conversation:
-    model, tokenizer = made or chatting_llama()
+    model, tokenizer = made or chatting()
     settings = Settings(**{"max_new_tokens": 12, **settings})
     return Conversation(model, tokenizer, system=system, template=template, settings=settings)
 
@@ -41,9 +47,9 @@ def in_common(one: list[int], other: list[int]) -> int:
 
 
 @pytest.mark.parametrize("system", ["", "Be brief."])
-@pytest.mark.parametrize("made", [chatting_llama, windowed, recurrent], ids=lambda f: f.__name__)
-def test_each_turn_has_the_tokens_of_generate_on_the_whole_conversation(made, system):
-    talk = begun(made(), system=system)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_turn_has_the_tokens_of_generate_on_the_whole_conversation(family, system):
+    talk = begun(chatting(family), system=system)
     for question in QUESTIONS:
         text = said(talk.say(question))
         assert talk.last.ids == anew(talk, do_sample=False)
@@ -80,17 +86,19 @@ def test_a_turn_reads_only_what_is_new_in_it(monkeypatch):
     assert reused[0] == 0 < reused[1] < reused[2]
 
 
-def test_a_cache_that_cannot_be_cropped_is_made_anew():
-    for made in (windowed, recurrent):
-        talk = begun(made())
-        said(talk.say(QUESTIONS[1]))
-        said(talk.regenerate())
-        assert talk.last.reused == 0
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_cache_that_cannot_be_cropped_is_made_anew(family):
+    talk = begun(chatting(family))
+    said(talk.say(QUESTIONS[1]))
+    said(talk.regenerate())
+    assert talk.last.reused == (talk.last.prompt - 1 if family in CROPPED else 0)
+    assert talk.last.ids == anew(talk, do_sample=False)
 
 
-def test_a_static_cache_is_not_handed_on():
-    model, tokenizer = chatting_llama()
-    model.generation_config.cache_implementation = "static"
+@pytest.mark.parametrize("kind", ["static", "dynamic"])
+def test_a_cache_of_a_kind_that_was_asked_for_is_not_handed_on(kind):
+    model, tokenizer = chatting()
+    model.generation_config.cache_implementation = kind
     talk = begun((model, tokenizer))
     for question in QUESTIONS[:2]:
         said(talk.say(question))
@@ -201,7 +209,7 @@ def test_an_answer_that_fails_to_be_regenerated_is_kept():
 
 
 def test_an_answer_ends_with_the_context():
-    talk = begun(chatting_llama(max_position_embeddings=60), max_new_tokens=100)
+    talk = begun(chatting(max_position_embeddings=60), max_new_tokens=100)
     said(talk.say("Hi"))
     assert talk.last.prompt + len(talk.last.ids) == 60 and talk.last.end == "length"
     messages = list(talk.messages)
@@ -228,13 +236,13 @@ def test_a_blank_message_is_refused():
 
 def test_a_model_without_a_template_is_refused_with_the_way_out():
     with pytest.raises(ValueError, match=r"no chat template.*-Instruct.*chatml"):
-        begun(chatting_llama(None))
+        begun(chatting(template=None))
     with pytest.raises(ValueError, match=r"template='chatmail' is not known; pass one of chatml,"):
-        begun(chatting_llama(None), template="chatmail")
+        begun(chatting(template=None), template="chatmail")
 
 
 def test_a_borrowed_template_ends_an_answer_with_its_own_token():
-    model, tokenizer = chatting_llama(CHATML, eos_token_id=None)
+    model, tokenizer = chatting(eos_token_id=None)
     tokenizer.chat_template = None
     talk = begun((model, tokenizer), template="chatml", max_new_tokens=3)
     tokenizer.chat_template = CHATML
@@ -261,7 +269,7 @@ def test_a_borrowed_template_ends_an_answer_with_its_own_token():
     ],
 )
 def test_a_template_whose_token_the_model_lacks_ends_where_its_text_begins(written, shown):
-    model, tokenizer = chatting_llama(None, eos_token_id=None)
+    model, tokenizer = chatting(template=None, eos_token_id=None)
     ids = tokenizer(written)["input_ids"]
     talk = begun((model, tokenizer), template="chatml", max_new_tokens=len(ids))
     letters = iter(ids)
@@ -275,7 +283,7 @@ def test_a_template_whose_token_the_model_lacks_ends_where_its_text_begins(writt
 
 
 def test_a_system_message_that_the_template_refuses_changes_nothing():
-    model, tokenizer = chatting_llama()
+    model, tokenizer = chatting()
     tokenizer.chat_template = (
         "{% if messages[0].role == 'system' %}{{ raise_exception('No \x1b[2J system') }}{% endif %}"
         + GEMMA
