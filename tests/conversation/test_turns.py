@@ -35,7 +35,8 @@ def rendered(talk, messages) -> list[int]:
 def anew(talk, **settings) -> list[int]:
     """The tokens that `generate` gives for the last prompt, rendered anew and without a cache."""
     ids = torch.tensor([rendered(talk, talk.messages[:-1])])
-    whole = talk.model.generate(ids, max_new_tokens=12, **settings)
+    mask = torch.ones_like(ids)
+    whole = talk.model.generate(ids, attention_mask=mask, max_new_tokens=12, **settings)
     return whole[0, ids.shape[1] :].tolist()
 
 

@@ -11,7 +11,7 @@ def chatting(family: str = "llama", template: str | None = CHATML, **changes):
     tokenizer = letters(template or "")
     tokenizer.chat_template = template
     tokenizer.backend_tokenizer.decoder = decoders.ByteLevel()
-    end = tokenizer.get_vocab().get("<|im_end|>")
-    ends = {"vocab_size": len(tokenizer), "eos_token_id": end, "pad_token_id": 0}
+    special = {"eos_token_id": tokenizer.get_vocab().get("<|im_end|>")}
+    special |= {"pad_token_id": tokenizer.pad_token_id, "vocab_size": len(tokenizer)}
     length = "n_positions" if family == "gpt2" else "max_position_embeddings"
-    return build(family, **{length: 2048, **ends, **changes}), tokenizer
+    return build(family, **{length: 2048, **special, **changes}), tokenizer
