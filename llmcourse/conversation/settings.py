@@ -37,7 +37,7 @@ class Settings:
     top_k: int | None = None  # when sampling: so many tokens, the likeliest
     top_p: float | None = None  # when sampling: the tokens that reach this probability
     repetition_penalty: float | None = None  # above 1: tokens of the text so far are less likely
-    seed: int = 0  # each answer is drawn from it anew, so that it can be had again
+    seed: int = 0  # the first answer is drawn from it, the second from the next one, and so on
 
     def set(self, name: str, text: str) -> None:
         """Set what `name` names to what was typed; `own` is the model's own setting.

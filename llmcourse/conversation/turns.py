@@ -32,6 +32,7 @@ class Answer:
     reused: int  # of these, tokens that the cache held
     limit: int  # the most new tokens that it could have
     sampled: bool  # drawn, and not the likeliest tokens
+    seed: int  # from which it was drawn
     ids: list[int] = field(default_factory=list)  # the new tokens
     text: str = ""  # the same as text, without special tokens
     end: str = ""  # eos, length, another of the loop's reasons, stop string, stopped, broken off
@@ -115,8 +116,11 @@ class Conversation:
         self._ids, self._cache = ids, _cache_to_keep(self.model, made)
         sampled, limit = made.generation_config.do_sample, call["max_new_tokens"]
         walk = open_walk(self.model, made)
-        torch.manual_seed(self.settings.seed)
-        return walk, Answer(prompt=len(ids), reused=kept, limit=limit, sampled=sampled)
+        # From one seed for all of them, answers to like questions would be alike.
+        seed = self.settings.seed + sum(message["role"] == "assistant" for message in asked)
+        torch.manual_seed(seed)
+        counts = {"prompt": len(ids), "reused": kept, "limit": limit}
+        return walk, Answer(**counts, sampled=sampled, seed=seed)
 
     def _pieces(self, asked: list[dict], walk: Iterator, answer: Answer) -> Iterator[str]:
         pieces = stream_text(self.tokenizer, self._counted(walk, answer))

@@ -12,9 +12,9 @@ QUESTIONS = ["Hi", "What is a cache, and what is it for?", "And then?"]
 
 
 CROPPED = ("llama", "gpt2", "qwen3", "bloom", "gpt_neox")
-# Those with a window that has moved on, or with a state, alone or beside attention.
-NOT_CROPPED = ("mistral", "gemma3_text", "mamba", "bamba", "falcon_h1", "lfm2")
-FAMILIES = CROPPED + NOT_CROPPED
+WITH_A_WINDOW = ("mistral", "gemma3_text")  # once it has moved on, nothing can be cropped
+WITH_A_STATE = ("mamba", "bamba", "falcon_h1", "lfm2")  # alone, or beside attention
+FAMILIES = CROPPED + WITH_A_WINDOW + WITH_A_STATE
 
 
 def begun(made=None, system="", template=None, **settings) -> Conversation:
@@ -25,6 +25,16 @@ def begun(made=None, system="", template=None, **settings) -> Conversation:
 
 def said(pieces) -> str:
     return "".join(pieces)
+
+
+def writes(talk, ids: list[int]):
+    """Have the model choose these tokens, one after the other; returns the hook."""
+    coming, size = iter(ids), len(talk.tokenizer)
+
+    def choose(module, args, logits):
+        return torch.nn.functional.one_hot(torch.full((1, 1), next(coming)), size) * 1.0
+
+    return talk.model.get_output_embeddings().register_forward_hook(choose)
 
 
 def rendered(talk, messages) -> list[int]:
@@ -63,10 +73,11 @@ def test_drawn_answers_have_the_tokens_of_generate_from_the_same_seed():
     talk = begun(temperature=0.7, top_p=0.9, top_k=50, repetition_penalty=1.1, seed=5)
     for question in QUESTIONS:
         said(talk.say(question))
-        torch.manual_seed(5)
+        torch.manual_seed(talk.last.seed)
         settings = dict(temperature=0.7, top_p=0.9, top_k=50, repetition_penalty=1.1)
         assert talk.last.ids == anew(talk, do_sample=True, **settings)
         assert talk.last.sampled
+    assert talk.last.seed == 5 + 2  # each answer has its own
 
 
 def test_a_turn_reads_only_what_is_new_in_it(monkeypatch):
@@ -93,6 +104,19 @@ def test_a_cache_that_cannot_be_cropped_is_made_anew(family):
     said(talk.say(QUESTIONS[1]))
     said(talk.regenerate())
     assert talk.last.reused == (talk.last.prompt - 1 if family in CROPPED else 0)
+    assert talk.last.ids == anew(talk, do_sample=False)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_answer_that_comes_back_as_it_was_is_not_read_again(family):
+    talk = begun(chatting(family), max_new_tokens=3)
+    hook = writes(talk, talk.tokenizer("abc")["input_ids"])
+    said(talk.say("Hi"))
+    hook.remove()
+    held = talk.last.prompt + 2  # the last token was never read
+    talk.settings.max_new_tokens = 12
+    said(talk.say("Go on"))
+    assert talk.last.reused == (0 if family in WITH_A_STATE[:3] else held)
     assert talk.last.ids == anew(talk, do_sample=False)
 
 
@@ -249,12 +273,7 @@ def test_a_borrowed_template_ends_an_answer_with_its_own_token():
     tokenizer.chat_template = CHATML
     free = said(talk.say("Hi"))
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
-    at = iter([7, end])
-
-    def choose(module, args, logits):
-        return torch.nn.functional.one_hot(torch.full((1, 1), next(at)), len(tokenizer)) * 1.0
-
-    model.lm_head.register_forward_hook(choose)
+    writes(talk, [7, end])
     assert said(talk.regenerate()) != free
     assert talk.last.ids == [7, end] and talk.last.end == "eos"
 
@@ -273,12 +292,7 @@ def test_a_template_whose_token_the_model_lacks_ends_where_its_text_begins(writt
     model, tokenizer = chatting(template=None, eos_token_id=None)
     ids = tokenizer(written)["input_ids"]
     talk = begun((model, tokenizer), template="chatml", max_new_tokens=len(ids))
-    letters = iter(ids)
-
-    def choose(module, args, logits):
-        return torch.nn.functional.one_hot(torch.full((1, 1), next(letters)), len(tokenizer)) * 1.0
-
-    model.lm_head.register_forward_hook(choose)
+    writes(talk, ids)
     pieces = list(talk.say("Hi"))
     assert "".join(pieces) == shown == talk.messages[-1]["content"]
 
