@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from jinja2 import TemplateError
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from llmcourse.chat import templates
 from llmcourse.conversation.settings import Settings
@@ -18,10 +19,12 @@ from llmcourse.decoding.cache import CACHE, cache_in, cached_length
 from llmcourse.decoding.generate import open_walk
 from llmcourse.decoding.ingredients import Ingredients, ingredients
 from llmcourse.decoding.model_inputs import is_fed_as_usual
-from llmcourse.decoding.refusals import check_rollback
 from llmcourse.decoding.stream_text import stream_text
 from llmcourse.sandbox import apply_chat_template
 from llmcourse.show import message_of, readable
+
+# Layers of a cache that hold tokens, and no state of the text so far: reading can go on from them.
+_ATTENTION = {DynamicLayer, DynamicSlidingWindowLayer}
 
 
 @dataclass
@@ -160,14 +163,14 @@ class Conversation:
         held = self._ids[: cached_length(self._cache)]
         alike = _common_prefix(held, ids[:-1])
         try:
-            if alike:
-                check_rollback(self.model, self._cache)
             if 0 < alike < len(held):
                 self._cache.crop(alike - len(held))
-        except (ValueError, RuntimeError):  # a window that has moved on, or a state: read all anew
-            self._ids, self._cache = [], None
-            return 0
-        return alike
+        except (ValueError, RuntimeError):  # a window that has moved on: read all anew
+            alike = 0
+        if alike and {type(layer) for layer in self._cache.layers} <= _ATTENTION:
+            return alike
+        self._ids, self._cache = [], None
+        return 0
 
     def _room(self, length: int, wanted: int) -> int:
         if self.limit is None:
