@@ -1,4 +1,4 @@
-"""`python -m llmcourse fetch|check|race|measure|doctor`: the course from a terminal."""
+"""`python -m llmcourse fetch|check|race|chat|measure|doctor`: the course from a terminal."""
 
 import argparse
 import contextlib
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
+from llmcourse.conversation.settings import KINDS, Settings
 from llmcourse.models import fetch
 from llmcourse.show import in_words
 
@@ -29,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m llmcourse",
         description="Get the course's model, check this machine, watch a race in the terminal, "
-        "measure how fast a model is, or have your own script looked at.",
+        "chat, measure how fast a model is, or have your own script looked at.",
         epilog="LLMCOURSE_CACHE: the folder that keeps the model. LLMCOURSE_MODEL: another model.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -75,6 +76,37 @@ def parser() -> argparse.ArgumentParser:
     )
     racing.add_argument("--seed", type=int, metavar="N", default=0, help="of the draws; default 0")
     racing.set_defaults(command=race_in_terminal)
+
+    chatting = commands.add_parser(
+        "chat",
+        help="chat with a model in this terminal, by way of the visible loop",
+        description="Say something, and watch the answer come. /help lists the commands, such as "
+        "/regenerate and /tokens; Ctrl-C stops an answer, Ctrl-D ends the chat. Where stdin is no "
+        "terminal, each of its lines is a message or a command.",
+        epilog="A turn reads only what is new in it: the cache holds the rest.",
+    )
+    chatting.add_argument(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        help="a folder or a hub id; without one, the course's model",
+    )
+    chatting.add_argument("--system", metavar="TEXT", default="", help="the system message")
+    chatting.add_argument(
+        "--template",
+        metavar="NAME",
+        help="one of the course's chat templates, such as chatml, in place of the model's own",
+    )
+    for name, kind in KINDS.items():
+        default = getattr(Settings(), name)
+        chatting.add_argument(
+            f"--{name.replace('_', '-')}",
+            metavar=name[0].upper(),
+            help=f"{kind.words}; default {'the model’s own' if default is None else default}",
+        )
+    chatting.add_argument("--quantize", choices=("4bit", "8bit"), help="round the weights")
+    chatting.add_argument("--device", help="cpu, cuda, mps or auto; default cpu")
+    chatting.set_defaults(command=chat_in_terminal)
 
     measuring = commands.add_parser(
         "measure",
@@ -188,6 +220,28 @@ def race_in_terminal(options: argparse.Namespace) -> int:
     return 0
 
 
+def chat_in_terminal(options: argparse.Namespace) -> int:
+    settings = Settings()
+    for name in KINDS:
+        if getattr(options, name) is not None:
+            settings.set(name, getattr(options, name))
+
+    import llmcourse
+    from llmcourse.conversation import terminal
+    from llmcourse.conversation.turns import Conversation
+
+    model, tokenizer = llmcourse.load(
+        options.model, quantize=options.quantize, device=options.device
+    )
+    asked = {"system": options.system, "template": options.template, "settings": settings}
+    talk = Conversation(model, tokenizer, **asked)
+    chat = terminal.Chat(talk, terminal.reader(), lambda text: write_or_say([text], end=""))
+    if sys.stdin.isatty():
+        chat.note("/help lists the commands; Ctrl-C stops an answer, Ctrl-D ends the chat.")
+    chat.run()
+    return 0
+
+
 def measure_models(options: argparse.Namespace) -> int:
     """Measure, or compare what was measured; the status is 1 where a setting could not be run."""
     from llmcourse.measure import report, session
@@ -268,22 +322,22 @@ def visit_script(options: argparse.Namespace) -> int:
     return visited.status(options.warnings_as_errors)
 
 
-def write_or_say(lines: list[str]) -> None:
+def write_or_say(lines: list[str], end: str = "\n") -> None:
     """Write to stdout; what keeps that from being done is an OSError in a sentence."""
     try:
-        write_lines(lines, sys.stdout)
+        write_lines(lines, sys.stdout, end)
     except (OSError, ValueError) as error:
         throw_away_stdout()
         raise OSError(f"stdout cannot be written: {error}") from error
 
 
-def write_lines(lines: list[str], out: TextIO | None) -> None:
+def write_lines(lines: list[str], out: TextIO | None, end: str = "\n") -> None:
     """Write to stdout or stderr what its encoding can say, now; raises OSError if it is closed."""
     if out is None:
         raise OSError("it is closed")
     encoding = out.encoding or "utf-8"
     for line in lines:
-        out.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        out.write(line.encode(encoding, "backslashreplace").decode(encoding) + end)
     out.flush()
 
 

@@ -24,7 +24,7 @@ def test_help_names_the_commands():
     done = subprocess.run(
         [sys.executable, "-m", "llmcourse", "--help"], capture_output=True, text=True, check=True
     )
-    for command in ("fetch", "check", "race"):
+    for command in ("fetch", "check", "race", "chat"):
         assert re.search(rf"^    {command} ", done.stdout, re.MULTILINE)
 
 
@@ -93,7 +93,7 @@ def test_where_stdout_cannot_be_written_fetch_says_so_and_that_the_model_is_ther
 def test_where_stdout_cannot_be_written_a_command_fails_in_a_sentence(
     raced, monkeypatch, capsys, command
 ):
-    def full(lines, out):
+    def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(cli, "write_lines", full)

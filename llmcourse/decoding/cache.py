@@ -10,6 +10,7 @@ LIBRARY = tuple(int(part) for part in transformers.__version__.split(".")[:2])
 
 # What transformers calls the key-value cache: up to 5.23, from 5.24 on, and for Mamba up to 5.23.
 CACHE_NAMES = ("past_key_values", "cache", "cache_params")
+CACHE = "cache" if LIBRARY >= (5, 24) else "past_key_values"  # under which one is handed in
 
 
 def cache_in(model_kwargs: dict):

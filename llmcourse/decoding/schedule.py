@@ -13,11 +13,10 @@ from torch.nn.functional import pad
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from llmcourse.decoding.cache import LIBRARY
+from llmcourse.decoding.cache import CACHE
 from llmcourse.decoding.model_inputs import grown, inputs_for
 
 _ATTENTION = {DynamicLayer, DynamicSlidingWindowLayer}
-CACHE = "cache" if LIBRARY >= (5, 24) else "past_key_values"
 
 
 @dataclass

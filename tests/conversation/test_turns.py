@@ -1,0 +1,351 @@
+"""A conversation's turns: the tokens of a chat without a cache, and what stays when one is cut."""
+
+import pytest
+import torch
+
+from llmcourse.conversation.settings import Settings
+from llmcourse.conversation.turns import Conversation
+from tests.support.chat_templates import CHATML, GEMMA
+from tests.support.toy_chats import chatting
+
+QUESTIONS = ["Hi", "What is a cache, and what is it for?", "And then?"]
+
+
+CROPPED = ("llama", "gpt2", "qwen3", "bloom", "gpt_neox")
+WITH_A_WINDOW = ("mistral", "gemma3_text")  # once it has moved on, nothing can be cropped
+WITH_A_STATE = ("mamba", "bamba", "falcon_h1", "lfm2")  # alone, or beside attention
+FAMILIES = CROPPED + WITH_A_WINDOW + WITH_A_STATE
+
+
+def begun(made=None, system="", template=None, **settings) -> Conversation:
+    model, tokenizer = made or chatting()
+    settings = Settings(**{"max_new_tokens": 12, **settings})
+    return Conversation(model, tokenizer, system=system, template=template, settings=settings)
+
+
+def said(pieces) -> str:
+    return "".join(pieces)
+
+
+def writes(talk, ids: list[int]):
+    """Have the model choose these tokens, one after the other; returns the hook."""
+    coming, size = iter(ids), len(talk.tokenizer)
+
+    def choose(module, args, logits):
+        return torch.nn.functional.one_hot(torch.full((1, 1), next(coming)), size) * 1.0
+
+    return talk.model.get_output_embeddings().register_forward_hook(choose)
+
+
+def rendered(talk, messages) -> list[int]:
+    options = {"add_generation_prompt": True, "return_dict": True}
+    return talk.tokenizer.apply_chat_template(messages, **options)["input_ids"]
+
+
+def anew(talk, **settings) -> list[int]:
+    """The tokens that `generate` gives for the last prompt, rendered anew and without a cache."""
+    ids = torch.tensor([rendered(talk, talk.messages[:-1])])
+    mask = torch.ones_like(ids)
+    whole = talk.model.generate(ids, attention_mask=mask, max_new_tokens=12, **settings)
+    return whole[0, ids.shape[1] :].tolist()
+
+
+def in_common(one: list[int], other: list[int]) -> int:
+    same = 0
+    while same < min(len(one), len(other)) and one[same] == other[same]:
+        same += 1
+    return same
+
+
+@pytest.mark.parametrize("system", ["", "Be brief."])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_turn_has_the_tokens_of_generate_on_the_whole_conversation(family, system):
+    talk = begun(chatting(family), system=system)
+    for question in QUESTIONS:
+        text = said(talk.say(question))
+        assert talk.last.ids == anew(talk, do_sample=False)
+        assert text == talk.last.text == talk.messages[-1]["content"]
+        assert text == talk.tokenizer.decode(talk.last.ids, skip_special_tokens=True)
+    assert [message["role"] for message in talk.messages[-6:]] == ["user", "assistant"] * 3
+
+
+def test_drawn_answers_have_the_tokens_of_generate_from_the_same_seed():
+    talk = begun(temperature=0.7, top_p=0.9, top_k=50, repetition_penalty=1.1, seed=5)
+    for question in QUESTIONS:
+        said(talk.say(question))
+        torch.manual_seed(talk.last.seed)
+        settings = dict(temperature=0.7, top_p=0.9, top_k=50, repetition_penalty=1.1)
+        assert talk.last.ids == anew(talk, do_sample=True, **settings)
+        assert talk.last.sampled
+    assert talk.last.seed == 5 + 2  # each answer has its own
+
+
+def test_a_turn_reads_only_what_is_new_in_it(monkeypatch):
+    talk, read = begun(), []
+    talk.model.register_forward_pre_hook(
+        lambda _, __, given: read.append(given["input_ids"].shape[1]), with_kwargs=True
+    )
+    held, reused = [], []
+    for question in QUESTIONS:
+        read.clear()
+        said(talk.say(question))
+        ids = rendered(talk, talk.messages[:-1])
+        assert talk.last.prompt == len(ids)
+        assert talk.last.reused == in_common(held, ids[:-1])
+        assert read == [len(ids) - talk.last.reused, *[1] * (len(talk.last.ids) - 1)]
+        held = [*ids, *talk.last.ids[:-1]]  # the last token was never read
+        reused.append(talk.last.reused)
+    assert reused[0] == 0 < reused[1] < reused[2]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_cache_that_cannot_be_cropped_is_made_anew(family):
+    talk = begun(chatting(family))
+    said(talk.say(QUESTIONS[1]))
+    said(talk.regenerate())
+    assert talk.last.reused == (talk.last.prompt - 1 if family in CROPPED else 0)
+    assert talk.last.ids == anew(talk, do_sample=False)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_answer_that_comes_back_as_it_was_is_not_read_again(family):
+    talk = begun(chatting(family), max_new_tokens=3)
+    hook = writes(talk, talk.tokenizer("abc")["input_ids"])
+    said(talk.say("Hi"))
+    hook.remove()
+    held = talk.last.prompt + 2  # the last token was never read
+    talk.settings.max_new_tokens = 12
+    said(talk.say("Go on"))
+    assert talk.last.reused == (0 if family in WITH_A_STATE else held)
+    assert talk.last.ids == anew(talk, do_sample=False)
+
+
+@pytest.mark.parametrize("kind", ["static", "dynamic"])
+def test_a_cache_of_a_kind_that_was_asked_for_is_not_handed_on(kind):
+    model, tokenizer = chatting()
+    model.generation_config.cache_implementation = kind
+    talk = begun((model, tokenizer))
+    for question in QUESTIONS[:2]:
+        said(talk.say(question))
+        assert talk.last.reused == 0 and talk.last.ids == anew(talk, do_sample=False)
+
+
+def test_greedy_decoding_regenerates_the_same_answer_and_reads_one_token():
+    talk = begun()
+    first = said(talk.say("Hi"))
+    messages = talk.messages
+    assert said(talk.regenerate()) == first
+    assert talk.messages == messages and talk.settings.seed == 0
+    assert talk.last.reused == talk.last.prompt - 1
+
+
+def test_a_drawn_answer_is_regenerated_from_the_next_seed():
+    talk = begun(temperature=1.0)
+    first = said(talk.say("Hi"))
+    second = said(talk.regenerate())
+    assert second != first and talk.settings.seed == 1
+    assert talk.messages == [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": second},
+    ]
+    other = begun(temperature=1.0, seed=1)
+    assert said(other.say("Hi")) == second
+
+
+def test_nothing_can_be_regenerated_before_there_is_an_answer():
+    talk = begun(system="Be brief.")
+    with pytest.raises(ValueError, match="no answer yet"):
+        talk.regenerate()
+    said(talk.say("Hi"))
+    talk.start()
+    with pytest.raises(ValueError, match="no answer yet"):
+        talk.regenerate()
+
+
+def at_pass(talk, number: int, act) -> None:
+    """Have something happen once, amid the last layer of a forward pass."""
+    passes = []
+
+    def count(*_) -> None:
+        passes.append(1)
+        if len(passes) == number:
+            act()
+
+    talk.model.model.layers[-1].register_forward_pre_hook(count)
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def test_an_answer_that_is_stopped_stays_as_far_as_it_came():
+    talk, whole = begun(), said(begun().say("Hi"))
+    at_pass(talk, 4, talk.stop)
+    text = said(talk.say("Hi"))
+    assert len(talk.last.ids) == 4 and talk.last.end == "stopped"
+    assert whole.startswith(text.rstrip("\ufffd")) and talk.messages[-1]["content"] == text
+    said(talk.say("Go on"))
+    assert talk.last.reused > 0 and talk.last.ids == anew(talk, do_sample=False)
+
+
+def test_an_interrupt_amid_a_step_leaves_no_half_read_token_behind():
+    talk = begun()
+    at_pass(talk, 6, interrupt)
+    shown = []
+    with pytest.raises(KeyboardInterrupt):
+        shown.extend(talk.say("Hi"))
+    assert talk.last.end == "broken off" and len(talk.last.ids) == 5
+    with pytest.raises(KeyboardInterrupt):
+        at_pass(talk, 3, interrupt)
+        for piece in talk.say("Go on"):
+            shown.append(piece)
+    said(talk.say("Once more"))
+    assert talk.last.reused == 0 and talk.last.ids == anew(talk, do_sample=False)
+
+
+def test_who_stops_listening_has_what_was_said_so_far():
+    talk = begun()
+    pieces = talk.say("Hi")
+    first = next(pieces)
+    pieces.close()
+    assert talk.messages[-1]["content"] == first and talk.last.end == "stopped"
+    said(talk.say("Go on"))
+    assert talk.last.reused > 0 and talk.last.ids == anew(talk, do_sample=False)
+
+
+def test_a_question_without_an_answer_is_taken_back():
+    talk = begun(system="Be brief.")
+    before = list(talk.messages)
+    at_pass(talk, 1, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        said(talk.say("Hi"))
+    assert talk.messages == before and talk.last is None
+    said(talk.say("Hi"))
+    assert talk.last.ids == anew(talk, do_sample=False)
+
+
+def test_an_answer_that_fails_to_be_regenerated_is_kept():
+    talk = begun()
+    first = said(talk.say("Hi"))
+    at_pass(talk, 1, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        said(talk.regenerate())
+    assert talk.messages[-1]["content"] == first == talk.last.text
+
+
+def test_an_answer_ends_with_the_context():
+    talk = begun(chatting(max_position_embeddings=60), max_new_tokens=100)
+    said(talk.say("Hi"))
+    assert talk.last.prompt + len(talk.last.ids) == 60 and talk.last.end == "length"
+    messages = list(talk.messages)
+    with pytest.raises(ValueError, match=r"the model reads 60, so there is no room"):
+        talk.say("Go on")
+    assert talk.messages == messages
+
+
+def test_tokens_counts_what_the_template_makes_of_the_messages():
+    talk = begun()
+    assert talk.tokens() == 0
+    said(talk.say("Hi"))
+    text = talk.tokenizer.apply_chat_template(talk.messages, tokenize=False)
+    assert talk.tokens() == len(talk.tokenizer(text)["input_ids"])
+
+
+def test_a_blank_message_is_refused():
+    with pytest.raises(ValueError, match="There is no message"):
+        begun().say(" \n")
+
+
+# Templates
+
+
+def test_a_model_without_a_template_is_refused_with_the_way_out():
+    with pytest.raises(ValueError, match=r"no chat template.*-Instruct.*chatml"):
+        begun(chatting(template=None))
+    with pytest.raises(ValueError, match=r"template='chatmail' is not known; pass one of chatml,"):
+        begun(chatting(template=None), template="chatmail")
+
+
+def test_a_borrowed_template_ends_an_answer_with_its_own_token():
+    model, tokenizer = chatting(eos_token_id=None)
+    tokenizer.chat_template = None
+    talk = begun((model, tokenizer), template="chatml", max_new_tokens=3)
+    tokenizer.chat_template = CHATML
+    free = said(talk.say("Hi"))
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    writes(talk, [7, end])
+    assert said(talk.regenerate()) != free
+    assert talk.last.ids == [7, end] and talk.last.end == "eos"
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("Yes.<|im_end|>\nNo.", "Yes."),
+        ("Yes <|im_ no", "Yes <|im_ no"),
+        ("a <<|im_end|>", "a <"),
+        ("<|im_e", "<|im_e"),
+        ("<|im_end|>", ""),
+    ],
+)
+def test_a_template_whose_token_the_model_lacks_ends_where_its_text_begins(written, shown):
+    model, tokenizer = chatting(template=None, eos_token_id=None)
+    ids = tokenizer(written)["input_ids"]
+    talk = begun((model, tokenizer), template="chatml", max_new_tokens=len(ids))
+    writes(talk, ids)
+    pieces = list(talk.say("Hi"))
+    assert "".join(pieces) == shown == talk.messages[-1]["content"]
+
+
+def test_a_system_message_that_the_template_refuses_changes_nothing():
+    model, tokenizer = chatting()
+    tokenizer.chat_template = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('No \x1b[2J system') }}{% endif %}"
+        + GEMMA
+    )
+    talk = begun((model, tokenizer))
+    said(talk.say("Hi"))
+    messages, last = list(talk.messages), talk.last
+    with pytest.raises(ValueError, match=r"refuses these messages: No \\u001b\[2J system"):
+        talk.start("Be brief.")
+    assert talk.messages == messages and talk.last is last
+
+
+# Settings
+
+
+def test_settings_are_the_models_own_until_they_are_set():
+    settings = Settings()
+    assert settings.for_generate() == {"max_new_tokens": 256}
+    settings.set("temperature", "0")
+    assert settings.for_generate() == {"max_new_tokens": 256, "do_sample": False}
+    settings.set("temperature", "0.5")
+    settings.set("top_k", "3")
+    call = {"max_new_tokens": 256, "temperature": 0.5, "top_k": 3, "do_sample": True}
+    assert settings.for_generate() == call
+    for name in ("temperature", "top_k"):
+        settings.set(name, "own")
+    assert settings == Settings() and "temperature         the model’s own" in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("max_new_tokens", value) for value in ("0", "-1", "1.5", "many", "")),
+        *(("temperature", value) for value in ("-0.1", "nan", "inf", "hot")),
+        *(("top_p", value) for value in ("0", "1.1", "nan")),
+        *(("top_k", value) for value in ("0", "2.5")),
+        *(("repetition_penalty", value) for value in ("0", "inf")),
+        *(("seed", value) for value in ("-1", str(2**63), "x")),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused_and_changes_nothing(name, value):
+    settings = Settings()
+    with pytest.raises(ValueError, match=rf"^{name}={value!r} does not fit; pass a "):
+        settings.set(name, value)
+    assert settings == Settings()
+
+
+def test_an_unknown_setting_is_refused_with_those_there_are():
+    with pytest.raises(ValueError, match=r"'heat' is no setting; there are max_new_tokens, temp"):
+        Settings().set("heat", "1")
