@@ -46,7 +46,7 @@ def test_each_way_is_measured_beside_the_first(rows):
     assert base.weight_bytes == weight_bytes(quick_llama()) > 1.9 * half.weight_bytes
     assert 0 < half.divergence < 0.01 and 0 < half.same_best <= 1
     assert len(base.speeds) == len(half.speeds) == 2
-    assert base.version == f"torch {torch.__version__}"
+    assert f"torch {torch.__version__}".startswith(base.version)  # which may lack its +cpu
 
 
 def test_what_a_library_cannot_do_is_a_row_with_the_reason(rows):
