@@ -28,11 +28,12 @@ from transformers import DynamicCache
 import llmcourse
 from benchmarks import readme
 from benchmarks.readme import README, RESULTS
-from llmcourse.decoding.schedule import CACHE
+from llmcourse.decoding.cache import CACHE
 from llmcourse.measure.figure import Figure, digits, in_turns, ratios
 from llmcourse.measure.machine import describe_machine, machine_name
 from llmcourse.measure.memory import storage_bytes
 from llmcourse.measure.pace import some_ids
+from llmcourse.measure.report import read_json
 from tests.support.toy_models import quick_llama
 
 SCHEMA = 1  # goes up when a field changes its meaning or goes
@@ -238,10 +239,12 @@ def _on_one_line(found: re.Match) -> str:
 
 def read(path: Path) -> tuple[dict, list[Case]]:
     """Return what a file of results says of its run, and its cases."""
-    made = json.loads(path.read_text(encoding="utf-8"))
-    if made["schema"] != SCHEMA:
-        raise ValueError(f"{path} has schema {made['schema']}, and this version reads {SCHEMA}.")
-    return made, [Case(**case) for case in made.pop("cases")]
+    return read_json(
+        path,
+        "result of benchmarks.loop",
+        SCHEMA,
+        lambda made: (made, [Case(**case) for case in made.pop("cases")]),
+    )
 
 
 def page(path: Path) -> str:

@@ -40,6 +40,7 @@ from benchmarks.rung_process import ROOT
 from llmcourse.measure import Figure, describe_machine, in_turns, weight_bytes
 from llmcourse.measure.figure import digits, ratios
 from llmcourse.measure.machine import machine_name
+from llmcourse.measure.report import read_json
 from llmcourse.models import fetch, load
 from llmcourse.show import in_words, plural, readable
 
@@ -166,12 +167,12 @@ def measured(
 
 def read(path: Path) -> tuple[dict, list[Row]]:
     """Return what a file of results says of its run, and its rows. Raises ValueError for others."""
-    made = json.loads(path.read_text(encoding="utf-8"))
-    if made.get("schema") != SCHEMA:
-        raise ValueError(
-            f"{path} has schema {made.get('schema')}, and this version reads {SCHEMA}."
-        )
-    return made, [Row(**row) for row in made.pop("rows")]
+    return read_json(
+        path,
+        "result of benchmarks.quantizers",
+        SCHEMA,
+        lambda made: (made, [Row(**row) for row in made.pop("rows")]),
+    )
 
 
 def page(path: Path) -> str:
