@@ -115,7 +115,7 @@ class Finder:
         for find in (self._by_slots, self._by_prefixes):
             parts = find()
             if parts is not None:
-                return [part for part in parts if part.text]
+                return self._with_calls([part for part in parts if part.text])
         return [Part(TEMPLATE, self.text)]
 
     def _by_slots(self) -> list[Part] | None:
@@ -215,6 +215,23 @@ class Finder:
         before, slot, _ = both[len(alone) :].partition(f"{self.slot}0q")
         return before if slot else None
 
+    def _with_calls(self, parts: list[Part]) -> list[Part]:
+        """Cut answers without words out of the parts before, where no edge was found for them.
+
+        Such an answer, which is a call, goes on where a slot in place of its words would stand.
+        """
+        slot = f"{self.slot}call"
+        seen = {part.source for part in parts}
+        for number, message in enumerate(self.messages):
+            if number in seen or not message.get("tool_calls"):
+                continue
+            some = [*self.messages]
+            some[number] = message | {"content": slot}
+            at = (self.attempt(some, self.generation) or "").find(slot)
+            if at > 0:
+                parts = _cut_at(parts, at, number)
+        return parts
+
     def attempt(self, messages, generation: bool, **more) -> str | None:
         """Return what the template makes of other messages, None where it refuses or fails.
 
@@ -241,6 +258,20 @@ class Finder:
             parts.append(Part(number, self.text[at : len(start)]))
             at = len(start)
         return [*parts, Part(GENERATION if self.generation else TEMPLATE, self.text[at:])]
+
+
+def _cut_at(parts: list[Part], at: int, source: int) -> list[Part]:
+    """Return parts of which the one around `at` in the string goes on as another source's."""
+    cut, start = [], 0
+    for part in parts:
+        end = start + len(part.text)
+        if start <= at < end and not part.content:
+            cut += [replace(part, text=part.text[: at - start])] if at > start else []
+            cut.append(replace(part, source=source, text=part.text[at - start :]))
+        else:
+            cut.append(part)
+        start = end
+    return cut
 
 
 def _is_text(block) -> bool:
