@@ -253,7 +253,10 @@ class Writers:
         """Return what ends an answer: the first special token behind it, or all that is there."""
         slot = f"{self.finder.slot}end"
         plain = [{"role": "user", "content": "?"}, {"role": "assistant", "content": slot}]
-        behind = (self.finder.attempt(plain, False) or "").rpartition(slot)[2]
+        made = self.finder.attempt(plain, False) or ""
+        if slot not in made:  # the template changes the words
+            return next((mark for mark in self.special if made.rstrip().endswith(mark)), "\0")
+        behind = made.rpartition(slot)[2]
         special = re.search("|".join(map(re.escape, self.special)) or "$.", behind)
         return special[0] if special else behind.strip() or "\0"
 

@@ -1,5 +1,8 @@
 """Of each stretch of a conversation with tools it is told who wrote it, and nothing is lost."""
 
+import ast
+import json
+
 import pytest
 from transformers import ByT5Tokenizer
 from transformers.utils import get_json_schema
@@ -122,11 +125,25 @@ def test_tools_are_yours_and_the_words_around_them_the_templates(template, spell
     view = shown(template)
     (tool,) = because(view, "a tool, as you describe it")
     schema = get_json_schema(add)
-    read = __import__("json").loads if spell else __import__("ast").literal_eval
+    read = json.loads if spell else ast.literal_eval
     assert read(tool) == schema
     around = because(view, "says that there are tools")
     assert len(around) == 2 and "<tools>" in around[0] and "<tool_call>" in around[1]
     assert not any("<|im_" in text for text in around)
+
+
+@pytest.mark.parametrize("many", ["tools | tojson(indent=4)", "tools[0] | tojson(indent=2)"])
+def test_tools_that_are_written_over_several_lines_are_yours(many):
+    view = shown("{% if tools %}{{ '[tools]' + (" + many + ") + '[/tools]' }}{% endif %}" + CHATML)
+    (tool,) = because(view, "a tool, as you describe it")
+    made = json.loads(tool)
+    assert (made[0] if isinstance(made, list) else made) == get_json_schema(add)
+    assert view.parts[0].text == "[tools]"
+
+
+def test_a_mark_alone_is_not_parted_from_the_words_about_tools():
+    first = shown(HERMES, talk()[1:]).parts[0]
+    assert first.text.startswith("<|im_start|>system\nYou are a function calling AI model")
 
 
 def test_a_system_message_that_nobody_wrote_is_the_templates():
@@ -257,9 +274,10 @@ def test_a_template_without_slots_counts_a_message_as_its_roles():
         {"role": "user", "content": "Hello you all"},
         {"role": "assistant", "content": "Yes"},
         {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Goodbye"},
     ]
     view = shown(picky, messages)
-    assert because(view, "its answer") == ["Yes"]
+    assert because(view, "its answer") == ["Yes", "[long]"]
     assert because(view, "the user's words")[0] == "<|im_start|>me\n[long]<|im_end|>\n"
     said = " ".join(repr(view).split())
     assert "The words of message 0 (user) cannot be told from the template's" in said
