@@ -82,7 +82,7 @@ class Chat:
                 self.write("<think>\n")  # the template wrote it
             try:
                 for piece in pieces:
-                    self.write(shown(piece) if piece else f"\n{news(self.talk.messages[-1])}\n")
+                    self.write(shown(piece) if piece else news(self.talk.messages[-1]))
             finally:
                 self.write("\n")
         if self.talk.last is before:
@@ -137,10 +137,12 @@ def how_it_ended(answer: Answer) -> str:
 
 
 def news(message: dict) -> str:
-    """Return what a call, or its result, adds to a conversation, as a line."""
+    """Return the lines that say what an answer calls, or what came of a call."""
     if message["role"] == "tool":
-        return f"({readable(message['name'])}: {readable(message['content'])})"
-    return "\n".join(f"(calls {readable(in_a_line(call))})" for call in message["tool_calls"])
+        return f"({readable(message['name'])}: {readable(message['content'])})\n"
+    return "\n" + "".join(
+        f"(calls {readable(in_a_line(call))})\n" for call in message["tool_calls"]
+    )
 
 
 def shown(text: str) -> str:

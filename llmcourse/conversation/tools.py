@@ -96,7 +96,7 @@ def _calls(text: str) -> tuple[list[dict], str]:
 def _read(body: str) -> dict | None:
     try:
         return _as_templates_take_it(json.loads(body))
-    except (ValueError, RecursionError, AttributeError, KeyError):
+    except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
         return None
 
 

@@ -53,7 +53,9 @@ class Conversation(Live):
         self._ends: dict[int, str] = {}  # why answers ended, by the place of their last message
         self.writer, self._halt, self._drawn = None, threading.Event(), 0.0
         # Sent when it is left, not at each letter: the last letters would come after the click.
-        self.message = labelled(widgets.Text, "Your message", 420, continuous_update=False)
+        self.message = labelled(
+            widgets.Text, "Your message", 420, continuous_update=False, placeholder="Enter sends it"
+        )
         self._entered: threading.Timer | None = None
         self.message.on_msg(self._key)
         self.message.observe(self._enter, "value")

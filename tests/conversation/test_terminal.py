@@ -103,7 +103,7 @@ def test_a_call_and_its_result_have_a_line_each(talk):
     call = call_of("add", '{"a": 17, "b": 25}')
     writes(talk, call, "It is 42.")
     assert typed(talk, "What is 17 plus 25?") == (
-        f"{call}\n(calls add(a=17, b=25))\n\n(add: 42)\nIt is 42.\n"
+        f"{call}\n(calls add(a=17, b=25))\n(add: 42)\nIt is 42.\n"
     )
 
 

@@ -199,10 +199,13 @@ def test_what_it_displays_has_a_form_without_a_kernel(spaced, monkeypatch):
 # Enter: the page says that it was pressed, then what the text is, if that is not known yet.
 
 
-def press_enter(made, text: str | None = None) -> None:
+def press_enter(made, text: str | None = None):
+    """Press Enter; returns what waits for a text."""
     made.message._handle_custom_msg({"event": "submit"}, [])
+    waiting = made._entered
     if text is not None:
         made.message.value = text
+    return waiting
 
 
 def test_enter_sends_what_was_typed(spaced):
@@ -215,24 +218,20 @@ def test_enter_sends_what_was_typed(spaced):
     assert len(made.messages) == 4
 
 
-def test_enter_sends_a_text_that_was_left_and_come_back_to(spaced, monkeypatch):
-    monkeypatch.setattr("llmcourse.views.conversation._ENTER", 0.01)
+def test_enter_sends_a_text_that_was_left_and_come_back_to(spaced):
     made = views.conversation(tiny("llama"), spaced, **CALL)
     made.message.value = "w7"
-    press_enter(made)
-    made._entered.join(30)
+    press_enter(made).join(30)
     finish(made)
     assert made.messages[0]["content"] == "w7"
 
 
-def test_a_text_that_is_left_without_enter_is_not_sent(spaced, monkeypatch):
-    monkeypatch.setattr("llmcourse.views.conversation._ENTER", 0.01)
+def test_a_text_that_is_left_without_enter_is_not_sent(spaced):
     made = views.conversation(tiny("llama"), spaced, **CALL)
     made.message.value = "w7"
     assert made.writer is None and made.messages == []
     made.message.value = ""
-    press_enter(made)  # in an empty box
-    made._entered.join(30)
+    press_enter(made).join(30)  # in an empty box
     assert "There is no message to send" in made.page.value
     made.message.value = "w8"
     assert made.writer is None and made.messages == []
@@ -349,12 +348,12 @@ def test_whatever_a_model_thinks_or_a_tool_returns_is_shown_inert(text):
         """
         return text
 
-    text = text.encode(errors="replace").decode()
-    model, tokenizer = chatting(max_position_embeddings=100_000)
+    text = text[:200].encode(errors="replace").decode()
+    model, tokenizer = chatting(max_position_embeddings=8192)
     call = call_of("look", json.dumps({"where": text}))
     nameless = call_of("none", "{}").replace("none", json.dumps(text)[1:-1])
     has_written(model, tokenizer, f"<think>{text}</think>{text}{call}{nameless}", "Seen.")
-    made = views.conversation(model, tokenizer, tools=[look], max_new_tokens=90_000)
+    made = views.conversation(model, tokenizer, tools=[look], max_new_tokens=4000)
     made.say("Look!")
     assert len(made.messages) == 5
     for page in (made.page.value, made._repr_html_()):
