@@ -6,6 +6,7 @@ compared with the new ids, and cropped where they part: a turn reads only what i
 
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+from transformers.generation import GenerationMode
 
 from llmcourse.decoding.cache import cache_in, cached_length
 from llmcourse.decoding.ingredients import Ingredients
@@ -50,9 +51,12 @@ class SharedCache:
     def keep(self, model, made: Ingredients) -> None:
         """Keep a prepared call's cache, unless the next turn could not go on with it."""
         cache, config = cache_in(made.model_kwargs), made.generation_config
+        one_by_one = made.mode in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE)
         usual = is_fed_as_usual(model, config) and config.cache_implementation is None
         self.ids = made.input_ids[0].tolist()
-        self.cache = cache if usual and isinstance(cache, DynamicCache) else None
+        # With drafts `generate` reads what a cache holds a second time.
+        go_on = one_by_one and usual and isinstance(cache, DynamicCache)
+        self.cache = cache if go_on else None
 
 
 def _common_prefix(some: list[int], others: list[int]) -> int:

@@ -252,7 +252,7 @@ def _row(turn: Turn) -> str:
     text = "<br>".join(map(html.escape, _lines(turn.content)))
     if turn.folded:
         words = plural(len(turn.content.split()), "word")
-        text = f"<details><summary>{words}</summary>{text}</details>"
+        text = f"<details><summary>{words}</summary><div>{text}</div></details>"
     role = html.header(html.escape(_role(turn)), "row")
     return html.row([role, html.cell(text + end, "max-width:46em;overflow-wrap:anywhere")])
 

@@ -19,7 +19,7 @@ def chatting(family: str = "llama", template: str | None = CHATML, **changes):
 
 
 def has_written(model, tokenizer, *texts: str):
-    """Have a model write these texts, each ended as it ends answers; returns the hook.
+    """Have a model write these texts, drawn or not, each with an end; returns the hook.
 
     After the last it writes whatever its weights say.
     """
@@ -30,7 +30,7 @@ def has_written(model, tokenizer, *texts: str):
         token = next(coming, None)
         if token is None:
             return logits
-        return torch.nn.functional.one_hot(torch.full((1, 1), token), len(tokenizer)) * 1.0
+        return 1e3 * torch.nn.functional.one_hot(torch.full((1, 1), token), len(tokenizer))
 
     return model.get_output_embeddings().register_forward_hook(choose)
 

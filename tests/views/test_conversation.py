@@ -284,7 +284,7 @@ def test_thinking_is_folded_and_has_a_role_of_its_own():
         ("assistant, thinking", "Well, well."),
         ("assistant", "Yes."),
     ]
-    assert "<details><summary>2 words</summary>Well, well.</details>" in made.page.value
+    assert "<details><summary>2 words</summary><div>Well, well.</div></details>" in made.page.value
     assert repr(made).startswith("2 messages;") and "\nassistant, thinking: Well," in repr(made)
 
 
