@@ -12,12 +12,18 @@ COURSE = "import llmcourse\nfrom llmcourse import views\nmodel, tokenizer = llmc
 CHAT = "chat = views.conversation(model, tokenizer, do_sample=False, max_new_tokens=400)\nchat"
 
 
-def test_an_answer_streams_and_is_stopped_with_the_keyboard_alone(page, lab):
-    lab.open(page, lab.write("conversation.ipynb", COURSE, CHAT))
+def opened(page, lab, name: str, *cells: str):
+    """Run a notebook whose second cell is a chat; returns its output, and what changes in it."""
+    lab.open(page, lab.write(name, *cells))
     lab.run_all(page)
     output = page.locator(".jp-Cell").nth(1).locator(".jp-Cell-outputArea")
     live = output.locator(".widget-html-content")
     expect(live.locator("caption")).to_contain_text("Nothing said yet", timeout=30_000)
+    return output, live
+
+
+def test_an_answer_streams_and_is_stopped_with_the_keyboard_alone(page, lab):
+    output, live = opened(page, lab, "conversation.ipynb", COURSE, CHAT)
     expect(output.locator("details", has_text="Without a kernel")).to_have_count(1)
 
     output.get_by_label("Your message").focus()
@@ -51,12 +57,8 @@ TALK = "chat = views.conversation(model, tokenizer, tools=[add])\nchat"
 
 
 def test_enter_sends_and_thinking_calls_and_results_have_rows_of_their_own(page, lab):
-    lab.open(page, lab.write("tools.ipynb", TOYS, TALK))
-    lab.run_all(page)
-    output = page.locator(".jp-Cell").nth(1).locator(".jp-Cell-outputArea")
-    live = output.locator(".widget-html-content")
+    output, live = opened(page, lab, "tools.ipynb", TOYS, TALK)
     rows = live.locator("tbody tr")
-    expect(live.locator("caption")).to_contain_text("Nothing said yet", timeout=30_000)
 
     message = output.get_by_label("Your message")
     message.focus()
