@@ -16,6 +16,7 @@ import torch
 
 import llmcourse
 from llmcourse import rules, views
+from llmcourse.chat import templates
 from llmcourse.decoding.schedule import Turn
 from tests.support.toy_models import wide_llama
 
@@ -59,6 +60,22 @@ def cases(tokenizer) -> dict:
         for _ in range(16)
         for role in ("user", "assistant")
     ]
+    qwen = templates()["qwen 2.5 with tools"].text
+    tools = [
+        {"name": f"colour_{number}", "description": "red, blue and green. " * 10}
+        for number in range(16)
+    ]
+    asking = {"function": {"name": "colour_1", "arguments": {"of": "red, blue and green. " * 10}}}
+    calling = [
+        {"role": role, "content": words, **more}
+        for _ in range(8)
+        for role, words, more in (
+            ("user", "red, blue and green. " * 30, {}),
+            ("assistant", "", {"tool_calls": [asking, asking]}),
+            ("tool", "red, blue and green. " * 30, {"name": "colour_1"}),
+            ("assistant", "red, blue and green. " * 40, {}),
+        )
+    ]
     runs = dict.fromkeys("abcdefgh")
     stepper = views.stepper(model, tokenizer, ids[:1], max_new_tokens=50)
     explorer = views.explore(model, tokenizer, ids[:1])
@@ -91,6 +108,7 @@ def cases(tokenizer) -> dict:
         "attention": lambda: views.attention(tokenizer, ids[0], looks),
         "layers": lambda: views.layers(tokenizer, guesses),
         "chat": lambda: views.chat(tokenizer, messages),
+        "tool_call": lambda: views.tool_call(tokenizer, calling, tools=tools, chat_template=qwen),
         "race": lambda: views.race(raced),
         "schedule": lambda: views.schedule(turns, page=16),
         "stepper": lambda: redrawn(stepper),

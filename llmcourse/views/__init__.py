@@ -25,6 +25,7 @@ from llmcourse.views.strategies import Strategies, strategies
 from llmcourse.views.surprise import surprise
 from llmcourse.views.text_trace import TextTrace, text_trace
 from llmcourse.views.tokens import Tokens, tokens
+from llmcourse.views.tool_call import ToolCall, tool_call
 from llmcourse.views.trace import trace
 from llmcourse.views.walk import Walk
 
@@ -48,6 +49,7 @@ __all__ = [
     "Strategies",
     "TextTrace",
     "Tokens",
+    "ToolCall",
     "Walk",
     "attention",
     "batch",
@@ -71,5 +73,6 @@ __all__ = [
     "surprise",
     "text_trace",
     "tokens",
+    "tool_call",
     "trace",
 ]

@@ -4,6 +4,7 @@ import pytest
 from transformers import ByT5Tokenizer
 
 from llmcourse import views
+from llmcourse.chat import templates
 from tests.support.chat_templates import (
     CHATML,
     CHATML_WITH_DEFAULT,
@@ -185,6 +186,20 @@ def test_blocks_of_text_and_messages_without_words_are_shown():
     assert content(views.chat(letters(blocks), several), 0) == "Hello"
     silent = [*several, {"role": "assistant", "content": None}]
     assert "none<|im_end|>" in of(views.chat(letters(blocks), silent), 1)
+
+
+@pytest.mark.parametrize("empty", ["", None])
+def test_around_an_answer_that_is_a_call_and_no_words_all_are_told_apart(empty):
+    made = {"type": "function", "function": {"name": "add", "arguments": {"a": 2}}}
+    messages = [
+        *talk("u", "2 + 0?"),
+        {"role": "assistant", "content": empty, "tool_calls": [made]},
+        *talk("ta", "2<|im_end|>", "Two."),
+    ]
+    shown = views.chat(letters(templates()["qwen 2.5 with tools"].text), messages)
+    assert [content(shown, number) for number in range(4)] == ["2 + 0?", "", "2<|im_end|>", "Two."]
+    assert of(shown, 1).startswith("<|im_start|>assistant\n<tool_call>")
+    assert "the model reads as the template's: <|im_end|> in message 2" in repr(shown)
 
 
 def test_a_template_that_asks_what_a_message_says_is_told_apart_by_its_beginnings():

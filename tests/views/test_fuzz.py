@@ -16,6 +16,7 @@ from transformers import GenerationConfig, LogitsProcessorList
 
 import llmcourse
 from llmcourse import views
+from llmcourse.chat import templates
 from llmcourse.decoding.explain_rules import RuleEffect, RuleReport
 from llmcourse.decoding.ingredients import Ingredients
 from llmcourse.decoding.race import Race
@@ -132,6 +133,18 @@ def refused_chat(_, text: str) -> views.Chat:
     return views.chat(_letters(), [{"role": text, "content": text}], chat_template=refuse)
 
 
+def tool_call_of(_, text: str) -> views.ToolCall:
+    made = {"name": text, "arguments": {text: text}}
+    tool = {"type": "function", "function": {"name": text, "description": text}}
+    messages = [
+        {"role": "user", "content": text},
+        {"role": "assistant", "content": text, "tool_calls": [{"id": text, "function": made}]},
+        {"role": "tool", "name": text, "tool_call_id": text, "content": text},
+    ]
+    template = templates()["qwen 2.5 with tools"].text
+    return views.tool_call(_letters(), messages, tools=[tool], chat_template=template)
+
+
 def padding_of(_, text: str) -> views.Padding:
     texts = [text.encode(errors="replace").decode(), "b"]
     return views.padding(_letters(), texts)
@@ -178,6 +191,7 @@ VIEWS = {
     ),
     "chat": chat_of,
     "chat that is refused": refused_chat,
+    "tool_call": tool_call_of,
     "padding": padding_of,
     "padding with ends": finished_of,
     "table": lambda tokenizer, text: Table(visible(text), [visible(text)], [[visible(text)]]),
