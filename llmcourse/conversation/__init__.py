@@ -1,1 +1,1 @@
-"""A conversation with a model: its turns, its settings, and a terminal to have it in."""
+"""A conversation with a model: its turns, tools, settings, and a terminal to have it in."""

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 
+from llmcourse.conversation.tools import begins_thinking, in_a_line
 from llmcourse.conversation.turns import Answer, Conversation
 from llmcourse.show import in_words, plural, printable, readable
 
@@ -77,9 +78,11 @@ class Chat:
             _ctrl_c(self.talk.stop),
             contextlib.closing(ask()) as pieces,
         ):
+            if begins_thinking(self.talk.now.opening):
+                self.write("<think>\n")  # the template wrote it
             try:
                 for piece in pieces:
-                    self.write(shown(piece))
+                    self.write(shown(piece) if piece else news(self.talk.messages[-1]))
             finally:
                 self.write("\n")
         if self.talk.last is before:
@@ -111,11 +114,7 @@ class Chat:
         lines = [f"The conversation has {plural(self.talk.tokens(), 'token')}{of}."]
         if self.talk.last is not None:
             last = self.talk.last
-            lines.append(
-                f"The last prompt had {plural(last.prompt, 'token')}: {last.reused:,} from the "
-                f"cache, {last.prompt - last.reused:,} read. The answer has "
-                f"{plural(len(last.ids), 'token')}."
-            )
+            lines.append(f"{last.reading} The answer has {plural(len(last.ids), 'token')}.")
         self.write("\n".join(lines) + "\n")
 
     def _help(self, rest: str) -> None:
@@ -135,6 +134,15 @@ def how_it_ended(answer: Answer) -> str:
     if answer.end in ("stopped", "broken off"):
         return f"{answer.end.capitalize()}: what was said so far stays."
     return f"Ended by: {printable(answer.end)}."
+
+
+def news(message: dict) -> str:
+    """Return the lines that say what an answer calls, or what came of a call."""
+    if message["role"] == "tool":
+        return f"({readable(message['name'])}: {readable(message['content'])})\n"
+    return "\n" + "".join(
+        f"(calls {readable(in_a_line(call))})\n" for call in message["tool_calls"]
+    )
 
 
 def shown(text: str) -> str:

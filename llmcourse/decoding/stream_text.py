@@ -54,12 +54,13 @@ def _tokens(steps: Iterable) -> Iterator[int]:
         elif isinstance(step, torch.Tensor):
             yield from step.flatten().tolist()
         else:
-            _check_one_text(step)
+            check_one_text(step)
             for token in step.new_tokens():
                 yield int(token.chosen)
 
 
-def _check_one_text(step) -> None:
+def check_one_text(step) -> None:
+    """Raise ValueError for a step of several texts, or of one that a search may still replace."""
     if len(step.finished) > 1 or isinstance(step, BeamStep):
         raise ValueError(
             f"Only one text can be streamed, and this is {type(step).__name__} of "

@@ -1,62 +1,86 @@
-"""A small chat: it streams, can be stopped, and says how much of its context is used."""
+"""A small chat: it streams, stops, answers again, shows calls of tools, and counts its tokens."""
 
+import contextlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import ipywidgets as widgets
 
 from llmcourse import html
-from llmcourse.decoding.generate import steps
-from llmcourse.decoding.stream_text import stream_text
-from llmcourse.sandbox import apply_chat_template
-from llmcourse.show import in_words, plural, printable, visible
+from llmcourse.conversation import turns
+from llmcourse.conversation.prompt import BARE
+from llmcourse.conversation.settings import Settings
+from llmcourse.conversation.tools import in_a_line
+from llmcourse.show import in_words, plural, printable
 from llmcourse.views._live import Live, button, labelled
 
 _REDRAWN = 0.1  # seconds between two pictures while it writes
+_ENTER = 0.3  # seconds in which a text follows the key that sends it
 _SHOWN = 40  # messages that the page shows, the last ones
 _LONGEST = 4_000  # characters of a message that the page shows
+_GREEDY = "Greedy decoding gives one answer; with do_sample=True answers are drawn."
 
 
 @dataclass
 class Turn:
-    """One message."""
+    """A message, or a part of one that has a role of its own."""
 
     role: str
     content: str
     end: str = ""  # why the answer ended, where that was not the model's own wish
+    folded: bool = False  # whether one has to open it to read it
 
 
 class Conversation(Live):
     """A conversation with controls. `say` drives it from code, `messages` is what was said.
 
-    turns: the messages, a `Turn` each. used: tokens of the context that they take; limit: how many
-    the model can read, None if it does not say. The controls are attributes: message, send, stop,
-    start_over. page: what they change. writer: the thread that writes an answer, None before.
+    talk: the conversation itself, without a picture. turns: what is shown of it, a `Turn` each.
+    used: tokens of the context that it takes; limit: how many the model can read, None if it does
+    not say. The controls are attributes: message, send, stop, regenerate, start_over. page: what
+    they change. writer: the thread that writes an answer, None before.
     """
 
     name, shows = "chat", "the conversation"
 
-    def __init__(self, model, tokenizer, messages: Sequence[dict] = (), **generate_kwargs):
-        self.model, self.tokenizer, self.settings = model, tokenizer, generate_kwargs
-        self._opening = [Turn(str(one["role"]), str(one["content"])) for one in messages]
-        self.turns = list(self._opening)
-        self.limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        self.used = self._encoded().input_ids.shape[1] if self.turns else 0
+    def __init__(self, model, tokenizer, messages: Sequence[dict] = (), **more):
+        template = None if getattr(tokenizer, "chat_template", None) else BARE
+        more = {"template": template, "settings": Settings(max_new_tokens=200), **more}
+        self.talk = turns.Conversation(model, tokenizer, messages=messages, **more)
+        self.limit, self._bare = self.talk.limit, more["template"] == BARE
+        self._opening, self._opened = self.talk.messages, self.talk.tokens(True)
+        self._ends: dict[int, str] = {}  # why answers ended, by the place of their last message
         self.writer, self._halt, self._drawn = None, threading.Event(), 0.0
         # Sent when it is left, not at each letter: the last letters would come after the click.
-        self.message = labelled(widgets.Text, "Your message", 420, continuous_update=False)
-        self.send = button("Send", self._send)
+        self.message = labelled(
+            widgets.Text, "Your message", 420, continuous_update=False, placeholder="Enter sends it"
+        )
+        self._entered: threading.Timer | None = None
+        self.message.on_msg(self._key)
+        self.message.observe(self._enter, "value")
+        self.send = button("Send", lambda: self._start(self.message.value))
         self.stop = button("Stop", self._stop)
+        self.regenerate = button("Regenerate", lambda: self._start(None))
         self.start_over = button("Start over", self._start_over)
-        self.lay_out([self.message, self.send, self.stop, self.start_over])
+        self.lay_out([self.message, self.send, self.stop, self.regenerate, self.start_over])
         self.redraw()
 
     @property
     def messages(self) -> list[dict]:
         """What was said, as a chat template takes it."""
-        return [{"role": turn.role, "content": turn.content} for turn in self.turns]
+        return self.talk.so_far()
+
+    @property
+    def turns(self) -> list[Turn]:
+        """What was said, as it is shown: thinking, calls and results have roles of their own."""
+        return self._turns(0)
+
+    @property
+    def used(self) -> int:
+        """The tokens of the context that the conversation takes."""
+        answer = self.talk.now or self.talk.last
+        return self._opened if answer is None else answer.prompt + len(answer.ids)
 
     @property
     def writing(self) -> bool:
@@ -69,146 +93,136 @@ class Conversation(Live):
         Raises ValueError for a text that is blank, while an answer is being written, and where the
         context is full; and what `llmcourse.steps` raises. The conversation is then as before.
         """
-        self._ask(text)
-        return self._write()
+        self._check(text)
+        return self._write(text)
 
-    # The loop: everything that the controls do ends here.
+    # Everything that the controls do ends here. text: what is said, None for the last answer again.
 
-    def _ask(self, text: str) -> None:
+    def _check(self, text: str | None) -> None:
         if self.writing:
             raise ValueError("An answer is being written; wait for it, or stop it first.")
-        if not text.strip():
+        if text is None and self.talk.last is None:
+            raise ValueError("There is no answer yet; say something first.")
+        if text is not None and not text.strip():
             raise ValueError("There is no message to send; type one first.")
         self._halt.clear()
-        self.turns.append(Turn("user", text))
 
-    def _write(self) -> str:
-        """Write the answer to the last message, token by token, until it ends or is stopped."""
-        answer = Turn("assistant", "")
+    def _write(self, text: str | None) -> str:
+        """Write an answer, token by token, until it ends or is stopped, and return it."""
+        before, failed = self.talk.last, ""
+        ask = self.talk.regenerate if text is None else lambda: self.talk.say(text)
         try:
-            walk = steps(self.model, **self._call())
-            self.turns.append(answer)
-            for piece in stream_text(self.tokenizer, self._counted(walk, answer)):
-                answer.content += piece
-                self._while_writing()
-        except BaseException as error:  # an interrupt too: the turns stay question and answer
-            if answer.content:
-                answer.end = f"broken off: {in_words(error)}"
-            else:
-                self._take_back()
+            with contextlib.closing(ask()) as pieces:
+                asked = len(self.messages) - 1
+                if self._halt.is_set():  # while the answer was prepared
+                    self.talk.stop()
+                self.redraw("Writing ...")
+                for piece in pieces:
+                    if not piece or time.monotonic() - self._drawn > _REDRAWN:
+                        self.redraw("Writing ...")
+        except BaseException as error:  # an interrupt too
+            failed = f"broken off: {in_words(error)}"
             raise
-        self.redraw()
-        return answer.content
-
-    def _call(self) -> dict:
-        inputs = self._encoded().to(self.model.device)
-        length = inputs["input_ids"].shape[1]
-        call = {"max_new_tokens": 200, **self.settings}
-        if self.limit is not None:
-            if length >= self.limit:
-                raise ValueError(
-                    f"The conversation takes {length:,} tokens and the model reads {self.limit:,}, "
-                    "so there is no room for an answer; start over."
-                )
-            call["max_new_tokens"] = min(call["max_new_tokens"], self.limit - length)
-        self.used = length
-        return {**inputs, **call}
-
-    def _counted(self, walk: Iterator, answer: Turn) -> Iterator:
-        """Pass the steps on, count them, and end where somebody pressed Stop."""
-        for step in walk:
-            self.used += 1
-            yield step
-            reason = step.stop_reasons[0]
-            if reason and reason != "eos":
-                answer.end = f"cut off: {reason}"
-            elif self._halt.is_set() and not reason:
-                answer.end = "stopped"
-                return
-
-    def _encoded(self):
-        options = {"return_tensors": "pt"}
-        if self.tokenizer.chat_template is None:
-            text = "".join(f"{turn.content}\n" for turn in self.turns)
-            return self.tokenizer(text, **options)
-        options |= {"add_generation_prompt": True, "return_dict": True}
-        return apply_chat_template(self.tokenizer, self.messages, **options)
-
-    def _take_back(self) -> None:
-        """Undo a question that got no answer; its text is back where it was typed."""
-        while self.turns and self.turns[-1].role != "user":
-            self.turns.pop()
-        self.message.value = self.turns.pop().content
-        self.used = self._encoded().input_ids.shape[1] if self.turns else 0
+        finally:
+            said = self.talk.last is not before
+            if said:
+                self._ends = {at: end for at, end in self._ends.items() if at < asked}
+                self._ends[len(self.messages) - 1] = failed or _why(self.talk.last.end)
+            elif text is not None:  # it is back where it was typed
+                self.message.value = text
+        if not said:
+            self.redraw("Stopped before anything was said.")
+            return ""
+        self.redraw(_GREEDY if text is None and not self.talk.last.sampled else "")
+        return next(one["content"] for one in self.messages[::-1] if one["role"] == "assistant")
 
     # What each control does. The answer is written in a thread: the kernel takes one message after
     # the other, so a click on Stop would otherwise be heard when there is nothing left to stop.
 
-    def _send(self) -> None:
+    def _start(self, text: str | None) -> None:
         try:
-            self._ask(self.message.value)
+            self._check(text)
         except ValueError as error:
             self.redraw(str(error))
             return
-        self.message.value = ""
+        if text is not None:
+            self.message.value = ""
         self.redraw("Writing ...")
-        self.writer = threading.Thread(target=self._write_or_say, daemon=True)
+        self.writer = threading.Thread(target=self._write_or_say, args=(text,), daemon=True)
         self.writer.start()
 
-    def _write_or_say(self) -> None:
+    def _write_or_say(self, text: str | None) -> None:
         try:
-            self._write()
+            self._write(text)
         except Exception as error:
             self.redraw(f"That did not work. {in_words(error)}")
 
+    def _key(self, _, content: dict, buffers) -> None:
+        # A page tells of Enter first, and then of the text, if that is not known yet. A text that
+        # comes alone was left with Tab or the mouse: it is not sent.
+        if content.get("event") == "submit":
+            self._entered = threading.Timer(_ENTER, self._enter)
+            self._entered.start()
+
+    def _enter(self, *_) -> None:
+        pressed, self._entered = self._entered, None
+        if pressed is not None:
+            pressed.cancel()
+            self.send.click()
+
     def _stop(self) -> None:
-        if self.writing:
-            self._halt.set()
-        else:
+        if not self.writing:
             self.redraw("Nothing is being written.")
+        self._halt.set()
+        self.talk.stop()
 
     def _start_over(self) -> None:
         self._halt.set()
+        self.talk.stop()
         if self.writing:
             self.writer.join()
-        self.turns = list(self._opening)
-        self.used = self._encoded().input_ids.shape[1] if self.turns else 0
+        self.talk.start(messages=self._opening)
+        self._ends = {}
         self.redraw("A new conversation.")
 
     # How it is shown.
-
-    def _while_writing(self) -> None:
-        if time.monotonic() - self._drawn > _REDRAWN:
-            self.redraw("Writing ...")
 
     def redraw(self, note: str = "") -> None:
         """Show the conversation as it is now. note: what happened, in words."""
         self._drawn = time.monotonic()
         self.page.value = html.noted(printable(note, None), self._table())
 
+    def _turns(self, first: int) -> list[Turn]:
+        there = list(enumerate(self.messages))[first:]
+        return [turn for at, each in there for turn in _parts(each, self._ends.get(at, ""))]
+
     def _title(self) -> str:
-        said = plural(len(self.turns), "message") if self.turns else "Nothing said yet"
+        many = len(self.messages)
+        said = plural(many, "message") if many else "Nothing said yet"
         of = "" if self.limit is None else f" of {self.limit:,}"
         return f"{said}; context used: {self.used:,}{of} tokens"
 
     def _notes(self) -> list[str]:
-        notes, earlier = [], len(self.turns) - _SHOWN
+        notes, earlier, last = [], len(self.messages) - _SHOWN, self.talk.last
         if earlier > 0:
             verb = "is" if earlier == 1 else "are"
             notes.append(f"{plural(earlier, 'earlier message')} {verb} not shown.")
-        if self.tokenizer.chat_template is None:
+        if self._bare:
             notes.append("This tokenizer has no chat template: the model reads the bare texts.")
+        answers = sum(each["role"] == "assistant" for each in self.talk.messages)
+        if last is not None and (last.reused or answers > 1):
+            notes.append(last.reading)
         return notes
 
     def _table(self) -> str:
-        rows = map(_row, self.turns[-_SHOWN:])
+        rows = map(_row, self._turns(max(0, len(self.messages) - _SHOWN)))
         return html.table(self._title(), (), rows, notes=self._notes())
 
     def __repr__(self) -> str:
         said = [
-            f"{visible(turn.role)}: {' '.join(_lines(turn.content))}"
+            f"{_role(turn)}: {' '.join(_lines(turn.content))}"
             + (f" ({turn.end})" if turn.end else "")
-            for turn in self.turns[-_SHOWN:]
+            for turn in self._turns(max(0, len(self.messages) - _SHOWN))
         ]
         return "\n".join([f"{self._title()}.", *self._notes(), *said])
 
@@ -216,11 +230,35 @@ class Conversation(Live):
         return html.noted("", self._table())
 
 
+def _parts(message: dict, end: str) -> list[Turn]:
+    """Return what is shown of a message, in the order in which it was written; end: of the last."""
+    role, content = str(message["role"]), str(message.get("content") or "")
+    thinking, calls = message.get("reasoning_content"), message.get("tool_calls")
+    parts = [Turn(f"{role}, thinking", str(thinking), folded=True)] if thinking else []
+    if content or not (thinking or calls):
+        parts.append(Turn(f"{role} {message['name']}" if "name" in message else role, content))
+    if calls:
+        parts.append(Turn(f"{role}, calls", "\n".join(map(in_a_line, calls))))
+    parts[-1].end = end
+    return parts
+
+
+def _why(end: str) -> str:
+    return {"eos": "", "stopped": end}.get(end, f"cut off: {end}")
+
+
 def _row(turn: Turn) -> str:
     end = f"<br><small>({html.escape(turn.end)})</small>" if turn.end else ""
     text = "<br>".join(map(html.escape, _lines(turn.content)))
-    role = html.header(html.escape(visible(turn.role)), "row")
+    if turn.folded:
+        words = plural(len(turn.content.split()), "word")
+        text = f"<details><summary>{words}</summary><div>{text}</div></details>"
+    role = html.header(html.escape(_role(turn)), "row")
     return html.row([role, html.cell(text + end, "max-width:46em;overflow-wrap:anywhere")])
+
+
+def _role(turn: Turn) -> str:
+    return printable(turn.role, 40)
 
 
 def _lines(text: str) -> list[str]:
@@ -229,14 +267,15 @@ def _lines(text: str) -> list[str]:
     return [printable(line, None) for line in cut.split("\n")]
 
 
-def conversation(
-    model, tokenizer, messages: Sequence[dict] = (), **generate_kwargs
-) -> Conversation:
-    """Chat with the model: type, press Send, watch the answer come, press Stop.
+def conversation(model, tokenizer, messages: Sequence[dict] = (), **more) -> Conversation:
+    """Chat with the model: type, press Enter, watch the answer come, press Stop or Regenerate.
 
     messages: what was said before, such as a system message; `{"role": ..., "content": ...}` each.
-    generate_kwargs: what `model.generate` takes, for greedy decoding or sampling; `max_new_tokens`
-    is 200 unless you say otherwise, and never more than the context has room for. A tokenizer
-    without a chat template reads the bare texts. With the keyboard alone: Tab, Space for a button.
+    more: what `model.generate` takes, for greedy decoding or sampling; `max_new_tokens` is 200
+    unless you say otherwise, and never more than the context has room for. And what
+    `conversation.turns.Conversation` takes: `tools`, functions that the model may call; `rounds`,
+    how often in a row; `rules`, as in `llmcourse.steps`, or a function that returns them.
+    What is drawn is drawn from one seed, which Regenerate moves on. A tokenizer without a chat
+    template reads the bare texts. With the keyboard alone: Enter sends, Tab, Space for a button.
     """
-    return Conversation(model, tokenizer, messages, **generate_kwargs)
+    return Conversation(model, tokenizer, messages, **more)

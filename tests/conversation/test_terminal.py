@@ -9,13 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from llmcourse import __main__ as cli
 from llmcourse.conversation import terminal
 from llmcourse.conversation.settings import Settings
 from llmcourse.conversation.turns import Conversation
-from tests.support.toy_chats import chatting
+from tests.support.toy_chats import add, call_of, chatting, has_written
 
 ROOT = Path(__file__).parents[2]
 # What a terminal gets when a line is asked for, and when it was typed: pastes are marked or not.
@@ -42,16 +41,9 @@ def typed(talk, *lines) -> str:
     return "".join(out)
 
 
-def writes(talk, text: str) -> None:
-    """Have the model write a text, token by token, and then end."""
-    ids = [*talk.tokenizer(text)["input_ids"], talk.model.generation_config.eos_token_id]
-    coming = iter(ids)
-
-    def choose(module, args, logits):
-        chosen = torch.full((1, 1), next(coming))
-        return torch.nn.functional.one_hot(chosen, len(talk.tokenizer)) * 1.0
-
-    talk.model.lm_head.register_forward_hook(choose)
+def writes(talk, *texts: str) -> None:
+    """Have the model write texts, token by token, each with an end."""
+    has_written(talk.model, talk.tokenizer, *texts)
     talk.settings.max_new_tokens = 500
 
 
@@ -104,6 +96,32 @@ def test_an_answer_that_is_cut_off_says_so(talk):
     assert "(Cut off at 8 tokens: /settings max_new_tokens N allows more" in typed(talk, "Hi")
     writes(talk, "Yes.")
     assert typed(talk, "Hi") == "Yes.\n"
+
+
+def test_a_call_and_its_result_have_a_line_each(talk):
+    talk = Conversation(talk.model, talk.tokenizer, tools=[add])
+    call = call_of("add", '{"a": 17, "b": 25}')
+    writes(talk, call, "It is 42.")
+    assert typed(talk, "What is 17 plus 25?") == (
+        f"{call}\n(calls add(a=17, b=25))\n(add: 42)\nIt is 42.\n"
+    )
+
+
+def test_a_result_cannot_steer_the_terminal(talk):
+    def look() -> str:
+        """Look."""
+        return NASTY
+
+    talk = Conversation(talk.model, talk.tokenizer, tools=[look])
+    writes(talk, call_of("look", "{}"), "Seen.")
+    shown = typed(talk, "Look!")
+    assert re.fullmatch(r"[\n\t\x20-\x7e␍é中]*", shown), ascii(shown)
+
+
+def test_thinking_that_the_template_begins_is_marked(talk):
+    talk.tokenizer.chat_template += "<think>\n"
+    writes(talk, "Hm.\n</think>\n\nYes.")
+    assert typed(talk, "Hi") == "<think>\nHm.\n</think>\n\nYes.\n"
 
 
 # Commands

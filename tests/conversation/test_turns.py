@@ -2,12 +2,15 @@
 
 import pytest
 import torch
+from transformers.utils import DocstringParsingException, get_json_schema
 
+from llmcourse.chat import templates
+from llmcourse.conversation.prompt import BARE
 from llmcourse.conversation.settings import Settings
 from llmcourse.conversation.turns import Conversation
 from tests.support.chat_templates import CHATML, GEMMA
 from tests.support.families import CONFIGS
-from tests.support.toy_chats import chatting
+from tests.support.toy_chats import add, call_of, chatting, has_written
 
 QUESTIONS = ["Hi", "What is a cache, and what is it for?", "And then?"]
 
@@ -310,6 +313,224 @@ def test_a_system_message_that_the_template_refuses_changes_nothing():
     with pytest.raises(ValueError, match=r"refuses these messages: No \\u001b\[2J system"):
         talk.start("Be brief.")
     assert talk.messages == messages and talk.last is last
+
+
+def test_bare_texts_are_read_a_line_each():
+    model, tokenizer = chatting(template=None)
+    talk = begun((model, tokenizer), template=BARE)
+    said(talk.say("Hi"))
+    said(talk.say("And?"))
+    text = "".join(f"{message['content']}\n" for message in talk.messages[:-1])
+    assert talk.last.prompt == len(tokenizer(text)["input_ids"]) and talk.last.reused > 0
+
+
+def test_a_conversation_may_begin_with_what_was_said_before():
+    before = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
+    model, tokenizer = chatting()
+    talk = Conversation(model, tokenizer, system="Be brief.", messages=before, max_new_tokens=12)
+    assert [message["role"] for message in talk.messages] == ["system", "user", "assistant"]
+    with pytest.raises(ValueError, match="no answer yet"):
+        talk.regenerate()
+    said(talk.say("Go on"))
+    assert talk.last.ids == anew(talk, do_sample=False) and len(before) == 2
+
+
+# What generate takes
+
+
+def test_what_generate_takes_wins_over_the_settings():
+    model, tokenizer = chatting()
+    talk = Conversation(
+        model, tokenizer, settings=Settings(max_new_tokens=50), max_new_tokens=5, do_sample=True
+    )
+    said(talk.say("Hi"))
+    assert talk.last.limit == 5 == len(talk.last.ids) and talk.last.sampled
+
+
+def test_turns_with_drafts_have_the_tokens_of_turns_without_and_share_no_cache():
+    model, tokenizer = chatting()
+    call = {"max_new_tokens": 12, "do_sample": False}
+    plain, drafted = (
+        Conversation(model, tokenizer, **call, **more)
+        for more in ({}, {"prompt_lookup_num_tokens": 3})
+    )
+    for question in QUESTIONS:
+        assert said(drafted.say(question)) == said(plain.say(question))
+        assert drafted.last.ids == plain.last.ids and drafted.last.reused == 0
+
+
+def test_a_stop_string_ends_an_answer():
+    model, tokenizer = chatting()
+    talk = Conversation(model, tokenizer, stop_strings=["two"])
+    has_written(model, tokenizer, "one two three")
+    assert said(talk.say("Count!")) == "one two" and talk.last.end == "stop string"
+
+
+def test_rules_are_asked_for_before_each_answer():
+    model, tokenizer = chatting()
+    asked, ids = [], tokenizer("yes")["input_ids"]
+
+    def rules(messages):
+        asked.append([message["content"] for message in messages])
+        coming = iter([*ids, model.generation_config.eos_token_id])
+
+        def one_after_the_other(ids, scores):
+            only = torch.full_like(scores, float("-inf"))
+            only[:, next(coming)] = 0
+            return only
+
+        return [one_after_the_other]
+
+    talk = Conversation(model, tokenizer, rules=rules)
+    assert [said(talk.say("Is it?")), said(talk.say("Sure?"))] == ["yes", "yes"]
+    assert asked == [["Is it?"], ["Is it?", "yes", "Sure?"]]
+
+
+# Thinking and tools
+
+
+def with_tools(*texts: str, tools=(add,), **more) -> Conversation:
+    """A conversation whose model writes these texts."""
+    template = templates()["qwen 2.5 with tools"].text
+    model, tokenizer = chatting(template=template, max_position_embeddings=8192)
+    has_written(model, tokenizer, *texts)
+    return Conversation(model, tokenizer, tools=tools, max_new_tokens=300, **more)
+
+
+SUM = call_of("add", '{"a": 17, "b": 25}')
+
+
+def test_a_call_is_run_and_the_model_is_asked_again_with_its_result():
+    talk = with_tools(SUM, "It is 42.")
+    assert said(talk.say("What is 17 plus 25?")) == f"{SUM}It is 42."
+    function = {"name": "add", "arguments": {"a": 17, "b": 25}}
+    assert talk.messages == [
+        {"role": "user", "content": "What is 17 plus 25?"},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"type": "function", "function": function}],
+        },
+        {"role": "tool", "name": "add", "content": "42"},
+        {"role": "assistant", "content": "It is 42."},
+    ]
+    question, whole = (
+        talk.tokenizer.apply_chat_template(
+            messages, tools=[get_json_schema(add)], add_generation_prompt=True, return_dict=True
+        )["input_ids"]
+        for messages in (talk.messages[:1], talk.messages[:-1])
+    )
+    assert talk.last.prompt == len(whole)
+    assert talk.last.reused == len(question) + len(SUM)  # a byte is a token
+
+
+def test_two_calls_have_a_result_each_and_what_goes_wrong_is_one():
+    talk = with_tools(f"Well. {SUM}\n{call_of('sub', '{}')}", "Sorry.")
+    said(talk.say("?"))
+    assert [message["content"] for message in talk.messages[1:]] == [
+        "Well.",
+        "42",
+        "There is no tool 'sub'; there are add.",
+        "Sorry.",
+    ]
+
+
+def test_a_model_that_only_calls_is_asked_so_many_times_and_no_more():
+    talk = with_tools(*[SUM] * 9, rounds=2)
+    said(talk.say("?"))
+    roles = [message["role"] for message in talk.messages]
+    assert roles == ["user", *["assistant", "tool"] * 3] and talk.last.end == "too many calls"
+
+
+def test_who_stops_while_a_tool_runs_is_not_answered():
+    def wait() -> str:
+        """Wait."""
+        talk.stop()
+        return "waited"
+
+    talk = with_tools(call_of("wait", "{}"), "Never said.", tools=[wait])
+    said(talk.say("?"))
+    assert talk.messages[-1]["content"] == "waited" and talk.last.end == "stopped"
+
+
+def test_a_call_in_an_answer_that_is_stopped_is_not_run():
+    talk = with_tools(f"{SUM} and", tools=[add])
+    pieces = talk.say("?")
+    for piece in pieces:
+        if piece == ">" and talk.now.text.endswith("</tool_call>"):
+            talk.stop()
+    assert [message["role"] for message in talk.messages] == ["user", "assistant"]
+    assert talk.messages[-1]["tool_calls"] and talk.last.end == "stopped"
+
+
+def test_calls_and_results_are_regenerated_with_the_answer():
+    talk = with_tools(SUM, "It is 42.", "I know: 42.")
+    said(talk.say("What is 17 plus 25?"))
+    said(talk.regenerate())
+    assert [message["content"] for message in talk.messages] == [
+        "What is 17 plus 25?",
+        "I know: 42.",
+    ]
+
+
+def test_without_tools_a_call_is_text():
+    talk = with_tools(SUM, tools=())
+    said(talk.say("?"))
+    assert talk.messages[-1] == {"role": "assistant", "content": SUM}
+
+
+def test_a_tool_without_a_description_is_refused_at_once():
+    def bare(a):
+        return a
+
+    with pytest.raises(DocstringParsingException, match="bare"):
+        with_tools(tools=[bare])
+
+
+@pytest.mark.parametrize("opens", [False, True], ids=["the model", "the template"])
+def test_thinking_is_kept_beside_the_answer_and_the_template_leaves_it_out(opens):
+    model, tokenizer = chatting()
+    if opens:
+        tokenizer.chat_template += "{% if add_generation_prompt %}<think>\n{% endif %}"
+    has_written(model, tokenizer, ("" if opens else "<think>\n") + "Hm.\n</think>\n\nYes.")
+    talk = Conversation(model, tokenizer, max_new_tokens=30)
+    pieces, seen = talk.say("Is it?"), []
+    for _ in pieces:
+        seen.append(talk.so_far()[-1])
+    assert {"role": "assistant", "content": "", "reasoning_content": "Hm"} in seen
+    assert talk.messages[-1] == {
+        "role": "assistant",
+        "content": "Yes.",
+        "reasoning_content": "Hm.",
+    }
+    first = talk.last
+    talk.generate_kwargs["max_new_tokens"] = 12
+    said(talk.say("Sure?"))
+    assert talk.last.ids == anew(talk, do_sample=False)
+    begun_alike = first.prompt - (len("<think>\n") if opens else 0)
+    assert talk.last.reused == begun_alike
+
+
+def test_a_tokenizer_that_says_how_its_answers_are_taken_apart_is_asked():
+    model, tokenizer = chatting()
+    tokenizer.response_template = {
+        "start_anchor": "<|im_start|>assistant\n",
+        "fields": {
+            "reasoning_content": {"open": "[hm]", "close": "[/hm]"},
+            "content": {"close": "<|im_end|>"},
+        },
+    }
+    has_written(model, tokenizer, "[hm]Well.[/hm]Yes.", "[hm]Well.[/hm]Yes.")
+    talk = Conversation(model, tokenizer)
+    said(talk.say("?"))
+    assert talk.messages[-1] == {
+        "role": "assistant",
+        "content": "Yes.",
+        "reasoning_content": "Well.",
+    }
+    talk = Conversation(model, tokenizer, template="chatml")  # of which it does not know
+    said(talk.say("?"))
+    assert talk.messages[-1]["content"] == "[hm]Well.[/hm]Yes."
 
 
 # Settings

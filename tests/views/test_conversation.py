@@ -1,5 +1,6 @@
 """The chat gives the tokens of the loop, stops when it is told to, and shows an error in words."""
 
+import json
 import threading
 
 import pytest
@@ -10,6 +11,7 @@ from llmcourse import views
 from tests.support.controls import CORE, controls
 from tests.support.families import PAD, build, tiny
 from tests.support.pages import INERT, NASTY, tags
+from tests.support.toy_chats import add, call_of, chatting, has_written
 
 CALL = {"max_new_tokens": 10, "eos_token_id": None, "pad_token_id": PAD, "do_sample": False}
 TEMPLATE = "{% for m in messages %}w1 {{ m['content'] }} {% endfor %}w2"
@@ -178,7 +180,7 @@ def test_a_tokenizer_without_a_template_reads_the_bare_texts_and_says_so(spaced)
 def test_every_control_has_a_name_and_is_a_core_control(spaced):
     made = views.conversation(tiny("llama"), spaced, **CALL)
     names = [control.description for control in controls(made)]
-    assert names == ["Your message", "Send", "Stop", "Start over"]
+    assert names == ["Your message", "Send", "Stop", "Regenerate", "Start over"]
     assert {type(control).__name__ for control in controls(made)} <= CORE | {"Text"}
     assert "chat" in repr(made.box) and made.box.children[-1] is made.page
 
@@ -192,6 +194,171 @@ def test_what_it_displays_has_a_form_without_a_kernel(spaced, monkeypatch):
     box, still = shown
     assert box is made.box and still["text/plain"] == repr(made)
     assert "the conversation as it was" in still["text/html"] and "w7" in still["text/html"]
+
+
+# Enter: the page says that it was pressed, then what the text is, if that is not known yet.
+
+
+def press_enter(made, text: str | None = None):
+    """Press Enter; returns what waits for a text."""
+    made.message._handle_custom_msg({"event": "submit"}, [])
+    waiting = made._entered
+    if text is not None:
+        made.message.value = text
+    return waiting
+
+
+def test_enter_sends_what_was_typed(spaced):
+    made = views.conversation(tiny("llama"), spaced, **CALL)
+    press_enter(made, "w7")
+    finish(made)
+    assert made.messages[0]["content"] == "w7" and made.message.value == ""
+    press_enter(made, "w7")  # the same once more
+    finish(made)
+    assert len(made.messages) == 4
+
+
+def test_enter_sends_a_text_that_was_left_and_come_back_to(spaced):
+    made = views.conversation(tiny("llama"), spaced, **CALL)
+    made.message.value = "w7"
+    press_enter(made).join(30)
+    finish(made)
+    assert made.messages[0]["content"] == "w7"
+
+
+def test_a_text_that_is_left_without_enter_is_not_sent(spaced):
+    made = views.conversation(tiny("llama"), spaced, **CALL)
+    made.message.value = "w7"
+    assert made.writer is None and made.messages == []
+    made.message.value = ""
+    press_enter(made).join(30)  # in an empty box
+    assert "There is no message to send" in made.page.value
+    made.message.value = "w8"
+    assert made.writer is None and made.messages == []
+
+
+# Regenerate
+
+
+def test_regenerate_draws_another_answer_in_place_of_the_last(spaced):
+    made = views.conversation(tiny("llama"), spaced, **{**CALL, "do_sample": True})
+    first = made.say("w7")
+    made.regenerate.click()
+    finish(made)
+    assert [one["role"] for one in made.messages] == ["user", "assistant"]
+    assert made.messages[1]["content"] != first and "Greedy" not in made.page.value
+    assert made.turns[1].end == "cut off: length"
+
+
+def test_regenerate_says_that_greedy_decoding_has_one_answer(spaced):
+    made = views.conversation(tiny("llama"), spaced, **CALL)
+    made.regenerate.click()
+    assert "There is no answer yet" in made.page.value and made.writer is None
+    first = made.say("w7")
+    made.regenerate.click()
+    finish(made)
+    assert made.messages[1]["content"] == first and "Greedy decoding gives one" in made.page.value
+
+
+# What is shown of the cache, of thinking, and of tools
+
+
+def test_from_the_second_answer_on_it_says_what_came_from_the_cache(spaced):
+    made = views.conversation(tiny("llama"), spaced, **CALL)
+    made.say("w7 w8")
+    assert "cache" not in made.page.value and "cache" not in repr(made)
+    made.say("w9")
+    last = made.talk.last
+    said = f"{last.prompt} tokens: {last.reused} from the cache, {last.prompt - last.reused} read."
+    assert last.reused > 0 and f"The last prompt had {said}" in made.page.value
+    assert repr(made).splitlines()[1] == f"The last prompt had {said}"
+
+
+def test_thinking_is_folded_and_has_a_role_of_its_own():
+    model, tokenizer = chatting()
+    has_written(model, tokenizer, "<think>\nWell, well.\n</think>\n\nYes.")
+    made = views.conversation(model, tokenizer)
+    assert made.say("Is it?") == "Yes."
+    assert [(turn.role, turn.content) for turn in made.turns] == [
+        ("user", "Is it?"),
+        ("assistant, thinking", "Well, well."),
+        ("assistant", "Yes."),
+    ]
+    assert "<details><summary>2 words</summary><div>Well, well.</div></details>" in made.page.value
+    assert repr(made).startswith("2 messages;") and "\nassistant, thinking: Well," in repr(made)
+
+
+def test_calls_and_results_have_rows_and_roles_of_their_own():
+    model, tokenizer = chatting()
+    has_written(model, tokenizer, call_of("add", '{"a": 17, "b": 25}'), "It is 42.")
+    made = views.conversation(model, tokenizer, tools=[add], max_new_tokens=100)
+    assert made.say("17 plus 25?") == "It is 42."
+    assert [(turn.role, turn.content) for turn in made.turns[1:]] == [
+        ("assistant, calls", "add(a=17, b=25)"),
+        ("tool add", "42"),
+        ("assistant", "It is 42."),
+    ]
+    for shown in ("assistant, calls", "add(a=17, b=25)", "tool add", "42"):
+        assert f">{shown}<" in made.page.value and shown in repr(made)
+
+
+def test_a_model_that_only_calls_ends_with_a_result_that_says_so():
+    model, tokenizer = chatting()
+    has_written(model, tokenizer, *[call_of("add", '{"a": 1, "b": 2}')] * 3)
+    made = views.conversation(model, tokenizer, tools=[add], rounds=1, max_new_tokens=100)
+    made.say("?")
+    assert made.turns[-1].role == "tool add" and made.turns[-1].end == "cut off: too many calls"
+
+
+def test_why_an_answer_ended_goes_with_it_when_it_is_regenerated():
+    model, tokenizer = chatting()
+    hook = has_written(model, tokenizer, "x" * 100)
+    made = views.conversation(model, tokenizer, tools=[add], max_new_tokens=100)
+    made.say("?")
+    assert made.turns[1].end == "cut off: length"
+    hook.remove()
+    has_written(model, tokenizer, call_of("add", '{"a": 1, "b": 2}'), "Three.")
+    made.regenerate.click()
+    finish(made)
+    assert [turn.end for turn in made.turns] == ["", "", "", ""]
+
+
+def test_an_answer_that_is_stopped_before_it_says_anything_is_taken_back():
+    model, tokenizer = chatting()
+    has_written(model, tokenizer, "<s>Never said.")  # a special token is no text
+    held = Held(model)
+    held.passes = 2  # the first one is held
+    made = views.conversation(model, tokenizer)
+    press_send(made, "Hi")
+    assert held.reached.wait(30) and made.messages[0]["content"] == "Hi"
+    made.stop.click()
+    held.open.set()
+    finish(made)
+    assert made.turns == [] and made.message.value == "Hi"
+    assert "Stopped before anything was said." in made.page.value
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_whatever_a_model_thinks_or_a_tool_returns_is_shown_inert(text):
+    def look(where: str) -> str:
+        """Look.
+
+        Args:
+            where: Where.
+        """
+        return text
+
+    text = text[:200].encode(errors="replace").decode()
+    model, tokenizer = chatting(max_position_embeddings=8192)
+    call = call_of("look", json.dumps({"where": text}))
+    nameless = call_of("none", "{}").replace("none", json.dumps(text)[1:-1])
+    has_written(model, tokenizer, f"<think>{text}</think>{text}{call}{nameless}", "Seen.")
+    made = views.conversation(model, tokenizer, tools=[look], max_new_tokens=4000)
+    made.say("Look!")
+    assert len(made.messages) == 5
+    for page in (made.page.value, made._repr_html_()):
+        assert tags(page) <= INERT and "$" not in page
+    assert all(line.isprintable() for line in repr(made).splitlines())
 
 
 @pytest.mark.parametrize("text", NASTY)
