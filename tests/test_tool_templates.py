@@ -67,6 +67,17 @@ def test_what_lesson_7_calls_recorded_was_published():
         assert f"<|im_start|>assistant\n{answer}<|im_end|>\n" in text
 
 
+def test_what_lesson_7_calls_smollm3s_answer_was_published():
+    (cell,) = (
+        cell.source
+        for cell in nbformat.read(LESSON, as_version=4).cells
+        if cell.source.startswith("thoughtful = ")
+    )
+    names = {}
+    exec(cell, names)
+    assert names["thoughtful"] + "\n" == published("smollm3_answer")
+
+
 def test_hermes_template_makes_the_published_string():
     text = published("hermes_2_pro_with_tools")
     tools = ast.literal_eval(re.search(r"<tools> (\[.*\]) </tools>", text)[1])

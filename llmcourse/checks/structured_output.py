@@ -341,3 +341,100 @@ def check_split_thinking(answer: Callable[[str, bool], tuple[str, str]]) -> None
     print(
         "check_split_thinking: thinking and answer are parted, also where the block never closed."
     )
+
+
+_CLOSING = [7, 8, 9]  # the ids of the mark that ends a block
+# What was written since the block was opened, and the id that has to come next; the budget is 4.
+_THINKING = (
+    ([], None),
+    ([1, 2, 3], None),
+    ([1, 2, 3, 4], 7),
+    ([1, 2, 3, 4, 7], 8),
+    ([1, 2, 3, 4, 7, 8], 9),
+    ([1, 2, 3, 4, 7, 8, 9], None),
+    ([1, 2, 3, 4, 7, 8, 9, 5, 6, 1], None),
+    ([1, 7, 8, 9], None),
+    ([1, 7, 8, 9, 5], None),
+    ([7, 8, 9, 5, 6, 1], None),
+)
+
+
+@once_written
+def check_close_thinking(answer: Callable[..., int | None]) -> None:
+    """Compare `answer(new, closing, budget, closed)` with what a budget of thinking asks for.
+
+    new: the ids since the block was opened; closing: those of the mark that ends it; budget: how
+    many ids the thinking may have; closed: tells whether a list of ids holds the mark. The answer
+    is the id that has to come next, or None where the model is free. Raises AssertionError with the
+    misconception that it found.
+    """
+    for new, wanted in _THINKING:
+        given = answer(list(new), list(_CLOSING), 4, _closed)
+        if given == wanted:
+            continue
+        case = f"for new={new}, closing={_CLOSING}, budget=4"
+        assert not (wanted is None and _closed(new[:4])), (
+            f"{case}: the block was closed within its budget; what comes now is the answer, and "
+            f"nothing is forced. You gave {given!r}"
+        )
+        assert len(new) >= 4, f"{case}: the budget is not used up yet; you gave {given!r}"
+        assert given is not None, (
+            f"{case}: the budget is used up, so {wanted} has to come: all ids of the mark, one "
+            "after the other, and not only the first"
+        )
+        assert len(new) < 7, (
+            f"{case}: the mark is whole, so the model is free again; you gave {given!r}"
+        )
+        assert given != 7 or wanted == 7, (
+            f"{case}: 7 stands there already; the next id of the mark is {wanted}, or it would "
+            "never be whole"
+        )
+        raise AssertionError(f"{case}: {wanted} has to come next; you gave {given!r}")
+    print("check_close_thinking: open until the budget is used up, then closed, and only once.")
+
+
+def _closed(new: list[int]) -> bool:
+    return any(new[at : at + 3] == _CLOSING for at in range(len(new)))
+
+
+@once_written
+def check_in_order(answer: Callable[[list[dict], dict], list[dict]]) -> None:
+    """Compare `answer(calls, arrived)`, the messages with results that arrived in any order.
+
+    calls: [{"id": ..., "function": {"name": ..., "arguments": ...}}, ...], as they stand in the
+    assistant's message. arrived: from an id to a text, in the order of arrival. Raises
+    AssertionError with the misconception that it found.
+    """
+    called = (
+        ("b7", "weather", {"city": "Oslo"}),
+        ("a1", "weather", {"city": "Rome"}),
+        ("c3", "add", {}),
+    )
+    calls = [
+        {"id": one, "type": "function", "function": {"name": name, "arguments": arguments}}
+        for one, name, arguments in called
+    ]
+    given = answer(copy.deepcopy(calls), {"a1": "Rome: sun", "zz": "nobody's", "b7": "Oslo: rain"})
+    assert isinstance(given, list) and all(isinstance(one, dict) for one in given), (
+        f"return a list of messages; you returned {given!r}"
+    )
+    ids = [one.get("tool_call_id") for one in given]
+    assert "zz" not in ids, "nobody called zz: a result that belongs to no call is left out"
+    assert len(given) == 3, (
+        "each call needs a message, also one whose result has not come: a template pairs calls and "
+        f"results by their order, so a gap would give the next result to the wrong call. {given}"
+    )
+    assert ids == ["b7", "a1", "c3"], (
+        f"in the order of the calls, each with its call's id as tool_call_id; yours: {ids}"
+    )
+    for one, name in zip(given, ("weather", "weather", "add"), strict=True):
+        assert one.get("role") == "tool" and one.get("name") == name, (
+            f"the role is 'tool' and the name that of the function, {name}: {one}"
+        )
+        assert isinstance(one.get("content"), str), f"the content is text: {one}"
+    assert [one["content"] for one in given[:2]] == ["Oslo: rain", "Rome: sun"], (
+        "each call gets its own result: two calls of one function are told apart by their ids, not "
+        f"by its name; you gave {[one['content'] for one in given[:2]]}"
+    )
+    assert given[2]["content"].strip(), "say in words that no result came; an empty text says none"
+    print("check_in_order: each call has the result that bears its id, in the order of the calls.")

@@ -8,6 +8,8 @@ import torch
 from llmcourse.checks.structured_output import (
     check_allowed_tokens,
     check_choice_rule,
+    check_close_thinking,
+    check_in_order,
     check_problem,
     check_results,
     check_split_thinking,
@@ -283,6 +285,124 @@ def test_a_wrong_split_is_named(answer, told):
         check_split_thinking(answer)
 
 
+# The budget of a thinking block
+
+
+def close_thinking(new, closing, budget, closed):
+    at = len(new) - budget
+    return closing[at] if 0 <= at < len(closing) and not closed(new[:budget]) else None
+
+
+def test_a_block_is_closed_when_its_budget_is_used_up(capsys):
+    check_close_thinking(close_thinking)
+    check_close_thinking(
+        lambda new, c, b, closed: None if closed(new) else close_thinking(new, c, b, closed)
+    )
+    assert "only once" in capsys.readouterr().out
+
+
+def first_only(new, closing, budget, closed):
+    return closing[0] if len(new) == budget and not closed(new) else None
+
+
+def over_and_over(new, closing, budget, closed):
+    return closing[0] if len(new) >= budget and not closed(new) else None
+
+
+def whatever_was_closed(new, closing, budget, closed):
+    at = len(new) - budget
+    return closing[at] if 0 <= at < len(closing) else None
+
+
+def for_ever(new, closing, budget, closed):
+    at = len(new) - budget
+    return closing[at % len(closing)] if at >= 0 and not closed(new[:budget]) else None
+
+
+@pytest.mark.parametrize(
+    ("answer", "named"),
+    [
+        (first_only, "all ids of the mark"),
+        (over_and_over, "stands there already"),
+        (whatever_was_closed, "within its budget"),
+        (for_ever, "the model is free again"),
+        (lambda new, c, b, closed: close_thinking(new, c, b - 1, closed), "not used up yet"),
+        (lambda new, c, b, closed: close_thinking(new, c, b + 1, closed), "all ids of the mark"),
+        (lambda new, closing, budget, closed: None, "has to come"),
+    ],
+)
+def test_a_wrong_budget_is_named(answer, named):
+    with pytest.raises(AssertionError, match=named):
+        check_close_thinking(answer)
+
+
+# Results that arrive in another order
+
+
+def in_order(calls, arrived, missing="No result came."):
+    return [
+        {
+            "role": "tool",
+            "tool_call_id": call["id"],
+            "name": call["function"]["name"],
+            "content": arrived.get(call["id"], missing),
+        }
+        for call in calls
+    ]
+
+
+def as_they_arrived(calls, arrived):
+    names = {call["id"]: call["function"]["name"] for call in calls}
+    return [
+        {"role": "tool", "tool_call_id": one, "name": names[one], "content": text}
+        for one, text in arrived.items()
+        if one in names
+    ]
+
+
+def by_name(calls, arrived):
+    first = {}
+    for call in calls:
+        first.setdefault(call["function"]["name"], call["id"])
+    return [
+        one | {"content": arrived.get(first[one["name"]], "No result came.")}
+        for one in in_order(calls, arrived)
+    ]
+
+
+def test_results_stand_in_the_order_of_the_calls(capsys):
+    check_in_order(in_order)
+    assert "in the order of the calls" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "named"),
+    [
+        (as_they_arrived, "each call needs a message"),
+        (by_name, "told apart by their ids"),
+        (lambda calls, arrived: in_order(calls, arrived)[:2], "each call needs a message"),
+        (lambda calls, arrived: in_order(calls, arrived)[::-1], "in the order of the calls"),
+        (lambda calls, arrived: in_order(calls, arrived, missing=""), "an empty text"),
+        (lambda calls, arrived: in_order(calls, arrived, missing=None), "the content is text"),
+        (
+            lambda calls, arrived: [
+                *in_order(calls, arrived),
+                {"role": "tool", "tool_call_id": "zz", "name": "", "content": ""},
+            ],
+            "nobody called zz",
+        ),
+        (
+            lambda calls, arrived: [one | {"role": "user"} for one in in_order(calls, arrived)],
+            "the role is 'tool'",
+        ),
+        (lambda calls, arrived: arrived, "return a list of messages"),
+    ],
+)
+def test_results_for_the_wrong_call_are_named(answer, named):
+    with pytest.raises(AssertionError, match=named):
+        check_in_order(answer)
+
+
 def a_stub(*answer):
     raise NotImplementedError("Write this.")
 
@@ -292,6 +412,8 @@ def a_stub(*answer):
     [
         check_allowed_tokens,
         check_choice_rule,
+        check_close_thinking,
+        check_in_order,
         check_problem,
         check_results,
         check_split_thinking,

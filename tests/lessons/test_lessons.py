@@ -12,6 +12,7 @@ from nbclient import NotebookClient
 import llmcourse
 from llmcourse import views
 from tests.support.toy_models import save_unlike_the_course
+from tools import lesson, minutes
 from tools.proofread import SOLUTION, has_a_check
 
 ROOT = Path(__file__).parent.parent.parent
@@ -66,8 +67,19 @@ def test_a_lesson_opens_with_aims_minutes_and_needs_and_ends_with_more_to_read(p
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_a_lesson_is_as_long_as_it_says(path):
-    read = re.sub(r"<!--.*?-->", "", prose(path), flags=re.S)  # a mark of a number is not read
-    assert 2000 <= len(read.split()) <= 3500
+    """What everybody reads has 2,000 to 3,500 words; optional sections and exercises are extra."""
+    parts = lesson.sections(nbformat.read(path, as_version=4))
+    extra = [one for one in parts if one.title == "Exercises" or is_optional(one)]
+    everything, left_out = (
+        sum(minutes.words(one.prose) for one in some) for some in (parts, extra)
+    )
+    assert 2000 <= everything - left_out <= 3500
+    assert everything <= 4000
+
+
+def is_optional(section) -> bool:
+    mark = lesson.MARK.search(section.prose)
+    return mark is not None and mark[2] == "optional"
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
