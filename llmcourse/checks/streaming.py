@@ -288,6 +288,80 @@ def _compare_failure(answer: Callable) -> None:
     )
 
 
+# Answers that come in several calls: prompt, what the model says, tokens a call, calls, ids wanted.
+# The prompt is a chat's, with marks that end a turn; 2 and 7 end an answer.
+_LONG = (
+    ([5, 6], [1, 3, 4, 1, 2], 2, 9, 5),
+    ([5, 2, 6], [1, 3, 7], 4, 9, 3),
+    ([5], [1, 3, 4, 1, 3, 4, 2], 2, 2, 4),
+    ([5, 7], [1, 3], 2, 9, 2),  # then the context is full: nothing comes
+    ([6], [2], 3, 9, 1),
+)
+
+
+@once_written
+def check_finish(answer: Callable[[Callable, list[int], set[int], int], list[int]]) -> None:
+    """Compare `answer(ask, prompt, eos, rounds)`, ids that come in several calls, with all of them.
+
+    ask(ids) returns what comes next behind `ids`, a few at a time. The answer asks until the last
+    of them is in `eos`, none comes, or it has asked `rounds` times, and returns the new ids. Raises
+    AssertionError with the misconception that it found.
+    """
+    for prompt, whole, size, rounds, wanted in _LONG:
+        ask, given = _Asked(prompt, whole, size, rounds), list(prompt)
+        ids = answer(ask, given, {2, 7}, rounds)
+        assert given == prompt, "you changed the prompt that you were given; join two lists anew"
+        _compare_finished(list(ids), prompt, whole[:wanted], ask.calls)
+    print("check_finish: asked with all that stands there, and not once too often.")
+
+
+class _Asked:
+    """A model that says `whole` behind `prompt`, at most `size` ids a call; it knows misuse."""
+
+    def __init__(self, prompt: list[int], whole: list[int], size: int, rounds: int):
+        self.prompt, self.whole, self.size, self.rounds = prompt, whole, size, rounds
+        self.said: list[int] = []
+        self.calls = 0
+        self.dried_up = False  # nothing came
+
+    def __call__(self, ids: list[int]) -> list[int]:
+        last = self.said[-1:]
+        assert last not in ([2], [7]), (
+            f"you asked again behind {self.said}, which had ended: {last[0]} is in eos, {{2, 7}}"
+        )
+        assert not self.dried_up, (
+            f"nothing came behind {self.said}, and you asked again: nothing ever will"
+        )
+        assert self.calls < self.rounds, (
+            f"you asked more than {self.rounds} times: an answer that does not end would never end"
+        )
+        ids = list(ids)
+        assert not self.said or ids != self.prompt, (
+            "you asked with the prompt alone again: the model begins anew; add what it has written"
+        )
+        assert ids == self.prompt + self.said, (
+            f"the prompt {self.prompt} and what was written, {self.said}, stand there; you asked "
+            f"with {ids}"
+        )
+        self.calls += 1
+        new = self.whole[len(self.said) : len(self.said) + self.size]
+        self.said, self.dried_up = self.said + new, not new
+        return list(new)
+
+
+def _compare_finished(ids: list[int], prompt: list[int], wanted: list[int], calls: int) -> None:
+    assert ids != prompt + wanted, "return what is new, without the prompt"
+    assert ids + wanted[-1:] != wanted or wanted[-1] not in (2, 7), (
+        f"you dropped the EOS: {wanted} is what was written, and whoever reads on wants to know "
+        "that it ended"
+    )
+    assert ids == wanted or wanted[: len(ids)] != ids, (
+        f"you stopped after {calls} call{'s' if calls > 1 else ''}, with {ids}: the answer had not "
+        f"ended, it goes on to {wanted}; an EOS in the prompt ends nothing"
+    )
+    assert ids == wanted, f"behind {prompt} comes {wanted}; you gave {ids}"
+
+
 _SECONDS = 5.0  # to wait for a reader, a thread or an event that should come at once
 
 

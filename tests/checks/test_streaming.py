@@ -10,6 +10,7 @@ import pytest
 from llmcourse.checks.streaming import (
     check_characters,
     check_events,
+    check_finish,
     check_hold_back,
     check_hold_back_any,
     check_relay,
@@ -311,6 +312,91 @@ def test_wrong_events_are_named(answer, told):
         check_events(answer)
 
 
+# An answer in several calls
+
+
+def finish(ask, prompt, eos, rounds):
+    written = []
+    for _ in range(rounds):
+        new = ask([*prompt, *written])
+        written += new
+        if not new or new[-1] in eos:
+            break
+    return written
+
+
+def test_an_answer_that_is_asked_for_until_it_ends_is_right(capsys):
+    check_finish(finish)
+    assert "not once too often" in capsys.readouterr().out
+
+
+def asking(going_on, context=lambda prompt, written, new: prompt + written, rounds=lambda n: n):
+    """An answer that goes on as long as `going_on(new, written, eos)` is true."""
+
+    def answer(ask, prompt, eos, most):
+        written, new = [], []
+        for _ in range(rounds(most)):
+            new = ask(context(prompt, written, new))
+            written = written + new
+            if not going_on(new, written, eos):
+                break
+        return written
+
+    return answer
+
+
+def until_eos_or_nothing(new, written, eos):
+    return bool(new) and new[-1] not in eos
+
+
+def growing_the_prompt(ask, prompt, eos, rounds):
+    start = len(prompt)
+    for _ in range(rounds):
+        new = ask(prompt)
+        prompt += new
+        if not new or new[-1] in eos:
+            break
+    return prompt[start:]
+
+
+def looking_into_the_prompt(ask, prompt, eos, rounds):
+    written = []
+    while not eos & {*prompt, *written} and rounds:
+        written += ask([*prompt, *written])
+        rounds -= 1
+    return written
+
+
+def without_the_eos(ask, prompt, eos, rounds):
+    written = finish(ask, prompt, eos, rounds)
+    return written[:-1] if written[-1] in eos else written
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (asking(lambda new, written, eos: True), "which had ended"),
+        (asking(lambda new, written, eos: bool(new) and new[-1] != min(eos)), "which had ended"),
+        (asking(lambda new, written, eos: new[-1:] not in [[2], [7]]), "nothing ever will"),
+        (asking(until_eos_or_nothing, rounds=lambda n: 99), "more than 2 times"),
+        (asking(until_eos_or_nothing, lambda prompt, *_: list(prompt)), "the model begins anew"),
+        (
+            asking(until_eos_or_nothing, lambda prompt, written, new: prompt + new),
+            "and what was written",
+        ),
+        (asking(until_eos_or_nothing, rounds=lambda n: 1), "you stopped after 1 call,"),
+        (looking_into_the_prompt, "an EOS in the prompt ends nothing"),
+        (growing_the_prompt, "you changed the prompt"),
+        (without_the_eos, "you dropped the EOS"),
+        (lambda ask, prompt, *more: prompt + finish(ask, prompt, *more), "without the prompt"),
+        (lambda *given: finish(*given)[::-1], "comes .* you gave"),
+    ],
+)
+def test_a_wrong_way_to_the_end_of_an_answer_is_named(answer, told):
+    with pytest.raises(AssertionError, match=told):
+        check_finish(answer)
+
+
 # Out of a thread
 
 
@@ -392,6 +478,7 @@ def a_stub(*answer):
         check_hold_back_any,
         check_reusable,
         check_events,
+        check_finish,
         check_relay,
     ],
 )
