@@ -159,7 +159,9 @@ def _allowed(new: list[int]) -> set[int]:
 
 
 def _tool(name: str, required: Sequence[str], **properties: dict) -> dict:
-    parameters = {"type": "object", "properties": properties, "required": list(required)}
+    parameters = {"type": "object", "properties": properties}
+    if required:  # as get_json_schema does
+        parameters["required"] = list(required)
     return {"type": "function", "function": {"name": name, "parameters": parameters}}
 
 
@@ -221,17 +223,33 @@ def check_problem(answer: Callable[[dict, list[dict]], str | None]) -> None:
             f"the sentence goes back to the model, so that it can do better; for {name}"
             f"({arguments}) it must name {word!r}, and yours is {given!r}"
         )
+    for call in (
+        [1],
+        "add",
+        {"name": "add"},
+        {"arguments": {}},
+        {"name": ["add"], "arguments": {}},
+    ):
+        assert _told(answer, copy.deepcopy(call)), (
+            f"you let {call} through: JSON may be something else than a name and arguments"
+        )
     print("check_problem: sound calls pass, and each of the others is told what is wrong with it.")
 
 
 def _problem(answer: Callable, name: str, arguments) -> str | None:
-    call = {"name": name, "arguments": copy.deepcopy(arguments)}
+    return _told(answer, {"name": name, "arguments": copy.deepcopy(arguments)})
+
+
+def _told(answer: Callable, call) -> str | None:
     try:
         return answer(call, copy.deepcopy(list(_TOOLS)))
     except Exception as error:
+        hint = ""
+        if isinstance(error, KeyError) and error.args == ("required",):
+            hint = "; a tool that needs no argument has no `required`"
         raise AssertionError(
-            f"{name}({arguments}) made your function fail ({type(error).__name__}: {error}): a "
-            "model can write anything, so return a sentence"
+            f"{call} made your function fail ({type(error).__name__}: {error}): a model can write "
+            f"anything, so return a sentence{hint}"
         ) from error
 
 
@@ -307,6 +325,12 @@ _THOUGHTS = (
     ("17 + 25 is", True, ("17 + 25 is", "")),
     ("<think>\n\n</think>\n\n42.", False, ("", "42.")),
     ("A block opens with <think> and ends with </think>.", False, None),
+    (
+        "<think>a</think>The mark </think> ends a <think>.",
+        False,
+        ("a", "The mark </think> ends a <think>."),
+    ),
+    ("hint: 42</think>x", True, ("hint: 42", "x")),
 )
 
 
@@ -319,9 +343,15 @@ def check_split_thinking(answer: Callable[[str, bool], tuple[str, str]]) -> None
     """
     for text, opened, wanted in _THOUGHTS:
         wanted = wanted or ("", text)
-        given = answer(text, opened)
-        assert isinstance(given, tuple) and len(given) == 2, (
-            f"return (thinking, answer); you returned {given!r}"
+        try:
+            given = answer(text, opened)
+        except Exception as error:
+            raise AssertionError(
+                f"{text!r} made your function fail ({type(error).__name__}: {error}): a mark may "
+                "be missing, or be there twice; `partition` takes both"
+            ) from error
+        assert isinstance(given, tuple) and [type(one) for one in given] == [str, str], (
+            f"return (thinking, answer), two texts; you returned {given!r}"
         )
         if given == wanted:
             continue
@@ -343,19 +373,32 @@ def check_split_thinking(answer: Callable[[str, bool], tuple[str, str]]) -> None
     )
 
 
-_CLOSING = [7, 8, 9]  # the ids of the mark that ends a block
-# What was written since the block was opened, and the id that has to come next; the budget is 4.
-_THINKING = (
-    ([], None),
-    ([1, 2, 3], None),
-    ([1, 2, 3, 4], 7),
-    ([1, 2, 3, 4, 7], 8),
-    ([1, 2, 3, 4, 7, 8], 9),
-    ([1, 2, 3, 4, 7, 8, 9], None),
-    ([1, 2, 3, 4, 7, 8, 9, 5, 6, 1], None),
-    ([1, 7, 8, 9], None),
-    ([1, 7, 8, 9, 5], None),
-    ([7, 8, 9, 5, 6, 1], None),
+# (the ids of the mark that ends a block, how many of them its text needs, the budget) and, for
+# each, what was written since the block was opened, with the id that has to come next. As in the lesson
+# the text of a mark is whole before its last id.
+_BUDGETS = (
+    (
+        ([7, 8, 9], 2, 4),
+        (
+            ([], None),
+            ([1, 2, 3], None),
+            ([1, 2, 3, 4], 7),
+            ([1, 2, 3, 4, 7], 8),
+            ([1, 2, 3, 4, 7, 8], 9),
+            ([1, 2, 3, 4, 7, 8, 9], None),
+            ([1, 2, 3, 4, 7, 8, 9, 5, 6, 1], None),
+            ([1, 7, 8, 9], None),
+            ([1, 7, 8, 9, 5], None),
+            ([7, 8, 9, 5, 6, 1], None),
+            ([1, 7, 2, 3], 7),
+            ([1, 9, 2, 3], 7),
+            ([1, 9, 2, 3, 7], 8),
+        ),
+    ),
+    (
+        ([5, 3, 5, 2], 3, 2),
+        (([1], None), ([1, 1], 5), ([1, 1, 5], 3), ([1, 1, 5, 3], 5), ([1, 1, 5, 3, 5], 2)),
+    ),
 )
 
 
@@ -368,33 +411,54 @@ def check_close_thinking(answer: Callable[..., int | None]) -> None:
     is the id that has to come next, or None where the model is free. Raises AssertionError with the
     misconception that it found.
     """
-    for new, wanted in _THINKING:
-        given = answer(list(new), list(_CLOSING), 4, _closed)
-        if given == wanted:
-            continue
-        case = f"for new={new}, closing={_CLOSING}, budget=4"
-        assert not (wanted is None and _closed(new[:4])), (
-            f"{case}: the block was closed within its budget; what comes now is the answer, and "
-            f"nothing is forced. You gave {given!r}"
-        )
-        assert len(new) >= 4, f"{case}: the budget is not used up yet; you gave {given!r}"
-        assert given is not None, (
-            f"{case}: the budget is used up, so {wanted} has to come: all ids of the mark, one "
-            "after the other, and not only the first"
-        )
-        assert len(new) < 7, (
-            f"{case}: the mark is whole, so the model is free again; you gave {given!r}"
-        )
-        assert given != 7 or wanted == 7, (
-            f"{case}: 7 stands there already; the next id of the mark is {wanted}, or it would "
-            "never be whole"
-        )
-        raise AssertionError(f"{case}: {wanted} has to come next; you gave {given!r}")
+    for (closing, enough, budget), cases in _BUDGETS:
+
+        def closed(ids, mark=closing[:enough]):
+            return any(ids[at : at + len(mark)] == mark for at in range(len(ids)))
+
+        for new, wanted in cases:
+            case = f"for new={new}, closing={closing}, budget={budget}"
+            try:
+                given = answer(list(new), list(closing), budget, closed)
+            except Exception as error:
+                raise AssertionError(
+                    f"{case} your function failed ({type(error).__name__}: {error}); behind the "
+                    "mark's last id there is none to force"
+                ) from error
+            assert given == wanted, (
+                f"{case}: {_overlooked(new, wanted, given, closing, budget, closed)}"
+            )
     print("check_close_thinking: open until the budget is used up, then closed, and only once.")
 
 
-def _closed(new: list[int]) -> bool:
-    return any(new[at : at + 3] == _CLOSING for at in range(len(new)))
+def _overlooked(new, wanted, given, closing, budget, closed) -> str:
+    at = len(new) - budget
+    if wanted is None and closed(new[:budget]):
+        return (
+            "the block was closed within its budget; what comes now is the answer, and nothing is "
+            f"forced. You gave {given!r}"
+        )
+    if at < 0:
+        return f"the budget is not used up yet; you gave {given!r}"
+    if wanted is None:
+        return f"the mark is whole, so the model is free again; you gave {given!r}"
+    if given is None and at == 0:
+        return (
+            f"{budget} ids are the budget, and the block is open: now {wanted} has to come. (A "
+            "piece of the mark within the thinking closes nothing; `closed` tells.)"
+        )
+    if given is None:
+        return (
+            f"{wanted} has to come: all ids of the mark, one after the other, and not only the "
+            "first. Its text is whole before its last id, so ask `closed` about the first "
+            f"{budget} ids only"
+        )
+    if closing[:at] and given == closing[at - 1]:
+        return (
+            f"{given} stands there already; the next id of the mark is {wanted}, or it would "
+            "never be whole"
+        )
+    return f"{wanted} has to come next; you gave {given!r}"
 
 
 @once_written
@@ -407,14 +471,21 @@ def check_in_order(answer: Callable[[list[dict], dict], list[dict]]) -> None:
     """
     called = (
         ("b7", "weather", {"city": "Oslo"}),
-        ("a1", "weather", {"city": "Rome"}),
         ("c3", "add", {}),
+        ("a1", "weather", {"city": "Rome"}),
     )
     calls = [
         {"id": one, "type": "function", "function": {"name": name, "arguments": arguments}}
         for one, name, arguments in called
     ]
-    given = answer(copy.deepcopy(calls), {"a1": "Rome: sun", "zz": "nobody's", "b7": "Oslo: rain"})
+    arrived = {"a1": "Rome: sun", "zz": "nobody's", "b7": "Oslo: rain"}
+    try:
+        given, none = answer(copy.deepcopy(calls), dict(arrived)), answer([], dict(arrived))
+    except Exception as error:
+        raise AssertionError(
+            f"your function failed ({type(error).__name__}: {error}): a result may not have come, "
+            "here that of c3; `arrived.get` answers for it"
+        ) from error
     assert isinstance(given, list) and all(isinstance(one, dict) for one in given), (
         f"return a list of messages; you returned {given!r}"
     )
@@ -424,17 +495,20 @@ def check_in_order(answer: Callable[[list[dict], dict], list[dict]]) -> None:
         "each call needs a message, also one whose result has not come: a template pairs calls and "
         f"results by their order, so a gap would give the next result to the wrong call. {given}"
     )
-    assert ids == ["b7", "a1", "c3"], (
+    assert ids == ["b7", "c3", "a1"], (
         f"in the order of the calls, each with its call's id as tool_call_id; yours: {ids}"
     )
-    for one, name in zip(given, ("weather", "weather", "add"), strict=True):
+    for one, (_, name, _) in zip(given, called, strict=True):
         assert one.get("role") == "tool" and one.get("name") == name, (
             f"the role is 'tool' and the name that of the function, {name}: {one}"
         )
         assert isinstance(one.get("content"), str), f"the content is text: {one}"
-    assert [one["content"] for one in given[:2]] == ["Oslo: rain", "Rome: sun"], (
+    assert [given[0]["content"], given[2]["content"]] == ["Oslo: rain", "Rome: sun"], (
         "each call gets its own result: two calls of one function are told apart by their ids, not "
-        f"by its name; you gave {[one['content'] for one in given[:2]]}"
+        f"by its name; you gave {[one['content'] for one in given]}"
     )
-    assert given[2]["content"].strip(), "say in words that no result came; an empty text says none"
+    late = given[1]["content"]
+    assert late not in arrived.values(), f"c3 got a result that is not its own: {late!r}"
+    assert late.strip() not in ("", "None"), "say in words that no result came; this says nothing"
+    assert none == [], f"no calls, no messages; you gave {none!r}"
     print("check_in_order: each call has the result that bears its id, in the order of the calls.")

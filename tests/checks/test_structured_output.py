@@ -152,13 +152,15 @@ KINDS = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
 def problem(call, tools, optional=True, unknown=True, types=True, enum=True, bools=True):
     """The right answer, or one that overlooks what is switched off."""
     known = {tool["function"]["name"]: tool["function"]["parameters"] for tool in tools}
+    if not isinstance(call, dict) or not isinstance(call.get("name"), str):
+        return "a call has a name and arguments"
     if call["name"] not in known:
         return f"there is no tool {call['name']}"
-    arguments, parameters = call["arguments"], known[call["name"]]
+    arguments, parameters = call.get("arguments"), known[call["name"]]
     if not isinstance(arguments, dict):
         return "arguments must be an object"
     properties = parameters["properties"]
-    for name in parameters["required"] if optional else properties:
+    for name in parameters.get("required", []) if optional else properties:
         if name not in arguments:
             return f"{name} is missing"
     for name, value in arguments.items():
@@ -175,6 +177,22 @@ def problem(call, tools, optional=True, unknown=True, types=True, enum=True, boo
         if enum and "enum" in one and value not in one["enum"]:
             return f"{name} must be one of {one['enum']}"
     return None
+
+
+def test_a_call_that_is_no_object_and_a_tool_without_required_are_tried():
+    def trusting(call, tools):
+        name, arguments = call["name"], call["arguments"]
+        return problem({"name": name, "arguments": arguments}, tools)
+
+    def indexing(call, tools):
+        for tool in tools:
+            tool["function"]["parameters"]["required"]
+        return problem(call, tools)
+
+    with pytest.raises(AssertionError, match="made your function fail"):
+        check_problem(trusting)
+    with pytest.raises(AssertionError, match="has no `required`"):
+        check_problem(indexing)
 
 
 def test_what_is_wrong_with_a_call_is_found(capsys):
@@ -265,6 +283,28 @@ def split_thinking(text, opened, unclosed=True, anywhere=False, strip=True):
     return (thinking.strip(), answer.strip()) if strip else (thinking, answer)
 
 
+def by_the_last_mark(text, opened):
+    if not opened and not text.startswith("<think>"):
+        return "", text
+    thinking, found, answer = text.removeprefix("<think>").rpartition("</think>")
+    return (thinking.strip(), answer.strip()) if found else (answer.strip(), "")
+
+
+def by_index(text, opened):
+    if not opened and not text.startswith("<think>"):
+        return "", text
+    at = text.index("</think>")
+    return text[:at].removeprefix("<think>").strip(), text[at + len("</think>") :].strip()
+
+
+def by_letters(text, opened):
+    return (
+        split_thinking("<think>" + text.lstrip("<think>"), False)
+        if opened
+        else split_thinking(text, opened)
+    )
+
+
 def test_thinking_and_answer_are_parted(capsys):
     check_split_thinking(split_thinking)
     assert "never closed" in capsys.readouterr().out
@@ -278,6 +318,10 @@ def test_thinking_and_answer_are_parted(capsys):
         (lambda text, opened: split_thinking(text, opened, anywhere=True), "at the beginning"),
         (lambda text, opened: split_thinking(text, opened, strip=False), "strip the line breaks"),
         (lambda text, opened: text, "return .thinking, answer."),
+        (lambda text, opened: (None, text), "two texts"),
+        (by_the_last_mark, "for '<think>a</think>The mark"),
+        (by_index, "may be missing"),
+        (by_letters, "hint: 42"),
     ],
 )
 def test_a_wrong_split_is_named(answer, told):
@@ -295,9 +339,6 @@ def close_thinking(new, closing, budget, closed):
 
 def test_a_block_is_closed_when_its_budget_is_used_up(capsys):
     check_close_thinking(close_thinking)
-    check_close_thinking(
-        lambda new, c, b, closed: None if closed(new) else close_thinking(new, c, b, closed)
-    )
     assert "only once" in capsys.readouterr().out
 
 
@@ -314,6 +355,28 @@ def whatever_was_closed(new, closing, budget, closed):
     return closing[at] if 0 <= at < len(closing) else None
 
 
+def after_its_text(new, closing, budget, closed):
+    return None if closed(new) else close_thinking(new, closing, budget, closed)
+
+
+def by_its_first_id(new, closing, budget, closed):
+    return None if closing[0] in new[:budget] else whatever_was_closed(new, closing, budget, closed)
+
+
+def by_its_last_id(new, closing, budget, closed):
+    return (
+        None if closing[-1] in new[:budget] else whatever_was_closed(new, closing, budget, closed)
+    )
+
+
+def by_heart(new, closing, budget, closed):
+    return close_thinking(new, [7, 8, 9], 4, closed)
+
+
+def past_the_end(new, closing, budget, closed):
+    return closing[len(new) - budget] if len(new) >= budget and not closed(new[:budget]) else None
+
+
 def for_ever(new, closing, budget, closed):
     at = len(new) - budget
     return closing[at % len(closing)] if at >= 0 and not closed(new[:budget]) else None
@@ -326,8 +389,13 @@ def for_ever(new, closing, budget, closed):
         (over_and_over, "stands there already"),
         (whatever_was_closed, "within its budget"),
         (for_ever, "the model is free again"),
+        (after_its_text, "first 4 ids only"),
+        (by_its_first_id, "a piece of the mark|A piece of the mark"),
+        (by_its_last_id, "A piece of the mark"),
+        (by_heart, "5 has to come"),
+        (past_the_end, "there is none to force"),
         (lambda new, c, b, closed: close_thinking(new, c, b - 1, closed), "not used up yet"),
-        (lambda new, c, b, closed: close_thinking(new, c, b + 1, closed), "all ids of the mark"),
+        (lambda new, c, b, closed: close_thinking(new, c, b + 1, closed), "now 7 has to come"),
         (lambda new, closing, budget, closed: None, "has to come"),
     ],
 )
@@ -382,7 +450,7 @@ def test_results_stand_in_the_order_of_the_calls(capsys):
         (by_name, "told apart by their ids"),
         (lambda calls, arrived: in_order(calls, arrived)[:2], "each call needs a message"),
         (lambda calls, arrived: in_order(calls, arrived)[::-1], "in the order of the calls"),
-        (lambda calls, arrived: in_order(calls, arrived, missing=""), "an empty text"),
+        (lambda calls, arrived: in_order(calls, arrived, missing=""), "this says nothing"),
         (lambda calls, arrived: in_order(calls, arrived, missing=None), "the content is text"),
         (
             lambda calls, arrived: [
@@ -396,6 +464,13 @@ def test_results_stand_in_the_order_of_the_calls(capsys):
             "the role is 'tool'",
         ),
         (lambda calls, arrived: arrived, "return a list of messages"),
+        (lambda calls, arrived: [arrived[call["id"]] for call in calls], "may not have come"),
+        (lambda calls, arrived: in_order(calls, arrived, missing="None"), "this says nothing"),
+        (lambda calls, arrived: in_order(calls, arrived, missing="nobody's"), "is not its own"),
+        (
+            lambda calls, arrived: in_order(calls, arrived) if calls else None,
+            "no calls, no messages",
+        ),
     ],
 )
 def test_results_for_the_wrong_call_are_named(answer, named):
