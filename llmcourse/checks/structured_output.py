@@ -374,8 +374,8 @@ def check_split_thinking(answer: Callable[[str, bool], tuple[str, str]]) -> None
 
 
 # (the ids of the mark that ends a block, how many of them its text needs, the budget) and, for
-# each, what was written since the block was opened, with the id that has to come next. As in the lesson
-# the text of a mark is whole before its last id.
+# each, what was written since the block was opened, with the id that has to come next. As in the
+# lesson, the text of a mark is whole before its last id.
 _BUDGETS = (
     (
         ([7, 8, 9], 2, 4),

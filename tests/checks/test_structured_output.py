@@ -186,7 +186,7 @@ def test_a_call_that_is_no_object_and_a_tool_without_required_are_tried():
 
     def indexing(call, tools):
         for tool in tools:
-            tool["function"]["parameters"]["required"]
+            _ = tool["function"]["parameters"]["required"]
         return problem(call, tools)
 
     with pytest.raises(AssertionError, match="made your function fail"):
