@@ -64,7 +64,7 @@ class Writers:
             sorted({*special} - {""}, key=len)[::-1],
         )
         self.notes: list[str] = []
-        self.called: set[int] = set()  # answers with calls that are in the string
+        self.calls: dict[int, list] = {}  # those of each answer that are in the string
         self.whole: set[int] = set()  # answers that cannot be told from the template's text
 
     def stretches(self) -> list[Stretch]:
@@ -81,6 +81,7 @@ class Writers:
         self.labels = dict(self._labels())
         self._name_roles()
         stretches, at, begun = [], 0, set()
+        worded = {part.source for part in found if part.content}
         turns = {number: self._turn(number, found) for number in self._of_the_model(found)}
         for part, following in zip(found, [*found[1:], None], strict=True):
             if part.source in turns:
@@ -91,6 +92,7 @@ class Writers:
                 begun.add(part.source)
             else:
                 stretches += self._frame(part, at, self._framed(part, begun, following))
+                begun |= {part.source} - worded  # without words, what comes next closes it
             at += len(part.text)
         return [one for one in stretches if one.text]
 
@@ -115,7 +117,9 @@ class Writers:
         parts = list(found)
         for number, message in enumerate(self.messages):
             own = [part for part in parts if part.source == number]
-            if not own or not message.get("content") or any(part.content for part in own):
+            content = message.get("content")
+            nothing = not (content.strip() if isinstance(content, str) else content)
+            if not own or nothing or any(part.content for part in own):
                 continue
             for part in own:
                 pieces = _around(part, spellings(message["content"]))
@@ -182,8 +186,7 @@ class Writers:
         """
         for number, message in enumerate(self.messages):
             for other, label, why in _relabelled(message, self.wrote.get(number, "")):
-                some = [*self.messages[:number], other, *self.messages[number + 1 :]]
-                made = self.finder.attempt(some, self.finder.generation)
+                made = self._instead(number, other)
                 if made is None or len(made) != len(self.text):
                     continue
                 at = same_start(made, self.text)
@@ -269,13 +272,13 @@ class Writers:
         start, stop = places[0][0], places[-1][1]
         contents = [(left, right) for left, right, content in places if content]
         opened = self._opened(number, start, contents[0][0] if contents else None)
-        first, last = (contents[0][0], contents[-1][1]) if contents else (stop, opened)
+        last = contents[-1][1] if contents else opened
         ends = self.text.rfind(self.ending, last, stop)
         ends, closed = (ends, ends + len(self.ending)) if ends >= 0 else (stop, stop)
         if ends == stop:  # nothing ends it: an answer to be continued, or a template without
             ends = closed = last + len(self.text[last:stop].rstrip())
-        spans = [(opened, TEMPLATE, PROMPT)]
-        spans += self._said(number, opened, min(first, ends), last, ends)
+        gaps = [(opened, contents[0][0]), (last, ends)] if contents else [(opened, ends)]
+        spans = [(opened, TEMPLATE, PROMPT), *self._said(number, gaps)]
         self._compare(number, self.text[opened:closed], self.text[opened:ends])
         return [*spans, (closed, MODEL, ENDS), (stop, TEMPLATE, "between two turns")]
 
@@ -327,56 +330,106 @@ class Writers:
             parts.append(part)
         return parts
 
-    def _said(self, number: int, opened: int, first: int, last: int, ends: int):
-        """Yield spans of thinking and calls. first, last: where the content starts and ends."""
-        message = self.messages[number]
-        thought = next((message[key] for key in _THOUGHTS if message.get(key)), None)
-        calls = self._calls(number)
+    def _said(self, number: int, gaps: list[tuple[int, int]]):
+        """Yield spans of thinking and calls.
+
+        gaps: (start, end) in the string of what stands before and behind the content; of all that
+        the model wrote, where it has none.
+        """
+        opened, ends = gaps[0][0], gaps[-1][1]
         exact = number in self.whole or (
             number in self.wrote and self.wrote[number].startswith(self.text[opened:ends])
         )
         other = (MODEL, _WORDS[MODEL]) if exact else (TEMPLATE, _UNSAID)
-        behind = last if last > opened else self._upto(number, 0, opened, ends) if calls else ends
-        words = str(thought or "").strip()
-        at = self.text.find(words, opened, min(first, ends)) if words else -1
-        if at >= 0:
-            behind = max(behind, at + len(words))
-            yield min(first, behind), MODEL, "its thinking"
-        else:
-            if thought:
-                self.notes.append(
-                    f"Dropped: the thinking of {self._name(number)} is not in the text."
-                )
-            yield min(first, behind), *other
-        if not calls:
-            yield ends, *other
-            return
-        cuts = [self._upto(number, many, behind, ends) for many in range(1, len(calls))]
-        if sorted({behind, *cuts, ends}) != [behind, *cuts, ends]:
-            yield ends, MODEL, plural(len(calls), "call")
-            return
-        for at, until in enumerate([*cuts, ends], start=1):
-            yield until, MODEL, "the call" if not cuts else f"call {at} of {len(calls)}"
+        calls = self._calls(number)
+        first = calls and self._stem(number, 0).endswith(self.text[gaps[0][1] : ends])
+        called = (0 if first else len(gaps) - 1) if calls else None
+        thinks, thought = self._thinking(number, gaps)
+        for gap, (start, end) in enumerate(gaps):
+            until = start if gap == called else end
+            if gap == called and gap in (0, thinks):
+                until = self._upto(number, 0, start, end)
+            if gap == thinks:
+                until = max(until, thought)
+            yield until, *((MODEL, "its thinking") if gap == thinks else other)
+            if gap == called:
+                yield from self._each_call(number, until, end)
+
+    def _thinking(self, number: int, gaps) -> tuple[int | None, int]:
+        """Return in which gap the thinking of a message stands, None if in none, and its end."""
+        message = self.messages[number]
+        thought = next((message[key] for key in _THOUGHTS if message.get(key)), None)
+        if not thought:
+            return None, 0
+        bare = {key: said for key, said in message.items() if key not in _THOUGHTS}
+        without = self._instead(number, bare)
+        if without == self.text:
+            self.notes.append(f"Dropped: the thinking of {self._name(number)} is not in the text.")
+            return None, 0
+        left = same_start(without or "", self.text)
+        right = len(self.text) - same_start((without or "")[::-1], self.text[::-1])
+        words = str(thought).strip()
+        for gap, (start, end) in enumerate(gaps):  # the letters around it may be those in `words`
+            near = max(start, left - len(words)), min(end, right + len(words))
+            at = self.text.find(words, *near) if words else -1
+            if at >= 0:
+                return gap, at + len(words)
+        self.notes.append(
+            f"Changed by the template, not as it was given: the thinking of {self._name(number)}."
+        )
+        if without is None or right <= gaps[0][0] or left >= gaps[-1][1]:
+            return None, 0
+        gap = len(gaps) - 1 if left >= gaps[-1][0] else 0
+        return gap, right if right <= gaps[gap][1] else 0
+
+    def _instead(self, number: int, message: dict) -> str | None:
+        """Return the string with another message in place of one, None where it is refused."""
+        some = [*self.messages[:number], message, *self.messages[number + 1 :]]
+        return self.finder.attempt(some, self.finder.generation)
 
     def _calls(self, number: int) -> list[dict]:
-        """Return the calls of a message that are in the string."""
-        message = self.messages[number]
-        calls = list(message.get("tool_calls") or [])
-        without = [*self.messages]
-        without[number] = {key: said for key, said in message.items() if key != "tool_calls"}
-        if calls and self.finder.attempt(without, self.finder.generation) == self.text:
+        """Return the calls of a message that are in the string: without each it is another."""
+        message = dict(self.messages[number])
+        given = list(message.pop("tool_calls", None) or [])
+        calls = list(enumerate(given, start=1))
+        for one in calls[::-1]:
+            fewer = [other for other in calls if other is not one]
+            some = {"tool_calls": [call for _, call in fewer]} if fewer else {}
+            if self._instead(number, message | some) == self.text:
+                calls = fewer
+        dropped = [str(one[0]) for one in enumerate(given, start=1) if one not in calls]
+        if dropped and not calls:
             self.notes.append(f"Dropped: the calls of {self._name(number)} are not in the text.")
-            return []
-        self.called |= {number} if calls else set()
-        return calls
+        elif dropped:
+            self.notes.append(
+                f"Dropped: of the {len(given)} calls of {self._name(number)}, not in the text: "
+                f"call {', '.join(dropped)}."
+            )
+        self.calls[number] = [call for _, call in calls]
+        return self.calls[number]
+
+    def _each_call(self, number: int, start: int, end: int):
+        """Yield a span for each call of a message; they stand from `start` to `end`."""
+        count = len(self.calls[number])
+        cuts = [self._upto(number, many, start, end) for many in range(1, count)]
+        if sorted({start, *cuts, end}) != [start, *cuts, end]:
+            yield end, MODEL, plural(count, "call")
+            return
+        for at, until in enumerate([*cuts, end], start=1):
+            yield until, MODEL, "the call" if not cuts else f"call {at} of {count}"
+
+    def _stem(self, number: int, many: int) -> str:
+        """Return the string up to the end of a message that has only its first `many` calls."""
+        message = dict(self.messages[number])
+        message.pop("tool_calls")
+        calls = self.calls[number][:many]
+        message |= {"tool_calls": calls} if calls else {"content": message.get("content") or ""}
+        made = self.finder.attempt([*self.messages[:number], message], False) or ""
+        return made[: made.rfind(self.ending)] if self.ending in made else made.rstrip()
 
     def _upto(self, number: int, many: int, least: int, most: int) -> int:
         """Return where the first `many` calls of a message end in the string."""
-        message = dict(self.messages[number])
-        calls = list(message.pop("tool_calls"))[:many]
-        message |= {"tool_calls": calls} if calls else {"content": message.get("content") or ""}
-        made = self.finder.attempt([*self.messages[:number], message], False) or ""
-        stem = made[: made.rfind(self.ending)] if self.ending in made else made.rstrip()
+        stem = self._stem(number, many)
         end = same_start(stem, self.text)
         if end < len(stem):  # what follows may begin with the same letters
             end = len(re.sub(r"[\w<\[|/]+$", "", self.text[:end]))
@@ -398,7 +451,7 @@ class Writers:
     def _compare(self, number: int, turn: str, answer: str) -> None:
         """Say where the template's turn is another text than the model wrote."""
         wrote = self.wrote.get(number)
-        if wrote is None and number in self.called:
+        if wrote is None and self.calls[number]:
             self._once(
                 "A call is spelled here as the template spells it; give model_wrote to compare it "
                 "with what the model wrote."

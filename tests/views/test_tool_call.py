@@ -203,6 +203,104 @@ def test_thinking_is_the_models_and_where_it_is_dropped_a_note_says_so():
     assert "Dropped: the thinking of message 2 (assistant)" in repr(later)
 
 
+def turns_of(before: str = "", behind: str = "") -> str:
+    """Return a template of turns with more before and behind the content."""
+    return (
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}"
+        f"{before}{{{{ m.content or '' }}}}{behind}"
+        "{{ '<|im_end|>\\n' }}{% endfor %}"
+        "{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+    )
+
+
+CALLS = (
+    "{% for c in m.tool_calls or [] %}{{ '<call>' + c.function | tojson + '</call>' }}{% endfor %}"
+)
+THINKS = "{% if m.reasoning_content %}{{ '<why>' + m.reasoning_content + '</why>' }}{% endif %}"
+FIRST, SECOND = (
+    '<call>{"name": "add", "arguments": {"a": ' + f'{a}, "b": {b}' + "}}</call>"
+    for a, b in ((2, 3), (7, 8))
+)
+
+
+@pytest.mark.parametrize("thinking", [{}, {"reasoning_content": "A sum."}])
+def test_calls_before_the_content_are_the_models(thinking):
+    two = talk(call(1), call(2, a=7, b=8), content="Let me see.", **thinking)
+    view = shown(turns_of(before=THINKS + CALLS), two)
+    assert because(view, "call 1 of 2") + because(view, "call 2 of 2") == [FIRST, SECOND]
+    assert because(view, "its thinking") == ["<why>A sum.</why>"] * len(thinking)
+    assert because(view, "its answer") == ["Let me see.", "It is 5."]
+    one = shown(turns_of(before=CALLS, behind=THINKS), talk(content="Let me see.", **thinking))
+    assert because(one, "the call") == [FIRST]
+    assert because(one, "its thinking") == ["<why>A sum.</why>"] * len(thinking)
+    assert because(one, "its own: no message says it") == []
+
+
+@pytest.mark.parametrize("template", [QWEN, turns_of(behind=CALLS)])
+@pytest.mark.parametrize("content", ["", "Let me see."])
+def test_dropped_thinking_is_not_found_in_the_words_of_a_call(template, content):
+    view = shown(template, talk(reasoning_content="add", content=content))
+    assert because(view, "its thinking") == []
+    assert because(view, "the call")[0].strip().startswith(("<tool_call>\n{", "<call>{"))
+    assert "Dropped: the thinking of message 2 (assistant) is not in the text." in repr(view)
+
+
+def test_kept_thinking_is_not_mistaken_for_the_same_words_elsewhere():
+    said = {"reasoning_content": "add", "content": "add"}
+    view = shown(turns_of(before=THINKS, behind=CALLS), talk(**said))
+    assert because(view, "its thinking") == ["<why>add</why>"]
+    assert because(view, "its answer") == ["add", "It is 5."]
+    assert because(view, "the call") == [FIRST]
+
+
+@pytest.mark.parametrize("which", [0, -1])
+@pytest.mark.parametrize("other", [{"a": 7, "b": 8}, {"a": 2, "b": 3}])
+def test_a_call_that_the_template_leaves_out_is_named(which, other):
+    some = "(m.tool_calls or [])[-1:]" if which else "(m.tool_calls or [])[:1]"
+    template = turns_of(behind=CALLS.replace("m.tool_calls or []", some))
+    view = shown(template, talk(call(1), call(2, **other)))
+    assert len(because(view, "the call")) == 1 and because(view, "2 calls") == []
+    left_out = 1 if which and other["a"] == 7 else 2
+    said = " ".join(repr(view).split())
+    assert f"of the 2 calls of message 2 (assistant), not in the text: call {left_out}." in said
+
+
+def test_thinking_behind_the_content_is_the_models():
+    said = {"reasoning_content": "because", "content": "Yes."}
+    view = shown(turns_of(behind=THINKS + CALLS), talk(**said))
+    assert because(view, "its thinking") == ["<why>because</why>"]
+    assert because(view, "the call") == [FIRST]
+    assert "thinking of message" not in repr(view)
+    view = shown(turns_of(behind=THINKS), [*talk()[:2], {"role": "assistant", **said}], tools=())
+    assert because(view, "its thinking") == ["<why>because</why>"]
+    assert "thinking of message" not in repr(view)
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_thinking_that_the_template_shortens_counts_as_changed_not_as_dropped(behind):
+    short = THINKS.replace("content + '</", "content[:5] + '</")
+    template = turns_of(behind=short + CALLS) if behind else turns_of(short, CALLS)
+    view = shown(template, talk(reasoning_content="because it is so", content="Yes."))
+    assert because(view, "its thinking") == ["<why>becau</why>"]
+    assert because(view, "the call") == [FIRST]
+    said = " ".join(repr(view).split())
+    assert "not as it was given: the thinking of message 2 (assistant)." in said
+    assert "the thinking of message 2 (assistant) is not in the text" not in said
+
+
+@pytest.mark.parametrize("words", ["", " \n"])
+@pytest.mark.parametrize("template", [QWEN, TAGS, LLAMA_3, turns_of().replace("or ''", "| trim")])
+def test_a_message_without_words_is_opened_and_closed(template, words):
+    messages = [{"role": "user", "content": words}, {"role": "assistant", "content": "Yes."}]
+    view = shown(template, messages, tools=())
+    (opens,) = because(view, "opens the turn: user")
+    assert "user" in opens
+    (closes,) = because(view, "closes the turn")
+    assert closes.startswith(("<|im_end|>", "<|eot_id|>"))
+    assert "cannot be told" not in repr(view)
+    assert view.text_of("user").strip() == ""
+
+
 def test_a_turn_that_no_longer_begins_as_it_was_asked_for_is_named():
     hurried = shown(THINKING, talk(content="Yes."), hurry=True, tools=())
     assert "When the model was asked for message 2 (assistant)" not in repr(hurried)
