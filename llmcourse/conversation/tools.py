@@ -5,6 +5,7 @@ thinking, `<tool_call>` and `</tool_call>` around each call. A tokenizer that ha
 `response_template` says itself how its model's answers are taken apart.
 """
 
+import copy
 import inspect
 import json
 from collections.abc import Callable
@@ -49,9 +50,13 @@ def result(call: dict, tools: dict[str, Callable]) -> dict:
 
     call: one of a message's tool_calls. tools: the functions by name.
     """
-    function = call["function"]
-    said = {"role": "tool", "name": function["name"], "content": _outcome(function, tools)}
-    return said | ({"tool_call_id": call["id"]} if "id" in call else {})
+    return _answered(call, _outcome(call["function"], tools))
+
+
+def no_result(call: dict, why: str) -> dict:
+    """Return the message that stands for the result of a call that has none. why: `stopped`."""
+    name = call["function"]["name"]
+    return _answered(call, f"{name} gave no result: {why}.")
 
 
 def in_a_line(call: dict) -> str:
@@ -115,8 +120,14 @@ def _message(thinking: str | None, calls: list[dict], content: str) -> dict:
     return {"role": "assistant", "content": content} | thought | called
 
 
+def _answered(call: dict, content: str) -> dict:
+    message = {"role": "tool", "name": call["function"]["name"], "content": content}
+    return message | ({"tool_call_id": call["id"]} if "id" in call else {})
+
+
 def _outcome(function: dict, tools: dict[str, Callable]) -> str:
-    name, arguments = function["name"], function["arguments"]
+    name = function["name"]
+    arguments = copy.deepcopy(function["arguments"])  # what was said stays, whatever a tool does
     if name not in tools:
         return f"There is no tool {name!r}; there are {', '.join(tools)}."
     if not isinstance(arguments, dict):
@@ -128,6 +139,6 @@ def _outcome(function: dict, tools: dict[str, Callable]) -> str:
     try:
         made = tools[name](**arguments)
         text = made if isinstance(made, str) else json.dumps(made, ensure_ascii=False, default=str)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return f"{name} failed. {in_words(error)}"
     return text.encode(errors="replace").decode()

@@ -1,12 +1,13 @@
 """The turns of a conversation: a question, its answer in pieces, and the calls of tools between."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from transformers.utils import get_json_schema
 
 from llmcourse.conversation import tools as calling
+from llmcourse.conversation.one_answer import OneAnswer
 from llmcourse.conversation.prompt import Prompt
 from llmcourse.conversation.settings import Settings
 from llmcourse.conversation.shared_cache import SharedCache
@@ -53,8 +54,8 @@ class Conversation:
     documented as `get_json_schema` wants it; it is asked again with their results, `rounds` times
     in a row at most. rules: as in `llmcourse.steps`, or a function that returns them, called with
     the messages before each answer: a grammar serves only one.
-    Raises ValueError without a chat template, for a `template` that is not known, and what
-    `get_json_schema` raises.
+    Raises ValueError without a chat template, for a `template` that is not known and for two tools
+    of one name, and what `get_json_schema` raises.
     """
 
     def __init__(
@@ -75,44 +76,53 @@ class Conversation:
         self.settings, self.generate_kwargs = settings or Settings(), generate_kwargs
         self.limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.tools = {function.__name__: function for function in tools}
+        if len(self.tools) < len(tools):
+            names = ", ".join(function.__name__ for function in tools)
+            raise ValueError(f"Two tools have one name, among {names}; a call could mean either.")
         schemas = [get_json_schema(function) for function in self.tools.values()]
         self._prompt = Prompt(tokenizer, template, schemas)
-        self._shared = SharedCache()
+        self._shared, self._one = SharedCache(), OneAnswer()
         self.start(system, messages)
 
     def start(self, system: str = "", messages: Sequence[dict] = ()) -> None:
         """Start anew, with a system message or without, and with what was said before.
 
-        Raises ValueError, and leaves all as it was, if the template has no place for the message.
+        Raises ValueError, and leaves all as it was, if the template has no place for the message,
+        and while an answer is being written.
         """
         opening = [{"role": "system", "content": system}] if system.strip() else []
         if opening:
             self._prompt.encode([*opening, {"role": "user", "content": "?"}])
-        self.messages, self.last, self.now = [*opening, *map(dict, messages)], None, None
+        with self._one.alone():
+            self.messages, self.last, self.now = [*opening, *map(dict, messages)], None, None
 
     def say(self, text: str) -> Iterator[str]:
         """Say something, and yield the answer's text as it comes, as the model writes it.
 
         An empty piece says that `messages` has grown by calls or by their results.
-        Raises at once: ValueError for a blank text, for messages that the template refuses and
-        where the context has no room; what `llmcourse.steps` raises. An answer of which something
-        was said stays in `messages`, however it ended; without one the question is taken back.
+        Raises at once: ValueError for a blank text, for messages that the template refuses, where
+        the context has no room, and while another thread has an answer written; what
+        `llmcourse.steps` raises. One that this thread left open is ended. An answer of which
+        something was said stays in `messages`, however it ended; without one the question is
+        taken back.
         """
         if not text.strip():
             raise ValueError("There is no message to send; type one first.")
-        return self._answer([*self.messages, {"role": "user", "content": text}])
+        with self._one.alone():
+            return self._answer([*self.messages, {"role": "user", "content": text}])
 
     def regenerate(self) -> Iterator[str]:
         """Yield another answer in place of the last one; where answers are drawn, from seed + 1.
 
         Raises ValueError where there is none yet, and what `say` raises.
         """
-        if self.last is None:
-            raise ValueError("There is no answer yet; say something first.")
-        if self.last.sampled:
-            self.settings.seed += 1
-        roles = [message["role"] for message in self.messages]
-        return self._answer(self.messages[: len(roles) - roles[::-1].index("user")])
+        with self._one.alone():
+            roles = [message["role"] for message in self.messages]
+            if self.last is None or "user" not in roles:
+                raise ValueError("There is no answer yet; say something first.")
+            if self.last.sampled:
+                self.settings.seed += 1
+            return self._answer(self.messages[: len(roles) - roles[::-1].index("user")])
 
     def stop(self) -> None:
         """End the answer that is being written after the token that is being made."""
@@ -131,29 +141,45 @@ class Conversation:
 
     def _answer(self, asked: list[dict]) -> Iterator[str]:
         self._stopping = False
-        return self._rounds(self._open(asked))
+        return self._one.begin(self._rounds(asked, *self._open(asked)))
 
-    def _rounds(self, walk: Iterator) -> Iterator[str]:
+    def _rounds(self, asked: list[dict], answer: Answer, walk: Iterator) -> Generator[str]:
         """Write an answer; while it calls tools, run them and write the next one."""
-        for left in range(self.rounds, -1, -1):
-            answer = self.now
-            yield from self._pieces(walk)
-            if not self.tools or answer is not self.last or answer.end == "stopped":
-                return
-            calls = self.messages[-1].get("tool_calls", ())
-            if not calls:
-                return
-            yield ""
-            for call in calls:
-                self.messages.append(calling.result(call, self.tools))
-                yield ""
-            if self._stopping or not left:
-                answer.end = "stopped" if self._stopping else "too many calls"
-                return
-            walk = self._open(self.messages)
+        try:
+            yield ""  # `OneAnswer.begin` takes it
+            for left in range(self.rounds, -1, -1):
+                yield from self._pieces(asked, answer, walk)
+                calls = self.messages[-1].get("tool_calls") if answer is self.last else None
+                if not (self.tools and calls) or answer.end == "stopped":
+                    return
+                yield from self._results(answer, calls)
+                if answer.end == "stopped" or not left:
+                    answer.end = answer.end if answer.end == "stopped" else "too many calls"
+                    return
+                asked = list(self.messages)
+                answer, walk = self._open(asked)
+        finally:
+            self.now = None
 
-    def _open(self, asked: list[dict]) -> Iterator:
-        """Prepare an answer, `now`, to these messages; return its steps, none made yet."""
+    def _results(self, answer: Answer, calls: list[dict]) -> Iterator[str]:
+        """Run calls; whatever happens, each has a result in the end: templates want it so."""
+        open_calls = list(calls)
+        try:
+            yield ""
+            while open_calls and not self._stopping:
+                self.messages.append(calling.result(open_calls[0], self.tools))
+                del open_calls[0]
+                yield ""
+        except BaseException as error:
+            answer.end = "stopped" if isinstance(error, GeneratorExit) else "broken off"
+            raise
+        finally:
+            if self._stopping and answer.end != "broken off":
+                answer.end = "stopped"
+            self.messages += [calling.no_result(call, answer.end) for call in open_calls]
+
+    def _open(self, asked: list[dict]) -> tuple[Answer, Iterator]:
+        """Prepare an answer, `now`, to these messages; return it and its steps, none made yet."""
         inputs = self._prompt.encode(asked).to(self.model.device)
         ids = inputs["input_ids"][0].tolist()
         call = {"num_beams": 1, **self.settings.for_generate(), **self._prompt.ends(self.model)}
@@ -177,14 +203,13 @@ class Conversation:
             seed=seed,
             opening=self.tokenizer.decode(ids[-_OPENING:]),
         )
-        return walk
+        return self.now, walk
 
     def _rules(self, asked: list[dict]):
         made_anew = callable(self.rules) and not isinstance(self.rules, list)
         return self.rules(asked) if made_anew else self.rules
 
-    def _pieces(self, walk: Iterator) -> Iterator[str]:
-        asked, answer = self._asked, self.now
+    def _pieces(self, asked: list[dict], answer: Answer, walk: Iterator) -> Iterator[str]:
         pieces = stream_text(self.tokenizer, self._counted(walk, answer))
         try:
             for piece in _until(pieces, self._prompt.ends_with):

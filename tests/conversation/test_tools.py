@@ -97,6 +97,24 @@ def test_a_result_says_what_came_of_a_call(name, arguments, result):
     assert (message["role"], message["name"]) == ("tool", name)
 
 
+def test_a_tool_that_changes_its_arguments_leaves_the_call_as_it_was():
+    def shorten(words: list) -> int:
+        words.clear()
+        return 0
+
+    call = called("shorten", {"words": ["a", "b"]})
+    assert tools.result(call, {"shorten": shorten})["content"] == "0"
+    assert call == called("shorten", {"words": ["a", "b"]})
+
+
+def test_a_tool_that_exits_has_failed():
+    def leave():
+        raise SystemExit(3)
+
+    message = tools.result(called("leave", {}), {"leave": leave})
+    assert message["content"].startswith("leave failed. SystemExit")
+
+
 def test_a_result_repeats_the_id_of_its_call():
     assert tools.result(called("add", {"a": 1, "b": 2}, id="9x"), {"add": add}) == {
         "role": "tool",

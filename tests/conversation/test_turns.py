@@ -1,5 +1,7 @@
 """A conversation's turns: the tokens of a chat without a cache, and what stays when one is cut."""
 
+import threading
+
 import pytest
 import torch
 from transformers.utils import DocstringParsingException, get_json_schema
@@ -215,6 +217,84 @@ def test_who_stops_listening_has_what_was_said_so_far():
     assert talk.messages[-1]["content"] == first and talk.last.end == "stopped"
     said(talk.say("Go on"))
     assert talk.last.reused > 0 and talk.last.ids == anew(talk, do_sample=False)
+
+
+@pytest.mark.parametrize("ask", ["say", "regenerate"])
+def test_who_asks_anew_ends_the_answer_that_is_open(ask):
+    talk = begun(temperature=0.9)
+    earlier = talk.say("Hi")
+    first = next(earlier)
+    again = talk.say("Go on") if ask == "say" else talk.regenerate()
+    assert said(again) and said(earlier) == ""
+    kept = [{"role": "assistant", "content": first}, {"role": "user", "content": "Go on"}]
+    assert talk.messages[1:-1] == (kept if ask == "say" else [])
+    text = said(talk.say("Once more"))
+    alone = begun(temperature=0.9, seed=talk.settings.seed)
+    alone.messages = talk.messages[:-2]
+    assert said(alone.say("Once more")) == text  # the cache is that of these messages
+
+
+def test_a_variable_that_is_used_again_loses_no_answer():
+    talk = begun()
+    pieces = talk.say("First")
+    for _ in pieces:
+        break
+    pieces = talk.say("Second")
+    text = said(pieces)
+    contents = [message["content"] for message in talk.messages]
+    assert contents[::2] == ["First", "Second"] and contents[-1] == text
+    assert talk.last.ids == anew(talk, do_sample=False)
+
+
+def test_a_question_that_nobody_listens_to_is_taken_back():
+    talk = begun()
+    talk.say("Hi")
+    assert talk.now is None and talk.so_far() == []
+    kept = talk.say("Hi")
+    assert said(talk.say("Ho")) and said(kept) == ""
+    assert [message["role"] for message in talk.messages] == ["user", "assistant"]
+
+
+def test_an_answer_that_another_thread_writes_is_left_alone():
+    talk, whole = begun(), said(begun().say("Hi"))
+    reached, go_on, written = threading.Event(), threading.Event(), []
+
+    def hold():
+        reached.set()
+        assert go_on.wait(30)
+
+    at_pass(talk, 3, hold)
+    writer = threading.Thread(target=lambda: written.append(said(talk.say("Hi"))))
+    writer.start()
+    assert reached.wait(30)
+    for act in (lambda: talk.say("Ho"), talk.regenerate, talk.start):
+        with pytest.raises(ValueError, match="An answer is being written"):
+            act()
+    go_on.set()
+    writer.join(30)
+    assert written == [whole] and talk.messages[-1]["content"] == whole
+    assert said(talk.say("Ho"))
+
+
+def test_an_answer_between_two_pieces_is_closed_by_its_own_thread_alone():
+    talk = begun()
+    pieces, held = [], threading.Event()
+
+    def begin():
+        pieces.append(talk.say("Hi"))
+        next(pieces[0])
+        ready.set()
+        held.wait(30)
+
+    ready = threading.Event()
+    thread = threading.Thread(target=begin)
+    thread.start()
+    assert ready.wait(30)
+    with pytest.raises(ValueError, match="An answer is being written"):
+        talk.say("Ho")
+    held.set()
+    thread.join(30)
+    assert said(talk.say("Ho")) and len(talk.messages) == 4  # its thread is gone
 
 
 def test_a_question_without_an_answer_is_taken_back():
@@ -451,6 +531,62 @@ def test_who_stops_while_a_tool_runs_is_not_answered():
     talk = with_tools(call_of("wait", "{}"), "Never said.", tools=[wait])
     said(talk.say("?"))
     assert talk.messages[-1]["content"] == "waited" and talk.last.end == "stopped"
+
+
+def test_who_stops_while_a_tool_runs_has_no_other_one_run():
+    def wait() -> str:
+        """Wait."""
+        talk.stop()
+        return "waited"
+
+    talk = with_tools(call_of("wait", "{}") + SUM, tools=[wait, add])
+    said(talk.say("?"))
+    results = [message["content"] for message in talk.messages[2:]]
+    assert results == ["waited", "add gave no result: stopped."] and talk.last.end == "stopped"
+
+
+@pytest.mark.parametrize("amid", [False, True])
+def test_who_stops_listening_amid_calls_leaves_none_without_a_result(amid):
+    talk = with_tools(SUM + SUM, "Never said.")
+    pieces = talk.say("?")
+    while len(talk.messages) < 2 + amid:
+        next(pieces)
+    pieces.close()
+    results = [message["content"] for message in talk.messages[2:]]
+    assert results[-1] == "add gave no result: stopped." and len(results) == 2
+    assert talk.last.end == "stopped" and talk.now is None
+
+
+def test_a_tool_that_is_interrupted_leaves_no_call_without_a_result():
+    def break_off() -> str:
+        """Break off."""
+        raise KeyboardInterrupt
+
+    talk = with_tools(SUM + call_of("break_off", "{}") + SUM, tools=[add, break_off])
+    with pytest.raises(KeyboardInterrupt):
+        said(talk.say("?"))
+    results = [message["content"] for message in talk.messages[2:]]
+    assert results == [
+        "42",
+        *(f"{name} gave no result: broken off." for name in ("break_off", "add")),
+    ]
+    assert talk.last.end == "broken off" and talk.now is None
+
+
+def test_a_tool_that_talks_into_its_own_conversation_is_refused():
+    def ask() -> str:
+        """Ask."""
+        return "".join(talk.say("Hi"))
+
+    talk = with_tools(call_of("ask", "{}"), "Well.", tools=[ask])
+    said(talk.say("?"))
+    assert "An answer is being written" in talk.messages[2]["content"]
+    assert talk.messages[-1]["content"] == "Well."
+
+
+def test_two_tools_of_one_name_are_refused():
+    with pytest.raises(ValueError, match="Two tools have one name, among add, add"):
+        with_tools(tools=[add, add])
 
 
 def test_a_call_in_an_answer_that_is_stopped_is_not_run():

@@ -310,6 +310,39 @@ def test_a_model_that_only_calls_ends_with_a_result_that_says_so():
     assert made.turns[-1].role == "tool add" and made.turns[-1].end == "cut off: too many calls"
 
 
+def test_a_tool_that_breaks_off_is_told_and_does_not_leave_the_page_writing():
+    def break_off() -> str:
+        """Break off."""
+        raise KeyboardInterrupt("enough")
+
+    model, tokenizer = chatting()
+    has_written(model, tokenizer, *[call_of("break_off", "{}")] * 2)
+    made = views.conversation(model, tokenizer, tools=[break_off], max_new_tokens=100)
+    press_send(made, "?")
+    finish(made)
+    assert "That did not work. KeyboardInterrupt" in made.page.value
+    assert made.turns[-1].content == "break_off gave no result: broken off."
+    with pytest.raises(KeyboardInterrupt):
+        made.say("?")
+    assert "Writing" not in made.page.value
+
+
+def test_who_talks_beside_the_writer_is_refused(spaced):
+    held = Held(build("llama"))
+    made = views.conversation(held.model, spaced, **CALL)
+    writer = threading.Thread(target=made.say, args=("w7",))
+    writer.start()
+    assert held.reached.wait(30)
+    for ask in (made.say, made.talk.say):
+        with pytest.raises(ValueError, match="An answer is being written"):
+            ask("w8")
+    made.start_over.click()
+    assert "An answer is being written" in made.page.value
+    held.open.set()
+    writer.join(30)
+    assert [turn.content for turn in made.turns][0] == "w7" and len(made.turns) == 2
+
+
 def test_why_an_answer_ended_goes_with_it_when_it_is_regenerated():
     model, tokenizer = chatting()
     hook = has_written(model, tokenizer, "x" * 100)
