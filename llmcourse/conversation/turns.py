@@ -11,7 +11,7 @@ from llmcourse.conversation.one_answer import OneAnswer
 from llmcourse.conversation.prompt import Prompt
 from llmcourse.conversation.settings import Settings
 from llmcourse.conversation.shared_cache import SharedCache
-from llmcourse.decoding.cache import CACHE
+from llmcourse.decoding.cache import CACHE_NAMES
 from llmcourse.decoding.generate import open_walk
 from llmcourse.decoding.ingredients import ingredients
 from llmcourse.decoding.stream_text import check_one_text, stream_text
@@ -124,6 +124,14 @@ class Conversation:
                 self.settings.seed += 1
             return self._answer(self.messages[: len(roles) - roles[::-1].index("user")])
 
+    def forget(self) -> None:
+        """Have the next prompt read whole: for a model that has changed, as by an adapter.
+
+        Another model in place of `model` is noticed. Raises ValueError while an answer is written.
+        """
+        with self._one.alone():
+            self._shared.forget()
+
     def stop(self) -> None:
         """End the answer that is being written after the token that is being made."""
         self._stopping = True
@@ -185,11 +193,10 @@ class Conversation:
         call = {"num_beams": 1, **self.settings.for_generate(), **self._prompt.ends(self.model)}
         call |= {**self.generate_kwargs, "tokenizer": self.tokenizer, "rules": self._rules(asked)}
         call["max_new_tokens"] = self._room(len(ids), call["max_new_tokens"])
-        reused = self._shared.crop_to(ids)
-        if reused:
-            call[CACHE] = self._shared.cache
+        if any(call.get(name) is not None for name in CACHE_NAMES):
+            raise ValueError("A conversation has a cache of its own; leave past_key_values out.")
         made = ingredients(self.model, **inputs, **call)
-        self._shared.keep(self.model, made)
+        reused = self._shared.lend(self.model, made)
         walk = open_walk(self.model, made)
         # From one seed for all of them, answers to like questions would be alike.
         seed = self.settings.seed + sum(message["role"] == "assistant" for message in asked)

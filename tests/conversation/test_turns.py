@@ -4,6 +4,7 @@ import threading
 
 import pytest
 import torch
+from transformers import DynamicCache
 from transformers.utils import DocstringParsingException, get_json_schema
 
 from llmcourse.chat import templates
@@ -437,6 +438,72 @@ def test_turns_with_drafts_have_the_tokens_of_turns_without_and_share_no_cache()
     for question in QUESTIONS:
         assert said(drafted.say(question)) == said(plain.say(question))
         assert drafted.last.ids == plain.last.ids and drafted.last.reused == 0
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"prompt_lookup_num_tokens": 3}, {"cache_implementation": "static"}, {"use_cache": False}],
+    ids=lambda more: next(iter(more)),
+)
+def test_a_call_that_cannot_go_on_with_a_cache_gets_none(more):
+    model, tokenizer = chatting()
+    talk = Conversation(model, tokenizer, max_new_tokens=12, do_sample=False)
+    said(talk.say(QUESTIONS[0]))
+    talk.generate_kwargs |= more
+    said(talk.say(QUESTIONS[1]))
+    assert talk.last.reused == 0 and talk.last.ids == anew(talk, do_sample=False)
+    talk.generate_kwargs = {"max_new_tokens": 12, "do_sample": False}
+    said(talk.say(QUESTIONS[2]))
+    assert talk.last.reused == 0 and talk.last.ids == anew(talk, do_sample=False)
+    said(talk.say(QUESTIONS[0]))
+    assert talk.last.reused > 0 and talk.last.ids == anew(talk, do_sample=False)
+
+
+def test_another_model_reads_the_conversation_anew():
+    talk = begun()
+    said(talk.say("Hi"))
+    talk.model = chatting("qwen3")[0]
+    said(talk.say("Go on"))
+    assert talk.last.reused == 0 and talk.last.ids == anew(talk, do_sample=False)
+
+
+def test_a_model_that_has_changed_reads_anew_when_its_cache_is_forgotten():
+    talk = begun()
+    said(talk.say("Hi"))
+    with torch.no_grad():
+        talk.model.model.layers[0].self_attn.k_proj.weight.neg_()
+    talk.forget()
+    said(talk.say("Go on"))
+    assert talk.last.reused == 0 and talk.last.ids == anew(talk, do_sample=False)
+
+
+def test_a_cache_of_ones_own_is_refused():
+    model, tokenizer = chatting()
+    talk = Conversation(model, tokenizer, past_key_values=DynamicCache())
+    with pytest.raises(ValueError, match="leave past_key_values out"):
+        talk.say("Hi")
+
+
+def test_a_long_rope_that_turns_amid_a_conversation_is_read_anew():
+    halves = 8  # of a head's 16 numbers
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 100}
+    rope |= {"short_factor": [1.0] * halves, "long_factor": [4.0] * halves, "factor": 20.0}
+    talk = begun(chatting(rope_parameters=rope, head_dim=2 * halves))
+    said(talk.say("Hi"))
+    said(talk.say("Ho"))
+    short = talk.last.reused
+    said(talk.say("What is it for, and what is it not for at all?"))
+    assert short > 0 == talk.last.reused and talk.last.prompt > 100
+    assert talk.last.ids == anew(talk, do_sample=False)
+
+
+def test_a_model_that_reads_both_ways_reads_anew():
+    model, tokenizer = chatting("gemma3_text")
+    model.config.use_bidirectional_attention = True
+    talk = begun((model, tokenizer))
+    for question in QUESTIONS[:2]:
+        said(talk.say(question))
+    assert talk.last.reused == 0
 
 
 def test_a_stop_string_ends_an_answer():

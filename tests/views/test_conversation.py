@@ -340,7 +340,7 @@ def test_who_talks_beside_the_writer_is_refused(spaced):
     assert "An answer is being written" in made.page.value
     held.open.set()
     writer.join(30)
-    assert [turn.content for turn in made.turns][0] == "w7" and len(made.turns) == 2
+    assert len(made.turns) == 2 and made.turns[0].content == "w7"
 
 
 def test_why_an_answer_ended_goes_with_it_when_it_is_regenerated():
