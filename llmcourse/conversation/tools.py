@@ -5,6 +5,7 @@ thinking, `<tool_call>` and `</tool_call>` around each call. A tokenizer that ha
 `response_template` says itself how its model's answers are taken apart.
 """
 
+import contextlib
 import copy
 import inspect
 import json
@@ -62,7 +63,7 @@ def no_result(call: dict, why: str) -> dict:
 def in_a_line(call: dict) -> str:
     """Return a call as one would write it in Python: `add(a=17, b=25)`."""
     function = call.get("function", call)
-    name, arguments = function["name"], function["arguments"]
+    name, arguments = function["name"], function.get("arguments", {})
     if not isinstance(arguments, dict):
         arguments = {"": arguments}
     values = [(each, json.dumps(value, ensure_ascii=False)) for each, value in arguments.items()]
@@ -109,7 +110,11 @@ def _as_templates_take_it(call: dict) -> dict:
     """Return a call with its function by itself, and its id if it has one. Raises if it is none."""
     json.dumps(call, ensure_ascii=False).encode()  # half a character could not be sent back
     given = call.get("function", call)
-    function = {"name": str(given["name"]), "arguments": given.get("arguments", {})}
+    arguments = given.get("arguments", {})
+    if isinstance(arguments, str):  # OpenAI's way: an object, written as JSON
+        with contextlib.suppress(ValueError, RecursionError):
+            arguments = json.loads(arguments)
+    function = {"name": str(given["name"]), "arguments": arguments}
     own = {"id": call["id"]} if call.get("id") is not None else {}
     return own | {"type": "function", "function": function}
 
@@ -127,7 +132,9 @@ def _answered(call: dict, content: str) -> dict:
 
 def _outcome(function: dict, tools: dict[str, Callable]) -> str:
     name = function["name"]
-    arguments = copy.deepcopy(function["arguments"])  # what was said stays, whatever a tool does
+    arguments = copy.deepcopy(
+        function.get("arguments", {})
+    )  # what was said stays, whatever a tool does
     if name not in tools:
         return f"There is no tool {name!r}; there are {', '.join(tools)}."
     if not isinstance(arguments, dict):

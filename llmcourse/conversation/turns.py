@@ -11,13 +11,12 @@ from llmcourse.conversation.one_answer import OneAnswer
 from llmcourse.conversation.prompt import Prompt
 from llmcourse.conversation.settings import Settings
 from llmcourse.conversation.shared_cache import SharedCache
+from llmcourse.conversation.until import until
 from llmcourse.decoding.cache import CACHE_NAMES
 from llmcourse.decoding.generate import open_walk
-from llmcourse.decoding.ingredients import ingredients
+from llmcourse.decoding.ingredients import Ingredients, ingredients
 from llmcourse.decoding.stream_text import check_one_text, stream_text
 from llmcourse.show import plural
-
-_OPENING = 32  # tokens at a prompt's end, which tell what the answer begins with
 
 
 @dataclass
@@ -29,7 +28,8 @@ class Answer:
     limit: int  # the most new tokens that it could have
     sampled: bool  # drawn, and not the likeliest tokens
     seed: int  # from which it was drawn
-    opening: str  # how the prompt ends: a template may begin the answer's thinking there
+    opening: str  # what the template begins the answer with, perhaps its thinking
+    stops: list[str]  # strings that end it, of which nothing is shown
     ids: list[int] = field(default_factory=list)  # the new tokens
     text: str = ""  # the same as text, without special tokens
     # eos, length, another of the loop's reasons, stop string, stopped, broken off, too many calls
@@ -100,14 +100,16 @@ class Conversation:
         """Say something, and yield the answer's text as it comes, as the model writes it.
 
         An empty piece says that `messages` has grown by calls or by their results.
-        Raises at once: ValueError for a blank text, for messages that the template refuses, where
-        the context has no room, and while another thread has an answer written; what
-        `llmcourse.steps` raises. One that this thread left open is ended. An answer of which
-        something was said stays in `messages`, however it ended; without one the question is
-        taken back.
+        Raises at once: ValueError for a blank text or half a character, for messages that the
+        template refuses, where the context has no room, and while another thread has an answer
+        written (one that this thread left open is ended); what `llmcourse.steps` raises. An answer
+        of which something was said stays in `messages`, however it ended; without one the question
+        is taken back.
         """
         if not text.strip():
             raise ValueError("There is no message to send; type one first.")
+        if text != text.encode(errors="replace").decode():
+            raise ValueError("The message holds half a character, which no tokenizer reads.")
         with self._one.alone():
             return self._answer([*self.messages, {"role": "user", "content": text}])
 
@@ -161,8 +163,10 @@ class Conversation:
                 if not (self.tools and calls) or answer.end == "stopped":
                     return
                 yield from self._results(answer, calls)
-                if answer.end == "stopped" or not left:
-                    answer.end = answer.end if answer.end == "stopped" else "too many calls"
+                if answer.end == "stopped":
+                    return
+                if not left:
+                    answer.end = "too many calls"
                     return
                 asked = list(self.messages)
                 answer, walk = self._open(asked)
@@ -192,7 +196,8 @@ class Conversation:
         ids = inputs["input_ids"][0].tolist()
         call = {"num_beams": 1, **self.settings.for_generate(), **self._prompt.ends(self.model)}
         call |= {**self.generate_kwargs, "tokenizer": self.tokenizer, "rules": self._rules(asked)}
-        call["max_new_tokens"] = self._room(len(ids), call["max_new_tokens"])
+        wanted = call["max_new_tokens"] or self.settings.max_new_tokens
+        call["max_new_tokens"] = self._room(len(ids), wanted)
         if any(call.get(name) is not None for name in CACHE_NAMES):
             raise ValueError("A conversation has a cache of its own; leave past_key_values out.")
         made = ingredients(self.model, **inputs, **call)
@@ -208,7 +213,8 @@ class Conversation:
             limit=call["max_new_tokens"],
             sampled=made.generation_config.do_sample,
             seed=seed,
-            opening=self.tokenizer.decode(ids[-_OPENING:]),
+            opening=self._prompt.opening(asked, ids),
+            stops=[*filter(None, [self._prompt.ends_with]), *_stop_strings(made)],
         )
         return self.now, walk
 
@@ -219,7 +225,7 @@ class Conversation:
     def _pieces(self, asked: list[dict], answer: Answer, walk: Iterator) -> Iterator[str]:
         pieces = stream_text(self.tokenizer, self._counted(walk, answer))
         try:
-            for piece in _until(pieces, self._prompt.ends_with):
+            for piece in until(pieces, answer.stops):
                 answer.text += piece
                 yield piece
             answer.end = answer.end or "stop string"
@@ -237,7 +243,9 @@ class Conversation:
 
     def _message(self, answer: Answer) -> dict:
         """Return an answer as a message, taken apart as far as it came."""
-        own = self._prompt.template is None  # a borrowed one is not what the tokenizer reads
+        # A borrowed template is not what the tokenizer reads, nor are its tokens what was shown
+        # where a string cut them.
+        own = self._prompt.template is None and answer.end != "stop string"
         message = calling.parsed(self.tokenizer, answer.ids, answer.opening) if own else None
         return message or calling.take_apart(answer.text, answer.opening, calls=bool(self.tools))
 
@@ -265,17 +273,6 @@ class Conversation:
         return min(wanted, self.limit - length)
 
 
-def _until(pieces: Iterator[str], end: str) -> Iterator[str]:
-    """Yield text up to `end`, of which nothing is shown, not even its first letters."""
-    held = ""
-    for piece in pieces:
-        held += piece
-        if end and end in held:
-            held = held.partition(end)[0]
-            break
-        begun = max((n for n in range(1, len(end)) if held.endswith(end[:n])), default=0)
-        ready, held = held[: len(held) - begun], held[len(held) - begun :]
-        if ready:
-            yield ready
-    if held:
-        yield held
+def _stop_strings(made: Ingredients) -> list[str]:
+    several = (getattr(each, "stop_strings", ()) for each in made.stopping_criteria)
+    return [string for strings in several for string in strings]

@@ -49,7 +49,9 @@ class Conversation(Live):
         more = {"template": template, "settings": Settings(max_new_tokens=200), **more}
         self.talk = turns.Conversation(model, tokenizer, messages=messages, **more)
         self.limit, self._bare = self.talk.limit, more["template"] == BARE
-        self._opening, self._opened = self.talk.messages, self.talk.tokens(True)
+        self._opening, self._opened = self.talk.messages, 0
+        with contextlib.suppress(ValueError):  # a template may want a question first
+            self._opened = self.talk.tokens(True)
         self._ends: dict[int, str] = {}  # why answers ended, by the place of their last message
         self.writer, self._halt, self._drawn = None, threading.Event(), 0.0
         # Sent when it is left, not at each letter: the last letters would come after the click.

@@ -57,6 +57,13 @@ def test_what_is_no_call_stays_text(body):
     assert tools.take_apart(text) == said(text)
 
 
+def test_arguments_that_are_written_as_a_string_are_read():
+    text = call_of("add", json.dumps('{"a": 17, "b": 25}'))
+    assert tools.take_apart(text)["tool_calls"] == [ADDED]
+    odd = tools.take_apart(call_of("add", '"17, 25"'))["tool_calls"][0]["function"]
+    assert odd["arguments"] == "17, 25"
+
+
 def test_many_marks_are_read_in_no_time():
     text = "<tool_call>" * 100_000
     assert tools.take_apart(text) == said(text)
@@ -130,6 +137,7 @@ def test_a_call_is_shown_as_one_would_write_it():
     assert tools.in_a_line(called("add", {"a": 17, "b": "x"})) == 'add(a=17, b="x")'
     assert tools.in_a_line(called("add", [17])) == "add([17])"
     assert tools.in_a_line({"name": "now", "arguments": {}}) == "now()"
+    assert tools.in_a_line({"function": {"name": "now"}}) == "now()"
 
 
 class Tokenizer:

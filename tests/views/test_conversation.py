@@ -79,6 +79,15 @@ def test_the_next_question_sends_all_that_was_said(spaced):
     assert before == 3 and made.used == len(ids) + 10
 
 
+def test_a_template_that_wants_a_question_first_can_be_opened_with_a_system_message(spaced):
+    wants = "{% if messages[-1].role != 'user' %}{{ raise_exception('Ask!') }}{% endif %}"
+    spaced.chat_template = wants + TEMPLATE
+    made = views.conversation(tiny("llama"), spaced, [{"role": "system", "content": "w9"}], **CALL)
+    assert made.used == 0 and made.turns[0].content == "w9"
+    made.say("w7")
+    assert made.used == 5 + 10
+
+
 def test_an_answer_that_the_model_ends_has_no_mark(spaced):
     made = views.conversation(tiny("llama"), spaced, **{**CALL, "eos_token_id": list(range(97))})
     made.say("w7")
@@ -408,7 +417,7 @@ def test_half_a_surrogate_pair_is_refused_in_words(spaced):
     made = views.conversation(tiny("llama"), spaced, **CALL)
     press_send(made, "w7 \ud800")
     finish(made)
-    assert "That did not work. TypeError" in made.page.value and made.turns == []
+    assert "That did not work. ValueError" in made.page.value and made.turns == []
 
 
 def test_a_hostile_vocabulary_answers_inertly(nasty):
