@@ -132,9 +132,8 @@ def _answered(call: dict, content: str) -> dict:
 
 def _outcome(function: dict, tools: dict[str, Callable]) -> str:
     name = function["name"]
-    arguments = copy.deepcopy(
-        function.get("arguments", {})
-    )  # what was said stays, whatever a tool does
+    # A copy: what was said stays as it was, whatever a tool does to it.
+    arguments = copy.deepcopy(function.get("arguments", {}))
     if name not in tools:
         return f"There is no tool {name!r}; there are {', '.join(tools)}."
     if not isinstance(arguments, dict):
