@@ -5,6 +5,8 @@ thinking, `<tool_call>` and `</tool_call>` around each call. A tokenizer that ha
 `response_template` says itself how its model's answers are taken apart.
 """
 
+import contextlib
+import copy
 import inspect
 import json
 from collections.abc import Callable
@@ -49,15 +51,19 @@ def result(call: dict, tools: dict[str, Callable]) -> dict:
 
     call: one of a message's tool_calls. tools: the functions by name.
     """
-    function = call["function"]
-    said = {"role": "tool", "name": function["name"], "content": _outcome(function, tools)}
-    return said | ({"tool_call_id": call["id"]} if "id" in call else {})
+    return _answered(call, _outcome(call["function"], tools))
+
+
+def no_result(call: dict, why: str) -> dict:
+    """Return the message that stands for the result of a call that has none. why: `stopped`."""
+    name = call["function"]["name"]
+    return _answered(call, f"{name} gave no result: {why}.")
 
 
 def in_a_line(call: dict) -> str:
     """Return a call as one would write it in Python: `add(a=17, b=25)`."""
     function = call.get("function", call)
-    name, arguments = function["name"], function["arguments"]
+    name, arguments = function["name"], function.get("arguments", {})
     if not isinstance(arguments, dict):
         arguments = {"": arguments}
     values = [(each, json.dumps(value, ensure_ascii=False)) for each, value in arguments.items()]
@@ -104,7 +110,11 @@ def _as_templates_take_it(call: dict) -> dict:
     """Return a call with its function by itself, and its id if it has one. Raises if it is none."""
     json.dumps(call, ensure_ascii=False).encode()  # half a character could not be sent back
     given = call.get("function", call)
-    function = {"name": str(given["name"]), "arguments": given.get("arguments", {})}
+    arguments = given.get("arguments", {})
+    if isinstance(arguments, str):  # OpenAI's way: an object, written as JSON
+        with contextlib.suppress(ValueError, RecursionError):
+            arguments = json.loads(arguments)
+    function = {"name": str(given["name"]), "arguments": arguments}
     own = {"id": call["id"]} if call.get("id") is not None else {}
     return own | {"type": "function", "function": function}
 
@@ -115,8 +125,15 @@ def _message(thinking: str | None, calls: list[dict], content: str) -> dict:
     return {"role": "assistant", "content": content} | thought | called
 
 
+def _answered(call: dict, content: str) -> dict:
+    message = {"role": "tool", "name": call["function"]["name"], "content": content}
+    return message | ({"tool_call_id": call["id"]} if "id" in call else {})
+
+
 def _outcome(function: dict, tools: dict[str, Callable]) -> str:
-    name, arguments = function["name"], function["arguments"]
+    name = function["name"]
+    # A copy: what was said stays as it was, whatever a tool does to it.
+    arguments = copy.deepcopy(function.get("arguments", {}))
     if name not in tools:
         return f"There is no tool {name!r}; there are {', '.join(tools)}."
     if not isinstance(arguments, dict):
@@ -128,6 +145,6 @@ def _outcome(function: dict, tools: dict[str, Callable]) -> str:
     try:
         made = tools[name](**arguments)
         text = made if isinstance(made, str) else json.dumps(made, ensure_ascii=False, default=str)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return f"{name} failed. {in_words(error)}"
     return text.encode(errors="replace").decode()

@@ -49,7 +49,9 @@ class Conversation(Live):
         more = {"template": template, "settings": Settings(max_new_tokens=200), **more}
         self.talk = turns.Conversation(model, tokenizer, messages=messages, **more)
         self.limit, self._bare = self.talk.limit, more["template"] == BARE
-        self._opening, self._opened = self.talk.messages, self.talk.tokens(True)
+        self._opening, self._opened = self.talk.messages, 0
+        with contextlib.suppress(ValueError):  # a template may want a question first
+            self._opened = self.talk.tokens(True)
         self._ends: dict[int, str] = {}  # why answers ended, by the place of their last message
         self.writer, self._halt, self._drawn = None, threading.Event(), 0.0
         # Sent when it is left, not at each letter: the last letters would come after the click.
@@ -109,7 +111,7 @@ class Conversation(Live):
 
     def _write(self, text: str | None) -> str:
         """Write an answer, token by token, until it ends or is stopped, and return it."""
-        before, failed = self.talk.last, ""
+        before, failed, asked = self.talk.last, "", None
         ask = self.talk.regenerate if text is None else lambda: self.talk.say(text)
         try:
             with contextlib.closing(ask()) as pieces:
@@ -124,12 +126,14 @@ class Conversation(Live):
             failed = f"broken off: {in_words(error)}"
             raise
         finally:
-            said = self.talk.last is not before
+            said = asked is not None and self.talk.last is not before
             if said:
                 self._ends = {at: end for at, end in self._ends.items() if at < asked}
                 self._ends[len(self.messages) - 1] = failed or _why(self.talk.last.end)
             elif text is not None:  # it is back where it was typed
                 self.message.value = text
+            if failed:
+                self.redraw(failed.capitalize())
         if not said:
             self.redraw("Stopped before anything was said.")
             return ""
@@ -154,7 +158,7 @@ class Conversation(Live):
     def _write_or_say(self, text: str | None) -> None:
         try:
             self._write(text)
-        except Exception as error:
+        except BaseException as error:  # a tool's too: nobody else would hear of it
             self.redraw(f"That did not work. {in_words(error)}")
 
     def _key(self, _, content: dict, buffers) -> None:
@@ -181,7 +185,11 @@ class Conversation(Live):
         self.talk.stop()
         if self.writing:
             self.writer.join()
-        self.talk.start(messages=self._opening)
+        try:
+            self.talk.start(messages=self._opening)
+        except ValueError as error:  # it is being written elsewhere, by `say`
+            self.redraw(str(error))
+            return
         self._ends = {}
         self.redraw("A new conversation.")
 

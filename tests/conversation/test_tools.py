@@ -57,6 +57,13 @@ def test_what_is_no_call_stays_text(body):
     assert tools.take_apart(text) == said(text)
 
 
+def test_arguments_that_are_written_as_a_string_are_read():
+    text = call_of("add", json.dumps('{"a": 17, "b": 25}'))
+    assert tools.take_apart(text)["tool_calls"] == [ADDED]
+    odd = tools.take_apart(call_of("add", '"17, 25"'))["tool_calls"][0]["function"]
+    assert odd["arguments"] == "17, 25"
+
+
 def test_many_marks_are_read_in_no_time():
     text = "<tool_call>" * 100_000
     assert tools.take_apart(text) == said(text)
@@ -97,6 +104,24 @@ def test_a_result_says_what_came_of_a_call(name, arguments, result):
     assert (message["role"], message["name"]) == ("tool", name)
 
 
+def test_a_tool_that_changes_its_arguments_leaves_the_call_as_it_was():
+    def shorten(words: list) -> int:
+        words.clear()
+        return 0
+
+    call = called("shorten", {"words": ["a", "b"]})
+    assert tools.result(call, {"shorten": shorten})["content"] == "0"
+    assert call == called("shorten", {"words": ["a", "b"]})
+
+
+def test_a_tool_that_exits_has_failed():
+    def leave():
+        raise SystemExit(3)
+
+    message = tools.result(called("leave", {}), {"leave": leave})
+    assert message["content"].startswith("leave failed. SystemExit")
+
+
 def test_a_result_repeats_the_id_of_its_call():
     assert tools.result(called("add", {"a": 1, "b": 2}, id="9x"), {"add": add}) == {
         "role": "tool",
@@ -112,6 +137,7 @@ def test_a_call_is_shown_as_one_would_write_it():
     assert tools.in_a_line(called("add", {"a": 17, "b": "x"})) == 'add(a=17, b="x")'
     assert tools.in_a_line(called("add", [17])) == "add([17])"
     assert tools.in_a_line({"name": "now", "arguments": {}}) == "now()"
+    assert tools.in_a_line({"function": {"name": "now"}}) == "now()"
 
 
 class Tokenizer:

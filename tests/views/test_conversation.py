@@ -79,6 +79,15 @@ def test_the_next_question_sends_all_that_was_said(spaced):
     assert before == 3 and made.used == len(ids) + 10
 
 
+def test_a_template_that_wants_a_question_first_can_be_opened_with_a_system_message(spaced):
+    wants = "{% if messages[-1].role != 'user' %}{{ raise_exception('Ask!') }}{% endif %}"
+    spaced.chat_template = wants + TEMPLATE
+    made = views.conversation(tiny("llama"), spaced, [{"role": "system", "content": "w9"}], **CALL)
+    assert made.used == 0 and made.turns[0].content == "w9"
+    made.say("w7")
+    assert made.used == 5 + 10
+
+
 def test_an_answer_that_the_model_ends_has_no_mark(spaced):
     made = views.conversation(tiny("llama"), spaced, **{**CALL, "eos_token_id": list(range(97))})
     made.say("w7")
@@ -310,6 +319,39 @@ def test_a_model_that_only_calls_ends_with_a_result_that_says_so():
     assert made.turns[-1].role == "tool add" and made.turns[-1].end == "cut off: too many calls"
 
 
+def test_a_tool_that_breaks_off_is_told_and_does_not_leave_the_page_writing():
+    def break_off() -> str:
+        """Break off."""
+        raise KeyboardInterrupt("enough")
+
+    model, tokenizer = chatting()
+    has_written(model, tokenizer, *[call_of("break_off", "{}")] * 2)
+    made = views.conversation(model, tokenizer, tools=[break_off], max_new_tokens=100)
+    press_send(made, "?")
+    finish(made)
+    assert "That did not work. KeyboardInterrupt" in made.page.value
+    assert made.turns[-1].content == "break_off gave no result: broken off."
+    with pytest.raises(KeyboardInterrupt):
+        made.say("?")
+    assert "Writing" not in made.page.value
+
+
+def test_who_talks_beside_the_writer_is_refused(spaced):
+    held = Held(build("llama"))
+    made = views.conversation(held.model, spaced, **CALL)
+    writer = threading.Thread(target=made.say, args=("w7",))
+    writer.start()
+    assert held.reached.wait(30)
+    for ask in (made.say, made.talk.say):
+        with pytest.raises(ValueError, match="An answer is being written"):
+            ask("w8")
+    made.start_over.click()
+    assert "An answer is being written" in made.page.value
+    held.open.set()
+    writer.join(30)
+    assert len(made.turns) == 2 and made.turns[0].content == "w7"
+
+
 def test_why_an_answer_ended_goes_with_it_when_it_is_regenerated():
     model, tokenizer = chatting()
     hook = has_written(model, tokenizer, "x" * 100)
@@ -375,7 +417,7 @@ def test_half_a_surrogate_pair_is_refused_in_words(spaced):
     made = views.conversation(tiny("llama"), spaced, **CALL)
     press_send(made, "w7 \ud800")
     finish(made)
-    assert "That did not work. TypeError" in made.page.value and made.turns == []
+    assert "That did not work. ValueError" in made.page.value and made.turns == []
 
 
 def test_a_hostile_vocabulary_answers_inertly(nasty):
