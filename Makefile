@@ -31,7 +31,7 @@ OLD_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
 	'Python 3.11 or newer is needed, and $(PYTHON) is ' + sys.version.split()[0] + \
 	'. If there is a newer one, name it: make lab PYTHON=python3.12')
 
-.PHONY: help lab quick test test-browser test-oldest test-newest colab library-tests notebooks threads docs parity bench bench-llamacpp bench-rivals bench-quantizers lint pins setup model clean
+.PHONY: help lab quick test test-browser test-oldest test-newest colab library-tests notebooks threads docs parity bench bench-llamacpp bench-rivals bench-quantizers bench-exports lint pins setup model clean
 
 help:  ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -102,6 +102,9 @@ bench-rivals: model  ## the same beside OpenVINO GenAI and ONNX Runtime too
 # BENCH_ARGS=--all also tries to install what is known to want another torch.
 bench-quantizers: model  ## the libraries that quantize: bytes, divergence, speed; some minutes
 	@$(VENV_PYTHON) -m benchmarks.quantizers $(BENCH_ARGS)
+
+bench-exports: model  ## what optimum exports to OpenVINO and ONNX Runtime, beside torch; some minutes
+	@$(VENV_PYTHON) -m benchmarks.exports $(BENCH_ARGS)
 
 lint: setup  ## check style, format, and what imports what; notebooks included
 	@$(VENV_PYTHON) -m ruff check .
