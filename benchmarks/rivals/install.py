@@ -109,6 +109,57 @@ def onnx(say: Callable[[str], None]) -> list[Rung]:
     return rungs
 
 
+def exported_openvino(say: Callable[[str], None]) -> list[Rung]:
+    """Return the course's model as optimum exports it to OpenVINO.
+
+    Left to itself OpenVINO computes in bfloat16 where the processor has it, so float32 is asked
+    for: that is the one whose tokens should be torch's.
+    """
+    command, whole, small = exported("openvino", "OpenVINO", say)
+    return [
+        rung("optimum, OpenVINO, float32", *command, str(whole), "--precision", "f32"),
+        rung("optimum, OpenVINO, its choice", *command, str(whole)),
+        rung("optimum, OpenVINO, int8", *command, str(small)),
+    ]
+
+
+def exported_onnx(say: Callable[[str], None]) -> list[Rung]:
+    """Return the course's model as optimum exports it to ONNX Runtime."""
+    command, whole, small = exported("onnx", "ONNX Runtime", say)
+    return [
+        rung("optimum, ONNX Runtime, float32", *command, str(whole)),
+        rung("optimum, ONNX Runtime, int8", *command, str(small)),
+    ]
+
+
+def exported(
+    runtime: str, shown: str, say: Callable[[str], None]
+) -> tuple[tuple[str, ...], Path, Path]:
+    """Return how a runtime is called, and the folders of its model in float32 and in int8.
+
+    It wants a transformers that .venv does not have: see `exported-<runtime>.txt`.
+    """
+    pins = pinned(Path(__file__).parent / f"exported-{runtime}.txt")
+    packages = [f"{name}=={version}" for name, version in pins.items()]
+    name = f"exported-{runtime}"
+    python = environment(name, [*packages, "--no-deps"], say, f"{packages[0]}, some 150 MB")
+    borrow_our_packages(python)
+    command = (str(python), "-m", "benchmarks.rivals.exported", runtime)
+    whole, small = (MODELS / f"{name}-{precision}" for precision in ("float32", "int8"))
+    for folder, precision in ((whole, "float32"), (small, "int8")):
+        if folder.exists():
+            continue
+        say(f"Exporting the model for {shown}, once, {precision}.")
+        half = folder.with_suffix(".part")
+        shutil.rmtree(half, ignore_errors=True)
+        # What rounds for ONNX Runtime reads what was exported.
+        source = whole if (runtime, precision) == ("onnx", "int8") else fetch.course_model()
+        make = [*command, str(half), "--make", precision, "--of", str(source)]
+        run(make, f"the {precision} model of {shown}", say)
+        half.rename(folder)
+    return command, whole, small
+
+
 def borrow_our_packages(python: Path) -> None:
     """Let an environment import, after its own, what .venv holds: torch, for a conversion."""
     ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
@@ -123,7 +174,13 @@ def rung(name: str, *command: str) -> Rung:
     return Rung(name, (*command, "--name", name))
 
 
-RIVALS = {"llamacpp": llamacpp, "openvino": openvino, "onnx": onnx}
+RIVALS = {
+    "llamacpp": llamacpp,
+    "openvino": openvino,
+    "onnx": onnx,
+    "exported-openvino": exported_openvino,
+    "exported-onnx": exported_onnx,
+}
 
 
 def environment(

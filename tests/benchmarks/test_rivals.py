@@ -109,6 +109,35 @@ def test_an_environment_may_borrow_what_ours_holds(tmp_path):
     subprocess.run([python, "-I", "-c", "import psutil"], check=True)
 
 
+@pytest.mark.parametrize("runtime", ["openvino", "onnx"])
+def test_a_model_is_exported_once_in_float32_and_in_8_bits(runtime, monkeypatch):
+    ran, asked = [], []
+
+    def run(command, what, say):
+        ran.append(list(map(str, command)))
+        Path(ran[-1][4]).mkdir(parents=True)
+
+    def environment(name, packages, *rest):
+        asked.extend(packages)
+        return Path("python")
+
+    monkeypatch.setattr(install, "run", run)
+    monkeypatch.setattr(install, "environment", environment)
+    monkeypatch.setattr(install, "borrow_our_packages", lambda python: None)
+    monkeypatch.setattr(install.fetch, "course_model", lambda: Path("ours"))
+    rungs = install.rungs_of(f"exported-{runtime}", silent)
+    whole, small = (install.MODELS / f"exported-{runtime}-{kind}" for kind in ("float32", "int8"))
+    assert whole.is_dir() and small.is_dir()
+    assert [command[-1] for command in ran] == [
+        "ours",
+        "ours" if runtime == "openvino" else str(whole),
+    ]
+    assert [rung.command[4] for rung in rungs][0 :: len(rungs) - 1] == [str(whole), str(small)]
+    assert asked[0].startswith("optimum-") and "--no-deps" in asked
+    ran.clear()
+    assert install.rungs_of(f"exported-{runtime}", silent) == rungs and not ran
+
+
 def test_packages_are_installed_one_by_one_and_one_that_is_refused_is_tried_again(
     tmp_path, monkeypatch
 ):
@@ -223,6 +252,48 @@ table = Made(name="model.embed_tokens.weight", external_data=[], raw_data=b"1234
 def load(path, load_external_data):
     return Made(graph=Made(initializer=[beside, within, table]))
 """
+
+
+EXPORTED = """
+class OVModelForCausalLM:
+    def from_pretrained(folder, device, ov_config):
+        assert ov_config["INFERENCE_NUM_THREADS"] == 3
+        assert ov_config["INFERENCE_PRECISION_HINT"] == "f32"
+        return OVModelForCausalLM()
+
+    def generate(self, ids, attention_mask, max_new_tokens, streamer, **settings):
+        import torch
+
+        streamer.put(ids)
+        for _ in range(max_new_tokens):
+            ids = torch.cat([ids, torch.tensor([[ids.shape[1]]])], dim=1)
+            streamer.put(ids[:, -1])
+        return ids
+"""
+
+
+def test_an_exported_model_answers_as_a_rung_does(tmp_path):
+    (tmp_path / "optimum" / "intel").mkdir(parents=True)
+    (tmp_path / "optimum" / "intel" / "__init__.py").write_text(EXPORTED)
+    for name in ("optimum_intel", "openvino"):  # what is asked for their versions
+        about = tmp_path / f"{name}-1.0.dist-info" / "METADATA"
+        about.parent.mkdir()
+        about.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "openvino_model.bin").write_bytes(b"1234")
+    (model / "openvino_model.xml").write_bytes(b"12")
+    command = (sys.executable, "-m", "benchmarks.rivals.exported", "openvino", str(model))
+    rung = install.rung("it", *command, "--precision", "f32", "--threads", "3")
+    path = {"PYTHONPATH": f"{tmp_path}"}
+    process = RungProcess(install.Rung(rung.name, rung.command, environment=path))
+    try:
+        process.start()
+        assert process.ready["weight_bytes"] == 4
+        assert process.ready["version"] == "optimum-intel 1.0, openvino 1.0"
+        assert process.ask([7, 8, 9], 4).tokens == (3, 4, 5, 6)
+    finally:
+        process.close()
 
 
 @pytest.mark.parametrize(
