@@ -1,0 +1,1 @@
+"""Servers: one that is started and ended here, how much it carries, how many are needed."""
