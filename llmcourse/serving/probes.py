@@ -7,6 +7,7 @@ reference of /v1/chat/completions and /v1/completions; of a bad request it says 
 499 with an error in JSON.
 """
 
+import contextlib
 import json
 import math
 import time
@@ -141,7 +142,7 @@ PROBES = (
     Probe("a plain request", {}, "200, an answer", works),
     Probe("max_tokens 8", {}, "8 tokens, finish_reason length", _is_cut_at_eight),
     Probe("logprobs", {"logprobs": True, "top_logprobs": 2}, "logprobs", _has_logprobs),
-    Probe("n=2", {"n": 2}, "2 choices", lambda reply: len(reply.choices) == 2),
+    Probe("n=2", {"n": 2, "temperature": 1}, "2 choices", lambda reply: len(reply.choices) == 2),
     Probe(
         "response_format",
         {
@@ -189,10 +190,12 @@ class Probing:
     """Probes of one server; each method yields or returns rows."""
 
     address: Address
-    used: Callable[[], float] | None = None  # seconds of processor that the server has used
+    used: Callable[[], float] | None = None  # seconds of processor that the server has used;
+    # without it nobody can tell whether a server stops when its client leaves
     context: int = 0  # tokens that the model reads at most; 0: an over-long prompt is not tried
     timeout: float = 240.0  # seconds of a request
-    watch: float = 3.0  # seconds that a server is watched after a client has left
+    watch: float = 3.0  # seconds that a server is watched: idle, answering, after a client left
+    settle: float = 1.0  # seconds that it gets to notice that a client has left
     rows: list[Row] = field(default_factory=list)  # what came of what was tried so far
 
     def __post_init__(self):
@@ -221,9 +224,10 @@ class Probing:
         yield self.models()
         yield self.without_a_key()
         yield self.load_model()
+        if self.used is not None:
+            yield from (self.client_leaves(streams) for streams in (True, False))
         if self.context:
             yield self.too_long()
-        yield from (self.client_leaves(streams) for streams in (True, False))
         yield self.one(Probe("a plain request, after all that", {}, "200, an answer", works))
 
     def body(self, **change) -> dict:
@@ -237,11 +241,16 @@ class Probing:
         return {name: value for name, value in (asked | change).items() if value is not None}
 
     def ask(
-        self, path: str = "/v1/chat/completions", *, method: str = "POST", key: bool = True, **more
+        self,
+        path: str = "/v1/chat/completions",
+        *,
+        method: str = "POST",
+        key: bool = True,
+        headers: Mapping[str, str] | None = None,
+        **more,
     ) -> Reply:
-        """Send a request and return what came, also where nothing did."""
-        bearer = {"Authorization": f"Bearer {self.address.api_key}"} if key else {}
-        headers = bearer if self.address.api_key else {}
+        """Send a request and return what came, also where nothing did. key: send it."""
+        headers = {**(self._key() if key else {}), **(headers or {})}
         try:
             answer = self.client.request(method, path, headers=headers, **more)
         except httpx.HTTPError as error:
@@ -266,7 +275,7 @@ class Probing:
         )
 
     def bad_json(self) -> Row:
-        reply = self.ask(content=b'{"model": ')
+        reply = self.ask(content='{"model": ', headers={"Content-Type": "application/json"})
         return self._row("JSON that ends too early", '{"model": ', reply, BAD, is_refused(reply))
 
     def many_tokens(self) -> Row:
@@ -330,45 +339,50 @@ class Probing:
     def client_leaves(self, streams: bool) -> Row:
         """Whether a server goes on when whoever asked has gone, by the processor that it uses.
 
-        A streaming client leaves after two pieces, the other after two seconds.
+        It is watched while it is idle, while it answers, and after the client has left.
         """
         body = self.body(
             messages=[{"role": "user", "content": LONG_TASK}], max_tokens=600, stream=streams
         )
-        idle = self._busy()
-        if streams:
-            with self._streamed(body) as answer:
-                for _, _ in zip(range(2), answer.iter_text(), strict=False):
-                    pass
-        else:
-            self._leave_after(body, 2.0)
-        busy = self._busy()
+        idle = self._busy(lambda: time.sleep(self.watch))
+        asks = self._read_for_a_while if streams else self._wait_for_a_while
+        answering = self._busy(lambda: asks(body))
+        time.sleep(self.settle)
+        after = self._busy(lambda: time.sleep(self.watch))
         name = f"a client leaves {'a stream' if streams else 'a plain request'}"
-        came = f"{busy:.0%} of a core in the {self.watch:g} s after (idle: {idle:.0%})"
-        met = busy < idle + 0.1 if not math.isnan(busy) else False
-        return Row(name, json.dumps({"max_tokens": 600, "stream": streams}), came, "stops", met)
+        came = f"{after:.0%} of a core after it, {answering:.0%} before (idle: {idle:.0%})"
+        stops = after < idle + (answering - idle) / 4  # False where `used` is not known
+        sent = json.dumps({"max_tokens": 600, "stream": streams})
+        return Row(name, sent, came, "it stops", stops)
 
-    def _leave_after(self, body: dict, seconds: float) -> None:
-        try:
-            self.client.post("/v1/chat/completions", json=body, timeout=seconds, **self._key())
-        except httpx.TimeoutException:
-            return
-
-    def _busy(self) -> float:
-        """Return the cores that the server keeps busy; nan where that is not known."""
+    def _busy(self, meanwhile: Callable[[], None]) -> float:
+        """Return the cores that the server keeps busy meanwhile; nan where that is not known."""
         if self.used is None:
+            meanwhile()
             return math.nan
-        time.sleep(0.5)
         before, began = self.used(), time.perf_counter()
-        time.sleep(self.watch)
+        meanwhile()
         return (self.used() - before) / (time.perf_counter() - began)
 
-    def _streamed(self, body: dict):
-        return self.client.stream("POST", "/v1/chat/completions", json=body, **self._key())
+    def _read_for_a_while(self, body: dict) -> None:
+        until = time.perf_counter() + self.watch
+        with self._streamed(body) as answer:
+            for _ in answer.iter_text():
+                if time.perf_counter() > until:
+                    return
 
-    def _key(self) -> dict:
+    def _wait_for_a_while(self, body: dict) -> None:
+        with contextlib.suppress(httpx.TimeoutException):
+            self.client.post(
+                "/v1/chat/completions", json=body, timeout=self.watch, headers=self._key()
+            )
+
+    def _streamed(self, body: dict):
+        return self.client.stream("POST", "/v1/chat/completions", json=body, headers=self._key())
+
+    def _key(self) -> dict[str, str]:
         key = self.address.api_key
-        return {"headers": {"Authorization": f"Bearer {key}"}} if key else {}
+        return {"Authorization": f"Bearer {key}"} if key else {}
 
     @staticmethod
     def _row(name: str, sent: str, reply: Reply, protocol: str, met: bool) -> Row:
@@ -376,10 +390,20 @@ class Probing:
 
 
 def same_as_generate(
-    address: Address, model, tokenizer, prompts: Sequence[str], max_tokens: int = 24
+    address: Address,
+    model,
+    tokenizer,
+    prompts: Sequence[str],
+    max_tokens: int = 24,
+    *,
+    client: httpx.Client | None = None,
 ) -> Row:
-    """Compare a server's greedy answers with what `generate` makes of the same chats here."""
+    """Compare a server's greedy answers with what `generate` makes of the same chats here.
+
+    client: in place of a new one.
+    """
     probing, equal = Probing(address), 0
+    probing.client = client or probing.client
     for prompt in prompts:
         chat = [{"role": "user", "content": prompt}]
         body = probing.body(messages=chat, max_tokens=max_tokens)
