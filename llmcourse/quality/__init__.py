@@ -9,10 +9,10 @@ A question with choices is answered by the choice that the model finds likeliest
 what it writes. Two models are compared on the same items, in pairs: `paired`.
 """
 
+from llmcourse.quality.answers import BY, Answered, by_kind, choose, score, write
 from llmcourse.quality.intervals import Paired, Proportion, paired, proportion
 from llmcourse.quality.items import KINDS, Item, digest, read_items
 from llmcourse.quality.likelihood import Likelihood, log_likelihoods
-from llmcourse.quality.score import BY, Answered, by_kind, choose, score, write
 from llmcourse.quality.written import extract_number, is_right
 
 __all__ = [

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch.nn.functional import pad
+from transformers import StoppingCriteria
 
 from llmcourse.quality.intervals import Proportion, proportion
 from llmcourse.quality.items import Item
@@ -140,13 +141,25 @@ def _continue(model, tokenizer, contexts: list[str], settings: dict) -> list[str
     made = model.generate(
         ids.to(model.device),
         attention_mask=mask.to(model.device),
-        stop_strings=[UNTIL],
-        tokenizer=tokenizer,
+        stopping_criteria=[_NextQuestion(tokenizer, longest)],
         **{"pad_token_id": _padding(tokenizer), **settings},
     )
     new = made[:, longest:]
     texts = [tokenizer.decode(row, skip_special_tokens=True) for row in new]
     return [text.partition(UNTIL)[0].strip() for text in texts]
+
+
+class _NextQuestion(StoppingCriteria):
+    """Ends each row whose last tokens ask the next question."""
+
+    def __init__(self, tokenizer, begin: int):
+        self.tokenizer = tokenizer
+        self.begin = begin  # where the new tokens begin
+
+    def __call__(self, input_ids, scores, **_):
+        tails = input_ids[:, self.begin :][:, -len(UNTIL) :]  # a token has a letter at least
+        asks = [UNTIL in self.tokenizer.decode(tail) for tail in tails]
+        return torch.tensor(asks, device=input_ids.device)
 
 
 def _padding(tokenizer) -> int:
