@@ -34,7 +34,7 @@ OLD_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
 	'Python 3.11 or newer is needed, and $(PYTHON) is ' + sys.version.split()[0] + \
 	'. If there is a newer one, name it: make lab PYTHON=python3.12')
 
-.PHONY: help lab quick test test-browser test-oldest test-newest test-serving test-scale colab library-tests notebooks threads docs parity bench bench-llamacpp bench-rivals bench-quantizers bench-exports bench-serving bench-scale scale serve serve-vllm lint pins setup model clean
+.PHONY: help lab quick test test-browser test-oldest test-newest test-serving test-scale colab library-tests notebooks threads docs parity bench bench-llamacpp bench-rivals bench-quantizers bench-exports bench-serving bench-scale lm-eval scale serve serve-vllm lint pins setup model clean
 
 help:  ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -137,6 +137,9 @@ serve: model  ## serve the course's model on port 8000, by `transformers serve`
 
 serve-vllm: model  ## the same by vLLM, which is installed once into .venv-vllm: 3.5 GB
 	@$(VENV_PYTHON) -m benchmarks.serve vllm $(SERVE_ARGS)
+
+lm-eval: model  ## score the items beside EleutherAI's lm-evaluation-harness: some minutes
+	@$(VENV_PYTHON) -m benchmarks.lm_eval_items $(BENCH_ARGS)
 
 lint: setup  ## check style, format, and what imports what; notebooks included
 	@$(VENV_PYTHON) -m ruff check .
