@@ -136,8 +136,8 @@ def _comparisons(count: int) -> str:
     if count == 1:
         return "1 comparison with the first entry."
     return (
-        f"{count} comparisons with the first entry: the more there are, the sooner chance makes one "
-        f"p small, so look for one below {0.05 / count:.2g} (0.05 / {count})."
+        f"{count} comparisons with the first entry: the more there are, the sooner chance "
+        f"makes a p small, so look for one below {0.05 / count:.2g} (0.05 / {count})."
     )
 
 
