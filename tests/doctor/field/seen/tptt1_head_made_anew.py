@@ -1,0 +1,13 @@
+"""Nothing but noise after a change to the config: 'newly initialized' stood in the log."""
+
+from transformers import AutoConfig, AutoModelForCausalLM
+
+import llmcourse
+
+folder = llmcourse.load()[0].name_or_path
+tok = llmcourse.load()[1]
+config = AutoConfig.from_pretrained(folder)
+config.tie_word_embeddings = False
+model = AutoModelForCausalLM.from_pretrained(folder, config=config)
+inputs = tok("The capital of France is", return_tensors="pt")
+print(tok.decode(model.generate(**inputs, max_new_tokens=10)[0]))
