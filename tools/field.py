@@ -55,7 +55,6 @@ CODES_THEN = frozenset(
         "refused",
     ]
 )
-)
 
 
 @dataclass(frozen=True)
