@@ -9,8 +9,8 @@ _, tok = llmcourse.load()
 torch.manual_seed(0)
 sizes = {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 64}
 model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tok), **sizes)).eval()
-reviews = ["Bad app.", "I have used this app every single day for a year, and " * 8]
 tok.padding_side = "left"
-inputs = tok(reviews, padding="max_length", max_length=48, return_tensors="pt")
-print(inputs.input_ids.shape)
-print(tok.batch_decode(model.generate(**inputs, max_new_tokens=4)[:, -4:]))
+for review in ("Bad app.", "I have used this app every single day for a year, and " * 8):
+    inputs = tok(review, padding="max_length", max_length=48, return_tensors="pt")
+    print(inputs.input_ids.shape)
+    print(tok.batch_decode(model.generate(**inputs, max_new_tokens=4)[:, -4:]))
