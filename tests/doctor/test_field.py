@@ -12,7 +12,8 @@ from math import isclose
 
 import pytest
 
-from benchmarks.doctor_field import Report, figures, in_words, share, wilson
+from benchmarks import doctor_field
+from benchmarks.doctor_field_report import Report, figures, in_words, share, wilson
 from llmcourse.doctor.finding import Finding
 from llmcourse.doctor.pitfalls import PITFALLS
 from tools.field import CODES_THEN, FIELD, SPLITS, Case, read, split_of
@@ -28,7 +29,7 @@ def finding(code: str, what: str, severity: str = "warning") -> Finding:
 
 def report_of(case: Case, *findings: Finding, **others) -> Report:
     plain = tuple(json.loads(json.dumps(found.as_dict())) for found in findings)
-    return Report(case.id, plain, **{"failed": None, "fault": None, "seconds": 1.0, **others})
+    return Report(case.id, plain, **others)
 
 
 def test_there_are_enough_cases_of_both_kinds():
@@ -101,7 +102,7 @@ def test_the_interval_is_wilsons():
     low, high = wilson(8, 10)  # Wilson 1927; R's prop.test(8, 10, correct = FALSE)
     assert isclose(low, 0.4901625, abs_tol=1e-6) and isclose(high, 0.9433178, abs_tol=1e-6)
     assert wilson(0, 0) == (0.0, 1.0) and wilson(0, 60)[0] == 0.0
-    assert in_words(share(8, 10)) == "8 of 10, 80% (49 to 94)"
+    assert in_words(share([True] * 8 + [False] * 2)) == "8 of 10, 80% (49 to 94)"
 
 
 def test_the_figures_count_what_was_found_and_each_sound_script_that_was_warned_about():
@@ -114,10 +115,31 @@ def test_the_figures_count_what_was_found_and_each_sound_script_that_was_warned_
         "d": report_of(sound[1], finding("no-eos", "", "note")),
         "e": report_of(sound[2], failed="it raised"),
     }
-    made = figures([CASE, other, *sound], reports)
+    made = figures([CASE, other, *sound], reports)["seen"]
     assert made["recall"]["found"] == 1 and made["recall"]["of"] == 2
     assert made["recall_as_error_or_warning"]["found"] == 0
     assert made["false_alarms"]["found"] == 1 and made["false_alarms"]["of"] == 3
     assert made["false_alarms_by_code"] == {"no-eos": 1, "cut-off": 1}
     assert made["faults_of_the_doctor"] == made["sound_scripts_that_failed"] == 1
-    assert made["by_cause"]["x"]["percent"] == 100
+    assert made["recall_where_a_code_existed"]["found"] == 1
+    assert made["recall_where_no_code_existed"] == share([False])
+
+
+def test_what_was_measured_is_not_measured_again_and_what_is_held_out_is_not_shown(
+    tmp_path, monkeypatch, capsys
+):
+    looked_at = []
+
+    def examine(case):
+        looked_at.append(case.id)
+        return report_of(case, finding("no-eos", "It has no end."), seconds=1.5)
+
+    monkeypatch.setattr(doctor_field, "examine", examine)
+    cases, journal = [*FAULTY[:2], *SOUND[:2]], tmp_path / "journal.jsonl"
+    first = doctor_field.measured(cases, journal, shown={FAULTY[0].id})
+    with journal.open("a") as opened:
+        opened.write('{"digest": "cut o')
+    assert doctor_field.measured(cases, journal, shown=set()).keys() == first.keys()
+    assert looked_at == [case.id for case in cases]
+    shown = capsys.readouterr().out
+    assert FAULTY[0].id in shown and FAULTY[1].id not in shown

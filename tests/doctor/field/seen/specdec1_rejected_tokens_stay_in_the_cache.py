@@ -5,8 +5,8 @@ import torch
 import llmcourse
 
 model, tok = llmcourse.load()
-ids = tok("The days of the week are Monday, Tuesday,", return_tensors="pt").input_ids
-draft = tok(" banana orange", return_tensors="pt").input_ids  # what the small model guessed
+ids = tok("The capital of France is", return_tensors="pt").input_ids
+draft = tok(" Berlin, a city on the Spree", return_tensors="pt").input_ids  # guessed
 with torch.no_grad():
     out = model(torch.cat([ids, draft], dim=1), use_cache=True)
     cache = out.past_key_values

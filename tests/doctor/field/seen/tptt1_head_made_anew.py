@@ -4,10 +4,9 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 import llmcourse
 
-folder = llmcourse.load()[0].name_or_path
-tok = llmcourse.load()[1]
-config = AutoConfig.from_pretrained(folder)
+course, tok = llmcourse.load()
+config = AutoConfig.from_pretrained(course.name_or_path)
 config.tie_word_embeddings = False
-model = AutoModelForCausalLM.from_pretrained(folder, config=config)
+model = AutoModelForCausalLM.from_pretrained(course.name_or_path, config=config)
 inputs = tok("The capital of France is", return_tensors="pt")
 print(tok.decode(model.generate(**inputs, max_new_tokens=10)[0]))
