@@ -8,12 +8,14 @@ import ast
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from math import isclose
 
 import pytest
 
-from benchmarks import doctor_field
+from benchmarks import doctor_field, doctor_field_report
 from benchmarks.doctor_field_report import Report, figures, in_words, share, wilson
+from benchmarks.readme import README, RESULTS
 from llmcourse.doctor.finding import Finding
 from llmcourse.doctor.pitfalls import PITFALLS
 from tools.field import CODES_THEN, FIELD, SPLITS, Case, read, split_of
@@ -143,3 +145,44 @@ def test_what_was_measured_is_not_measured_again_and_what_is_held_out_is_not_sho
     assert looked_at == [case.id for case in cases]
     shown = capsys.readouterr().out
     assert FAULTY[0].id in shown and FAULTY[1].id not in shown
+
+
+def script(tmp_path, source: str) -> Case:
+    file = tmp_path / "script.py"
+    file.write_text(source, encoding="utf-8")
+    return Case("a", file, "", "", "seen", False)
+
+
+@pytest.mark.slow
+def test_a_script_that_fails_or_makes_no_call_is_reported_with_what_it_did(tmp_path):
+    report = doctor_field.examine(script(tmp_path, "print('{}')\nraise ValueError('no')"))
+    assert (report.findings, report.failed, report.fault) == ((), "ValueError: no", None)
+    assert doctor_field.examine(script(tmp_path, "pass")).failed is None
+
+
+@pytest.mark.slow
+def test_a_script_that_never_ends_is_a_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor_field, "PATIENCE", 3)
+    report = doctor_field.examine(script(tmp_path, "while True: pass"))
+    assert report.fault == "no report after 3 s"
+
+
+def test_the_tables_stand_between_their_marks(tmp_path):
+    cases = [CASE, replace(CASE, id="b", split="held_out"), replace(CASE, id="c", faulty=False)]
+    reports = {case.id: report_of(case, finding("no-mask", "mask left")) for case in cases}
+    parts = doctor_field_report.figures(cases, reports)
+    machine = {"python": "3", "torch": "2", "transformers": "5"}
+    made = doctor_field_report.as_json(machine, parts, [CASE], reports)
+    assert list(json.loads(made)["seen_cases"]) == ["a"], "what came of the others is not told"
+    (tmp_path / "doctor-field-toy.json").write_text(made, encoding="utf-8")
+    after = doctor_field_report.written(
+        "a\n<!-- doctor-field: made by x -->\nold\n<!-- end -->\nb\n", tmp_path
+    )
+    assert "old" not in after and "False alarms by code, all parts: no-mask (1)." in after
+    assert "| found by cause | 1 of 1, 100% (21 to 100) | 1 of 1, 100% (21 to 100) |" in after
+
+
+def test_the_page_shows_what_was_measured():
+    page = README.read_text(encoding="utf-8")
+    made = doctor_field_report.written(page, RESULTS)
+    assert made == page, "run `python -m benchmarks.doctor_field --page`"
