@@ -3,6 +3,6 @@
 import llmcourse
 
 model, tok = llmcourse.load()
-tok.add_tokens(["|||", "<keyphrase>"])
-inputs = tok("|||George Washington||| was a president and", return_tensors="pt")
+tok.add_tokens(["<keyphrase>", "</keyphrase>"])
+inputs = tok("<keyphrase>George Washington</keyphrase> was a president", return_tensors="pt")
 print(tok.decode(model.generate(**inputs, max_new_tokens=10)[0]))
