@@ -13,5 +13,5 @@ ids = {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 2}
 model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tok), **sizes, **ids)).eval()
 text = "The report goes on and on about rivers. " * 30
 inputs = tok(text, truncation=True, max_length=48, return_tensors="pt")
-made = model.generate(**inputs, max_new_tokens=64 - 48)
+made = model.generate(**inputs, do_sample=True, top_k=50, max_new_tokens=64 - 48)
 print(made.shape)
