@@ -160,7 +160,7 @@ def parser() -> argparse.ArgumentParser:
     doctoring = commands.add_parser(
         "doctor",
         help="run your script or notebook, and say what is wrong with its calls to `generate`",
-        usage="%(prog)s [-h] [--json] [--warnings-as-errors] FILE [ARGUMENTS ...]",
+        usage="%(prog)s [-h] [--json] [--stand-in] [--warnings-as-errors] FILE [ARGUMENTS ...]",
         description="Run FILE as it is and print a line for each finding about its calls to "
         "`generate`: FILE:LINE: SEVERITY CODE: what and why | fix. In a notebook LINE is "
         "CELL:LINE, its code cells counted from 1. docs/pitfalls.md explains the codes. The exit "
@@ -179,6 +179,12 @@ def parser() -> argparse.ArgumentParser:
     )
     doctoring.add_argument(
         "--warnings-as-errors", action="store_true", help="exit with 1 when there are warnings"
+    )
+    doctoring.add_argument(
+        "--stand-in",
+        action="store_true",
+        help="read the course's model (or LLMCOURSE_MODEL) where FILE asks for one of the hub; "
+        "the report says what was replaced and left out, and nothing is asked of the hub",
     )
     doctoring.set_defaults(command=visit_script)
     return parser
@@ -298,10 +304,15 @@ def _numbers(text: str) -> list[int]:
 
 def visit_script(options: argparse.Namespace) -> int:
     """Run the doctor's command; its status is 2 too where the report cannot be written."""
-    from llmcourse.doctor import child_process
+    from llmcourse.doctor import child_process, stand_in
 
     try:
-        visited = child_process.visit(options.file, options.arguments, to_stderr=options.json)
+        visited = child_process.visit(
+            options.file,
+            options.arguments,
+            to_stderr=options.json,
+            instead=stand_in.model() if options.stand_in else None,
+        )
         lines = visited.report(options.json)
     except child_process.NotAScript as error:
         write_to_stderr([str(error)])

@@ -16,23 +16,27 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llmcourse.doctor.finding import ERROR, WARNING, Finding, once_per_line
 from llmcourse.doctor.journal import Seen
-from llmcourse.doctor.report import as_json, counted, findings_as_lines
+from llmcourse.doctor.report import as_json, counted, findings_as_lines, from_here
 from llmcourse.doctor.run_script import INTERRUPTED
 from llmcourse.show import in_words, plural, printable
 
 SCHEMA = "llmcourse.doctor/1"
 KINDS = (".py", ".ipynb")
-_START = "from llmcourse.doctor.run_script import main; main()"
+_START = "from llmcourse.doctor.run_script import main; main({instead!r})"
 _LOOK_EVERY = 0.5  # seconds between two looks at how far the script is
 _SAID_AFTER = 10  # seconds of waiting for what a script left open, until that is said
 # Seconds without news until what a script left open is ended, and while a call to generate runs.
 PATIENCE, PATIENCE_IN_A_CALL = 60, 600
 _TO_END = 5  # seconds that a process gets to end itself
+_OF_THE_STAND_IN = (
+    "what follows from a model's own files (template, special tokens, generation_config, window) "
+    "was looked at in the stand-in's, {}."
+)
 _LONGEST = 600  # characters of a sentence that are shown
 
 
@@ -48,6 +52,8 @@ class Visit:
     calls: tuple[dict, ...] = ()  # the calls to `generate`: file, line, codes, seconds
     findings: tuple[Finding, ...] = ()  # in all calls, once per line, errors first
     failures: tuple[str, ...] = ()  # what the doctor could not look at
+    instead: str | None = None  # the model that stood in for those of the hub; None: for none
+    replaced: tuple[dict, ...] = ()  # what it was read for, and what was left out
     failed: str | None = None  # in words, why the file itself failed, or None
     doctor_failed: str | None = None  # in words, why the doctor did, or None
     interrupted: bool = False  # whether Ctrl-C ended it
@@ -66,7 +72,12 @@ class Visit:
 
     def lines(self) -> Iterator[str]:
         """Yield a line for each finding, as linters do, and a summary."""
+        for one in self.replaced:
+            where = from_here(f"{one['file'] or self.file}:{one['line'] or 1}")
+            yield printable(f"{where}: stand-in: {one['sentence']}", _LONGEST)
         yield from findings_as_lines(self.findings, self.file)
+        if self.replaced:
+            yield printable(f"{self.file}: {_OF_THE_STAND_IN.format(self.instead)}", _LONGEST)
         for sentence in self.failures:
             yield printable(f"{self.file}: the doctor could not look at {sentence}", _LONGEST)
         if self.doctor_failed is not None:
@@ -76,6 +87,7 @@ class Visit:
     def to_json(self) -> str:
         """Return calls, findings and failures as one JSON object, for any console: in ASCII."""
         names = ("calls", "findings", "failures", "file", "failed", "doctor_failed")
+        names += ("instead", "replaced")
         return json.dumps(
             json.loads(as_json(SCHEMA, **{name: getattr(self, name) for name in names}))
         )
@@ -99,14 +111,16 @@ def summary(visited: Visit) -> str:
     return f"{visited.file}: looked at {looked_at}: {found}."
 
 
-def visit(file: str, arguments: list[str], to_stderr: bool = False) -> Visit:
+def visit(
+    file: str, arguments: list[str], to_stderr: bool = False, instead: str | None = None
+) -> Visit:
     """Run `file`, a Python script or a notebook, in a process of its own; return what was found.
 
     arguments: what the script finds in `sys.argv[1:]`. to_stderr: what it prints to stdout goes
-    there. A script runs as `python file` would run it; a notebook's code cells run in order in one
-    namespace, in the notebook's folder, as in Jupyter. What the file raises is shown on stderr; a
-    fault of the doctor's own is the visit's `doctor_failed`. Raises NotAScript for a file that is
-    neither, or not there.
+    there. instead: the model that stands in for those of the hub. A script runs as `python file`
+    would run it; a notebook's code cells run in order in one namespace, in the notebook's folder,
+    as in Jupyter. What the file raises is shown on stderr; a fault of the doctor's own is the
+    visit's `doctor_failed`. Raises NotAScript for a file that is neither, or not there.
     """
     path = Path(file)
     if not path.is_file():
@@ -118,14 +132,16 @@ def visit(file: str, arguments: list[str], to_stderr: bool = False) -> Visit:
             journal = Path(folder, "journal")
             journal.touch(mode=0o600)
             with journal.open("rb", buffering=0) as opened:
-                return _visit(file, [str(journal), file, *arguments], Seen(opened), to_stderr)
+                start = [_START.format(instead=instead), str(journal), file, *arguments]
+                visited = _visit(file, start, Seen(opened), to_stderr)
+                return replace(visited, instead=instead)
     except Exception as error:
-        return Visit(file, doctor_failed=in_words(error))
+        return Visit(file, doctor_failed=in_words(error), instead=instead)
 
 
-def _visit(file: str, arguments: list[str], seen: Seen, to_stderr: bool) -> Visit:
+def _visit(file: str, start: list[str], seen: Seen, to_stderr: bool) -> Visit:
     flags = subprocess._args_from_interpreter_flags()  # as multiprocessing starts its children
-    command = [sys.executable, *flags, "-c", _START, *arguments]
+    command = [sys.executable, *flags, "-c", *start]
     with _signals_passed_on() as pass_on_to:
         child = subprocess.Popen(command, stdout=_stderr() if to_stderr else None)
         pass_on_to(child)
@@ -256,6 +272,7 @@ def _as_visit(file: str, returned: int, seen: Seen, left_open: str | None) -> Vi
         calls=tuple(call["at"] for call in calls),
         findings=once_per_line(found),
         failures=tuple(failures),
+        replaced=tuple(seen.replaced),
         failed=failed,
         doctor_failed=doctor_failed,
         interrupted=interrupted,

@@ -16,16 +16,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, TracebackType
 
+from llmcourse.doctor import stand_in
 from llmcourse.doctor.journal import Journal
 from llmcourse.show import in_words
 
 INTERRUPTED = 130  # the exit status after Ctrl-C, as shells have it
 
 
-def main() -> None:
-    """Run the file that `sys.argv` names: the journal's path, the file's, and its arguments."""
+def main(instead: str | None = None) -> None:
+    """Run the file that `sys.argv` names: the journal's path, the file's, and its arguments.
+
+    instead: the model that stands in for those of the hub; None: for none.
+    """
     journal, path, arguments = Journal(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
-    when_imported("transformers", lambda: _listen(journal))
+    if instead is not None:
+        stand_in.stay_off_the_hub()
+        when_imported("huggingface_hub", stand_in.skip_logins)
+    when_imported("transformers", lambda: _listen(journal, instead))
     run = run_notebook if path.suffix == ".ipynb" else run_script
     journal.began()
     try:
@@ -64,9 +71,14 @@ def when_imported(name: str, then: Callable[[], None]) -> None:
     sys.meta_path.insert(0, Finder)
 
 
-def _listen(journal: Journal) -> None:
-    """Look at every call from now on, to the end of the process."""
+def _listen(journal: Journal, instead: str | None) -> None:
+    """Look at every call from now on, to the end of the process.
+
+    The stand-in comes first, so that a load is heard as the script wrote it.
+    """
     try:
+        if instead is not None:
+            stand_in.install(instead, lambda one: journal.replaced(one.as_dict()))
         from llmcourse.doctor.watch import Watch
 
         watched = Watch(journal=journal)
