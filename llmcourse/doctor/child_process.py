@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from llmcourse.doctor.finding import ERROR, WARNING, Finding, once_per_line
+from llmcourse.doctor import static
+from llmcourse.doctor.finding import ERROR, WARNING, Finding, in_order, once_per_line
 from llmcourse.doctor.journal import Seen
 from llmcourse.doctor.report import as_json, counted, findings_as_lines, from_here
 from llmcourse.doctor.run_script import INTERRUPTED
@@ -52,6 +53,8 @@ class Visit:
     calls: tuple[dict, ...] = ()  # the calls to `generate`: file, line, codes, seconds
     findings: tuple[Finding, ...] = ()  # in all calls, once per line, errors first
     failures: tuple[str, ...] = ()  # what the doctor could not look at
+    no_script: bool = False  # whether it is no script or notebook, or not there: that was said
+    static: bool = False  # whether only the source was read, and nothing ran
     instead: str | None = None  # the model that stood in for those of the hub; None: for none
     replaced: tuple[dict, ...] = ()  # what it was read for, and what was left out
     failed: str | None = None  # in words, why the file itself failed, or None
@@ -87,28 +90,66 @@ class Visit:
     def to_json(self) -> str:
         """Return calls, findings and failures as one JSON object, for any console: in ASCII."""
         names = ("calls", "findings", "failures", "file", "failed", "doctor_failed")
-        names += ("instead", "replaced")
+        names += ("static", "instead", "replaced")
         return json.dumps(
             json.loads(as_json(SCHEMA, **{name: getattr(self, name) for name in names}))
         )
 
-    def report(self, in_json: bool) -> list[str]:
-        """Return the lines of the report, in words or one of JSON."""
-        return [self.to_json()] if in_json else list(self.lines())
+
+def report(visits: list[Visit], form: str) -> list[str]:
+    """Return the lines of a report on files: in words, an object of JSON for each, or SARIF."""
+    if form == "text":
+        return [line for one in visits if not one.no_script for line in one.lines()]
+    if form == "sarif":
+        from llmcourse.doctor.sarif import as_sarif
+
+        return [as_sarif(visits)]
+    return [one.to_json() for one in visits]
 
 
 def summary(visited: Visit) -> str:
     """Return one line: how many calls were looked at, and how much was found."""
+    if visited.static:
+        return _summary_of_source(visited)
     looked_at = f"{plural(len(visited.calls), 'call')} to generate"
     found = ", ".join(counted(visited.findings).values())
     if visited.interrupted:
         return f"{visited.file} was interrupted after {looked_at}: {found}."
     if visited.failed is not None:
         return f"{visited.file} failed ({visited.failed}) after {looked_at}: {found}."
-    seen = visited.calls or visited.findings or visited.failures
+    seen = visited.calls or visited.findings or visited.failures  # in loops, or in the source
     if not seen and visited.doctor_failed is None:
         return f"{visited.file}: no call to generate was made, so there was nothing to look at."
     return f"{visited.file}: looked at {looked_at}: {found}."
+
+
+def _require_script(file: str) -> None:
+    path = Path(file)
+    if not path.is_file():
+        raise NotAScript(f"{file} is not a file; name a script (.py) or a notebook (.ipynb).")
+    if path.suffix not in KINDS:
+        raise NotAScript(f"{file} is neither a script (.py) nor a notebook (.ipynb).")
+
+
+def _summary_of_source(visited: Visit) -> str:
+    if visited.failed is not None:
+        return f"{visited.file} could not be read ({visited.failed})."
+    found = ", ".join(counted(visited.findings).values())
+    return f"{visited.file}: only the source was read, nothing ran: {found}."
+
+
+def read(file: str) -> Visit:
+    """Return what the source of a script or notebook shows; nothing of it runs.
+
+    Raises NotAScript as `visit` does.
+    """
+    _require_script(file)
+    try:
+        return Visit(file, findings=tuple(static.look(file)), static=True)
+    except (OSError, ValueError, SyntaxError, RecursionError) as error:
+        return Visit(file, failed=in_words(error), static=True)
+    except Exception as error:
+        return Visit(file, doctor_failed=in_words(error), static=True)
 
 
 def visit(
@@ -122,11 +163,7 @@ def visit(
     as in Jupyter. What the file raises is shown on stderr; a fault of the doctor's own is the
     visit's `doctor_failed`. Raises NotAScript for a file that is neither, or not there.
     """
-    path = Path(file)
-    if not path.is_file():
-        raise NotAScript(f"{file} is not a file; name a script (.py) or a notebook (.ipynb).")
-    if path.suffix not in KINDS:
-        raise NotAScript(f"{file} is neither a script (.py) nor a notebook (.ipynb).")
+    _require_script(file)
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             journal = Path(folder, "journal")
@@ -134,9 +171,24 @@ def visit(
             with journal.open("rb", buffering=0) as opened:
                 start = [_START.format(instead=instead), str(journal), file, *arguments]
                 visited = _visit(file, start, Seen(opened), to_stderr)
-                return replace(visited, instead=instead)
+                return replace(_with_its_source(visited), instead=instead)
     except Exception as error:
         return Visit(file, doctor_failed=in_words(error), instead=instead)
+
+
+def _with_its_source(visited: Visit) -> Visit:
+    """Add what the source shows and the run did not, at that line by that code."""
+    try:
+        shown = static.look(visited.file)
+    except Exception:  # what is no Python has failed to run, and that is said
+        return visited
+    seen = {(one.code, one.line, _in_full(one.file)) for one in visited.findings}
+    more = [one for one in shown if (one.code, one.line, _in_full(one.file)) not in seen]
+    return replace(visited, findings=in_order([*visited.findings, *more]))
+
+
+def _in_full(file: str | None) -> str | None:
+    return file and os.path.abspath(file)
 
 
 def _visit(file: str, start: list[str], seen: Seen, to_stderr: bool) -> Visit:

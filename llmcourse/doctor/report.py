@@ -23,7 +23,9 @@ def place_of(finding: Finding) -> str:
 
 
 def _times(finding: Finding) -> str:
-    """Return how often a finding occurred at its line, in brackets; "" for once."""
+    """Return how often a finding occurred at its line, or that nothing ran; "" for once."""
+    if finding.source_only:
+        return " (found in the source)"
     return "" if finding.count == 1 else f" ({plural(finding.count, 'time')})"
 
 

@@ -8,7 +8,6 @@ import atexit
 import builtins
 import contextlib
 import importlib.machinery
-import json
 import sys
 import tempfile
 import threading
@@ -18,6 +17,7 @@ from types import ModuleType, TracebackType
 
 from llmcourse.doctor import stand_in
 from llmcourse.doctor.journal import Journal
+from llmcourse.doctor.notebook import code_cells
 from llmcourse.show import in_words
 
 INTERRUPTED = 130  # the exit status after Ctrl-C, as shells have it
@@ -123,19 +123,6 @@ def run_notebook(path: Path, arguments: list[str], journal: Journal) -> None:
             except Exception:
                 if not may_fail:
                     raise
-
-
-def code_cells(path: Path) -> list[tuple[str, bool]]:
-    """Return for each code cell its source, and whether it may raise an exception."""
-    try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        return [
-            ("".join(cell["source"]), "raises-exception" in cell["metadata"].get("tags", ()))
-            for cell in cells
-            if cell["cell_type"] == "code"
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} is not a notebook (format 4): {in_words(error)}") from None
 
 
 @contextlib.contextmanager
