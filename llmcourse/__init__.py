@@ -38,6 +38,9 @@ _HOME_OF = {
     "diagnose": "doctor.diagnose",
     "Finding": "doctor.finding",
     "watch": "doctor.watch",
+    # What IPython asks for: `%load_ext llmcourse` gives a notebook `%%doctor`.
+    "load_ipython_extension": "doctor.magic",
+    "unload_ipython_extension": "doctor.magic",
 }
 
 __all__ = [
@@ -88,17 +91,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-
-
-def load_ipython_extension(shell) -> None:
-    """`%load_ext llmcourse` gives a notebook the cell magic `%%doctor`."""
-    from llmcourse.doctor import magic
-
-    magic.register(shell)
-
-
-def unload_ipython_extension(shell) -> None:
-    """`%unload_ext llmcourse` takes it away."""
-    from llmcourse.doctor import magic
-
-    magic.unregister(shell)

@@ -161,7 +161,7 @@ def parser() -> argparse.ArgumentParser:
         "doctor",
         help="run your script or notebook, and say what is wrong with its calls to `generate`",
         usage="%(prog)s [-h] [--explain CODE] [--format {text,json,sarif}] [--static | --stand-in] "
-        "[--warnings-as-errors] FILE [ARGUMENTS ...]",
+        "[--fix [--write]] [--warnings-as-errors] FILE [ARGUMENTS ...]",
         description="Run FILE as it is and print a line for each finding about its calls to "
         "`generate`: FILE:LINE: SEVERITY CODE: what and why | fix. In a notebook LINE is "
         "CELL:LINE, its code cells counted from 1. docs/pitfalls.md explains the codes. The exit "
@@ -193,6 +193,14 @@ def parser() -> argparse.ArgumentParser:
     )
     doctoring.add_argument(
         "--warnings-as-errors", action="store_true", help="exit with 1 when there are warnings"
+    )
+    doctoring.add_argument(
+        "--fix",
+        action="store_true",
+        help="show as a diff what mends errors and warnings, where it is one argument of the call",
+    )
+    doctoring.add_argument(
+        "--write", action="store_true", help="with --fix: change FILE, too; the diff says how"
     )
     how = doctoring.add_mutually_exclusive_group()
     how.add_argument(
@@ -339,10 +347,16 @@ def visit_script(options: argparse.Namespace) -> int:
     """Run the doctor's command; its status is 2 too where the report cannot be written."""
     from llmcourse.doctor import child_process
 
+    if options.write and not options.fix:
+        raise ValueError("--write writes what --fix shows; add --fix.")
+    if options.fix and options.format != "text":
+        raise ValueError(f"--fix shows a diff, and --format {options.format} has no place for it.")
     files = [options.file, *(options.arguments if options.static else [])]
     visits = [_visited(file, options) for file in files]
     try:
         lines = child_process.report(visits, options.format)
+        if options.fix:
+            lines += [line for one in visits for line in _fixes(one, options.write)]
         write_lines(lines, sys.stdout)
     except BrokenPipeError:  # whoever reads has read enough
         throw_away_stdout()
@@ -352,6 +366,23 @@ def visit_script(options: argparse.Namespace) -> int:
         write_to_stderr([*lines, fault])
         return 2
     return max(visited.status(options.warnings_as_errors) for visited in visits)
+
+
+def _fixes(visited, write: bool) -> list[str]:
+    """Return the diff of a file's fixes, or why there is none; write: change the file, too."""
+    from llmcourse.doctor import fix
+
+    if visited.no_script:
+        return []
+    try:
+        before, after = fix.fixed(visited.file, visited.findings)
+        if before == after:
+            return [f"{visited.file}: no fix here is one argument of its call."]
+        if write:
+            fix.write(visited.file, after)
+    except (fix.NoChange, OSError, SyntaxError) as error:
+        return [f"{visited.file}: nothing was changed: {in_words(error)}"]
+    return fix.diff(visited.file, before, after)
 
 
 def _visited(file: str, options: argparse.Namespace):

@@ -22,6 +22,7 @@ from pathlib import Path
 from llmcourse.doctor import static
 from llmcourse.doctor.finding import ERROR, WARNING, Finding, in_order, once_per_line
 from llmcourse.doctor.journal import Seen
+from llmcourse.doctor.own_names import in_own_names
 from llmcourse.doctor.report import as_json, counted, findings_as_lines, from_here
 from llmcourse.doctor.run_script import INTERRUPTED
 from llmcourse.show import in_words, plural, printable
@@ -177,18 +178,26 @@ def visit(
 
 
 def _with_its_source(visited: Visit) -> Visit:
-    """Add what the source shows and the run did not, at that line by that code."""
+    """Say each fix in the script's own names, and add what only its source shows.
+
+    That is what the run did not find at the same line, by the same code.
+    """
     try:
-        shown = static.look(visited.file)
+        source, text = static.parsed(visited.file)
+        shown = static.look_at(source, text)
+        findings = in_own_names(visited.findings, source, text)
     except Exception:  # what is no Python has failed to run, and that is said
         return visited
-    seen = {(one.code, one.line, _in_full(one.file)) for one in visited.findings}
-    more = [one for one in shown if (one.code, one.line, _in_full(one.file)) not in seen]
-    return replace(visited, findings=in_order([*visited.findings, *more]))
+    seen = {(one.code, _place(one)) for one in findings}
+    more = [one for one in shown if (one.code, _place(one)) not in seen]
+    explained = {_place(one) for one in more if static.IN_THE_SOURCE[one.code].explains_refusal}
+    kept = [one for one in findings if not (one.code == "refused" and _place(one) in explained)]
+    return replace(visited, findings=in_order([*kept, *more]))
 
 
-def _in_full(file: str | None) -> str | None:
-    return file and os.path.abspath(file)
+def _place(found: Finding) -> tuple[str | None, int | None]:
+    """Return a finding's file, whichever way it was named, and line."""
+    return found.file and os.path.abspath(found.file), found.line
 
 
 def _visit(file: str, start: list[str], seen: Seen, to_stderr: bool) -> Visit:

@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-def register(shell) -> None:
-    """Give an IPython the cell magic."""
+def load_ipython_extension(shell) -> None:
+    """Give an IPython the cell magic: `%load_ext llmcourse`."""
     shell.register_magic_function(
         lambda line, cell: doctor(shell, line, cell), magic_kind="cell", magic_name="doctor"
     )
 
 
-def unregister(shell) -> None:
-    """Take it away again."""
+def unload_ipython_extension(shell) -> None:
+    """Take it away again: `%unload_ext llmcourse`."""
     shell.magics_manager.magics["cell"].pop("doctor", None)
 
 

@@ -41,8 +41,17 @@ def look(file: str) -> list[Finding]:
 
     Raises SyntaxError where it is no Python, OSError or ValueError where it cannot be read.
     """
+    return look_at(*parsed(file))
+
+
+def parsed(file: str) -> tuple[Source, Text]:
+    """Return a script's or notebook's source, parsed; raises what `look` does."""
     text = read(file)
-    source = Source("\n".join(text.lines))
+    return Source("\n".join(text.lines)), text
+
+
+def look_at(source: Source, text: Text) -> list[Finding]:
+    """Return what a parsed source shows, as `look` does."""
     every = [one for check in IN_THE_SOURCE.values() for one in check(source)]
     every.sort(key=lambda one: one.line)
     return list(in_order(_placed(one, text) for one in every))

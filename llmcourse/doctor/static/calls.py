@@ -31,6 +31,7 @@ _DRAWS = (
     fix="Unpack it, which passes the mask too.",
     example="model.generate(**inputs, max_new_tokens=100)",
     how_sure="Likely: only the source was read, where the name stands for a tokenizer's output.",
+    explains_refusal=True,
 )
 def inputs_by_position(source: Source) -> Iterator[Finding]:
     """The tokenizer's output is the first argument."""

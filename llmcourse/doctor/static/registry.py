@@ -36,6 +36,7 @@ class InTheSource:
     cause: str = ""  # what happens then
     fix: str = ""  # what to do, in words; "" where the example says it
     example: str = ""  # lines of Python that do it
+    explains_refusal: bool = False  # says better than `generate` why a call is refused
 
     def __call__(self, source: Source) -> Iterator[Finding]:
         return self.check(source)
