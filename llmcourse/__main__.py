@@ -345,18 +345,13 @@ class Explain(argparse.Action):
 
 def visit_script(options: argparse.Namespace) -> int:
     """Run the doctor's command; its status is 2 too where the report cannot be written."""
-    from llmcourse.doctor import child_process
-
-    if options.write and not options.fix:
-        raise ValueError("--write writes what --fix shows; add --fix.")
-    if options.fix and options.format != "text":
-        raise ValueError(f"--fix shows a diff, and --format {options.format} has no place for it.")
+    wrong = _wrong_options(options)
+    if wrong is not None:
+        write_to_stderr([wrong])
+        return 2
     files = [options.file, *(options.arguments if options.static else [])]
-    visits = [_visited(file, options) for file in files]
+    visits, lines = _reported([_visited(file, options) for file in files], options)
     try:
-        lines = child_process.report(visits, options.format)
-        if options.fix:
-            lines += [line for one in visits for line in _fixes(one, options.write)]
         write_lines(lines, sys.stdout)
     except BrokenPipeError:  # whoever reads has read enough
         throw_away_stdout()
@@ -366,6 +361,29 @@ def visit_script(options: argparse.Namespace) -> int:
         write_to_stderr([*lines, fault])
         return 2
     return max(visited.status(options.warnings_as_errors) for visited in visits)
+
+
+def _wrong_options(options: argparse.Namespace) -> str | None:
+    """Return what does not go together, in a sentence."""
+    if options.write and not options.fix:
+        return "--write writes what --fix shows; add --fix."
+    if options.fix and options.format != "text":
+        return f"--fix shows a diff, and --format {options.format} has no place for it."
+    return None
+
+
+def _reported(visits: list, options: argparse.Namespace) -> tuple[list, list[str]]:
+    """Return visits and the lines of the report; where that cannot be made, both say so."""
+    from llmcourse.doctor import child_process
+
+    try:
+        lines = child_process.report(visits, options.format)
+        if options.fix:
+            lines += [line for one in visits for line in _fixes(one, options.write)]
+    except Exception as error:
+        visits = [child_process.Visit(options.file, doctor_failed=in_words(error))]
+        lines = child_process.report(visits, options.format)
+    return visits, lines
 
 
 def _fixes(visited, write: bool) -> list[str]:

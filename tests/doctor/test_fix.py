@@ -176,7 +176,7 @@ def test_nothing_to_change_and_notebooks_are_said(tmp_path, capfd):
 
 @pytest.mark.parametrize("options", [["--write"], ["--fix", "--json"]])
 def test_options_that_do_not_go_together_are_refused(tmp_path, capfd, options):
-    assert main(["doctor", "--static", *options, "x.py"]) == 1
+    assert main(["doctor", "--static", *options, "x.py"]) == 2
     assert "--fix" in capfd.readouterr().err
 
 
