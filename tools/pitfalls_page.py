@@ -29,7 +29,14 @@ watched.findings
 
 ```sh
 python -m llmcourse doctor your_script.py   # or a notebook; exit status 1 when there are errors
+python -m llmcourse doctor --static *.py    # runs nothing: what the source alone shows
+python -m llmcourse doctor --stand-in your_script.py  # the course's model for one of the hub
+python -m llmcourse doctor --fix your_script.py       # and a diff of what mends it; --write
+python -m llmcourse doctor --explain no-mask          # a section of this page
 ```
+
+In a notebook `%load_ext llmcourse` gives cells the magic `%%doctor`. `--format sarif` is for code \
+hosts, and `.pre-commit-hooks.yaml` has a hook, `llmcourse-doctor`, which reads and runs nothing.
 
 An **error** means that the output is wrong, a **warning** that the call is probably not what was \
 meant, a **note** that something is worth knowing: a sound call may have notes. *Certain* means \
