@@ -201,7 +201,8 @@ def parser() -> argparse.ArgumentParser:
     doctoring = commands.add_parser(
         "doctor",
         help="run your script or notebook, and say what is wrong with its calls to `generate`",
-        usage="%(prog)s [-h] [--json] [--warnings-as-errors] FILE [ARGUMENTS ...]",
+        usage="%(prog)s [-h] [--explain CODE] [--format {text,json,sarif}] [--static | --stand-in] "
+        "[--fix [--write]] [--warnings-as-errors] FILE [ARGUMENTS ...]",
         description="Run FILE as it is and print a line for each finding about its calls to "
         "`generate`: FILE:LINE: SEVERITY CODE: what and why | fix. In a notebook LINE is "
         "CELL:LINE, its code cells counted from 1. docs/pitfalls.md explains the codes. The exit "
@@ -216,10 +217,43 @@ def parser() -> argparse.ArgumentParser:
         help="what the script itself takes; options of the doctor stand before FILE",
     )
     doctoring.add_argument(
-        "--json", action="store_true", help="print JSON; what the script prints goes to stderr"
+        "--explain", metavar="CODE", action=Explain, help="print what is known of a code, and end"
+    )
+    doctoring.add_argument(
+        "--format",
+        choices=("text", "json", "sarif"),
+        default="text",
+        help="of the report; for json and sarif, what the script prints goes to stderr",
+    )
+    doctoring.add_argument(
+        "--json",
+        dest="format",
+        action="store_const",
+        const="json",
+        help="the same as --format json",
     )
     doctoring.add_argument(
         "--warnings-as-errors", action="store_true", help="exit with 1 when there are warnings"
+    )
+    doctoring.add_argument(
+        "--fix",
+        action="store_true",
+        help="show as a diff what mends errors and warnings, where it is one argument of the call",
+    )
+    doctoring.add_argument(
+        "--write", action="store_true", help="with --fix: change FILE, too; the diff says how"
+    )
+    how = doctoring.add_mutually_exclusive_group()
+    how.add_argument(
+        "--static",
+        action="store_true",
+        help="run nothing, and say what the source alone shows; ARGUMENTS are more files",
+    )
+    how.add_argument(
+        "--stand-in",
+        action="store_true",
+        help="read the course's model (or LLMCOURSE_MODEL) where FILE asks for one of the hub; "
+        "the report says what was replaced and left out, and nothing is asked of the hub",
     )
     doctoring.set_defaults(command=visit_script)
     return parser
@@ -493,20 +527,27 @@ def _rates(text: str) -> list[float]:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of rates such as 0.5,2") from None
 
 
+class Explain(argparse.Action):
+    """`--explain CODE` prints a section of docs/pitfalls.md; the status is 2 for other codes."""
+
+    def __call__(self, parser, namespace, code, option_string=None) -> None:
+        from llmcourse.doctor import explain
+
+        try:
+            write_or_say([explain.explain(code)], end="")
+        except explain.UnknownCode as error:
+            parser.exit(2, f"{error}\n")
+        parser.exit()
+
+
 def visit_script(options: argparse.Namespace) -> int:
     """Run the doctor's command; its status is 2 too where the report cannot be written."""
-    from llmcourse.doctor import child_process
-
-    try:
-        visited = child_process.visit(options.file, options.arguments, to_stderr=options.json)
-        lines = visited.report(options.json)
-    except child_process.NotAScript as error:
-        write_to_stderr([str(error)])
-        visited = child_process.Visit(options.file, failed=str(error))
-        lines = visited.report(in_json=True) if options.json else []
-    except Exception as error:
-        visited = child_process.Visit(options.file, doctor_failed=in_words(error))
-        lines = visited.report(options.json)
+    wrong = _wrong_options(options)
+    if wrong is not None:
+        write_to_stderr([wrong])
+        return 2
+    files = [options.file, *(options.arguments if options.static else [])]
+    visits, lines = _reported([_visited(file, options) for file in files], options)
     try:
         write_lines(lines, sys.stdout)
     except BrokenPipeError:  # whoever reads has read enough
@@ -516,7 +557,67 @@ def visit_script(options: argparse.Namespace) -> int:
         fault = f"the doctor itself failed: stdout cannot be written: {error}"
         write_to_stderr([*lines, fault])
         return 2
-    return visited.status(options.warnings_as_errors)
+    return max(visited.status(options.warnings_as_errors) for visited in visits)
+
+
+def _wrong_options(options: argparse.Namespace) -> str | None:
+    """Return what does not go together, in a sentence."""
+    if options.write and not options.fix:
+        return "--write writes what --fix shows; add --fix."
+    if options.fix and options.format != "text":
+        return f"--fix shows a diff, and --format {options.format} has no place for it."
+    return None
+
+
+def _reported(visits: list, options: argparse.Namespace) -> tuple[list, list[str]]:
+    """Return visits and the lines of the report; where that cannot be made, both say so."""
+    from llmcourse.doctor import child_process
+
+    try:
+        lines = child_process.report(visits, options.format)
+        if options.fix:
+            lines += [line for one in visits for line in _fixes(one, options.write)]
+    except Exception as error:
+        visits = [child_process.Visit(options.file, doctor_failed=in_words(error))]
+        lines = child_process.report(visits, options.format)
+    return visits, lines
+
+
+def _fixes(visited, write: bool) -> list[str]:
+    """Return the diff of a file's fixes, or why there is none; write: change the file, too."""
+    from llmcourse.doctor import fix
+
+    if visited.no_script:
+        return []
+    try:
+        before, after = fix.fixed(visited.file, visited.findings)
+        if before == after:
+            return [f"{visited.file}: no fix here is one argument of its call."]
+        if write:
+            fix.write(visited.file, after)
+    except (fix.NoChange, OSError, SyntaxError) as error:
+        return [f"{visited.file}: nothing was changed: {in_words(error)}"]
+    return fix.diff(visited.file, before, after)
+
+
+def _visited(file: str, options: argparse.Namespace):
+    """Return a file's visit, whatever comes of it."""
+    from llmcourse.doctor import child_process, stand_in
+
+    try:
+        if options.static:
+            return child_process.read(file)
+        return child_process.visit(
+            file,
+            options.arguments,
+            to_stderr=options.format != "text",
+            instead=stand_in.model() if options.stand_in else None,
+        )
+    except child_process.NotAScript as error:
+        write_to_stderr([str(error)])
+        return child_process.Visit(file, failed=str(error), no_script=True)
+    except Exception as error:
+        return child_process.Visit(file, doctor_failed=in_words(error))
 
 
 def write_or_say(lines: list[str], end: str = "\n") -> None:
