@@ -14,6 +14,7 @@ TEST_ARGS ?=
 BENCH_ARGS ?=
 PARITY_ARGS ?=
 PINS_ARGS ?=
+SCALE_ARGS ?=
 # The notebooks that the lanes, `make notebooks` and `make threads` run
 NOTEBOOKS ?= $(sort $(wildcard notebooks/*.ipynb)) $(sort $(wildcard notebooks/solutions/*.ipynb))
 LESSON_1 := $(notdir $(firstword $(sort $(wildcard notebooks/[0-9]*.ipynb))))
@@ -23,6 +24,7 @@ CHROMIUM ?= $(or $(firstword $(foreach name,chromium chromium-browser google-chr
 	$(shell command -v $(name)))),chromium)
 
 VENV_PYTHON := $(if $(filter Windows_NT,$(OS)),.venv/Scripts/python.exe,.venv/bin/python)
+SCALE_PYTHON := $(subst .venv/,.venv-scale/,$(VENV_PYTHON))
 # Two workers, with one thread each (below); loadscope gives all cells of a notebook to one of them.
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=600 -n 2 --dist loadscope \
 	--nbval-sanitize-with "$(CURDIR)/tests/nbval_sanitize.cfg"
@@ -31,7 +33,7 @@ OLD_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
 	'Python 3.11 or newer is needed, and $(PYTHON) is ' + sys.version.split()[0] + \
 	'. If there is a newer one, name it: make lab PYTHON=python3.12')
 
-.PHONY: help lab quick test test-browser test-oldest test-newest colab library-tests notebooks threads docs parity bench bench-llamacpp bench-rivals bench-quantizers bench-exports lint pins setup model clean
+.PHONY: help lab quick test test-browser test-oldest test-newest colab library-tests notebooks threads docs parity bench bench-llamacpp bench-rivals bench-quantizers bench-exports bench-scale scale test-scale lint pins setup model clean
 
 help:  ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -106,6 +108,21 @@ bench-quantizers: model  ## the libraries that quantize: bytes, divergence, spee
 bench-exports: model  ## what optimum exports to OpenVINO and ONNX Runtime, beside torch; some minutes
 	@$(VENV_PYTHON) -m benchmarks.exports $(BENCH_ARGS)
 
+bench-scale: model  ## several processes beside one: accelerate, tensor parallel, Ray Data; some minutes
+	@$(VENV_PYTHON) -m benchmarks.scaling $(BENCH_ARGS)
+
+# SCALE_ARGS="--address auto --workers 16" runs it on a cluster of Ray.
+scale: model  ## answer a file by Ray Data: make scale PROMPTS=prompts.jsonl ANSWERS=answers.jsonl
+	@test -n "$(PROMPTS)" -a -n "$(ANSWERS)" || { \
+		echo "Name two files: make scale PROMPTS=prompts.jsonl ANSWERS=answers.jsonl"; exit 1; }
+	@$(VENV_PYTHON) -m benchmarks.scaling --setup
+	@$(SCALE_PYTHON) -m benchmarks.scale.ray_batch "$(PROMPTS)" "$(ANSWERS)" $(SCALE_ARGS)
+
+test-scale: model  ## the tests of several processes, with Ray's: a worker is killed
+	@$(VENV_PYTHON) -m benchmarks.scaling --setup
+	@OMP_NUM_THREADS=1 $(SCALE_PYTHON) -m pytest $(TEST_ARGS) \
+		tests/benchmarks/test_scaling.py tests/benchmarks/test_scale_scripts.py
+
 lint: setup  ## check style, format, and what imports what; notebooks included
 	@$(VENV_PYTHON) -m ruff check .
 	@$(VENV_PYTHON) -m ruff format --check .
@@ -126,7 +143,7 @@ model: setup  ## fetch the model of the lessons, about 100 MB, if it is not ther
 	@$(VENV_PYTHON) -m llmcourse fetch
 
 clean:  ## remove .venv and all caches in this folder; the model stays
-	rm -rf .venv .venv-oldest .venv-newest .venv-colab .venv-library .venv-rivals .venv-quantizers \
+	rm -rf .venv .venv-oldest .venv-newest .venv-colab .venv-library .venv-rivals .venv-quantizers .venv-scale \
 		.venv.lock .pytest_cache .ruff_cache .hypothesis build dist *.egg-info tests/browser/.failures
 	find llmcourse tests tools benchmarks notebooks -type d \
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
