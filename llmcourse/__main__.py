@@ -1,4 +1,4 @@
-"""`python -m llmcourse fetch|check|race|chat|measure|doctor`: the course from a terminal."""
+"""`python -m llmcourse fetch|check|race|chat|measure|load|doctor`: the course from a terminal."""
 
 import argparse
 import contextlib
@@ -30,7 +30,8 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m llmcourse",
         description="Get the course's model, check this machine, watch a race in the terminal, "
-        "chat, measure how fast a model is, or have your own script looked at.",
+        "chat, measure how fast a model is and what a server carries, or have your own script "
+        "looked at.",
         epilog="LLMCOURSE_CACHE: the folder that keeps the model. LLMCOURSE_MODEL: another model.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -157,6 +158,44 @@ def parser() -> argparse.ArgumentParser:
     )
     measuring.set_defaults(command=measure_models)
 
+    loading = commands.add_parser(
+        "load",
+        help="send a server requests, and measure how long its answers take",
+        description="Send requests to a server that speaks the OpenAI protocol, such as "
+        "`transformers serve` or vLLM, at each of --rates, and from each number of --clients, and "
+        "print a table: requests and tokens a second, the time to the first token, between tokens "
+        "and to the end (median, and 99th percentile), and how many requests were unanswered on "
+        "average (L) beside arrival rate times latency (λW). Ctrl-C ends it with what was done.",
+        epilog="At a rate, requests come at the times of a Poisson process, whether or not the "
+        "server keeps up; clients wait for their answer before they ask again. Tokens are those of "
+        "the server's `usage`, else pieces of text. The exit status is 1 where a request failed.",
+    )
+    loading.add_argument("url", metavar="URL", help="of the server: http://127.0.0.1:8000")
+    loading.add_argument("--model", metavar="NAME", default="", help="default: its first model")
+    loading.add_argument("--rates", metavar="R,S", type=_rates, help="requests a second")
+    loading.add_argument("--clients", metavar="N,M", type=_numbers, help="how many; or 1,4,16")
+    for name, default, said in (
+        ("requests", 32, "of each rate and number of clients"),
+        ("seconds", 60, "in which requests of one rate are sent"),
+        ("timeout", 120, "seconds that one request may take"),
+        ("max-tokens", 32, "of an answer"),
+        ("seed", 0, "of the arrivals"),
+    ):
+        loading.add_argument(
+            f"--{name}", metavar="N", type=int, default=default, help=f"{said}; default {default}"
+        )
+    loading.add_argument("--prompt", metavar="TEXT", help="in place of eight short questions")
+    loading.add_argument("--completions", action="store_true", help="ask /v1/completions, no chat")
+    loading.add_argument(
+        "--api-key-from", metavar="VARIABLE", help="environment variable that holds the key"
+    )
+    loading.add_argument(
+        "--anywhere", action="store_true", help="also a server that is not on this machine: yours"
+    )
+    loading.add_argument("--json", metavar="FILE", help="write figures and requests to FILE, too")
+    loading.add_argument("--picture", metavar="FILE.png", help="draw the figures into a picture")
+    loading.set_defaults(command=load_server)
+
     doctoring = commands.add_parser(
         "doctor",
         help="run your script or notebook, and say what is wrong with its calls to `generate`",
@@ -253,10 +292,7 @@ def measure_models(options: argparse.Namespace) -> int:
             [repr(report.leaderboard([report.read(Path(file)) for file in options.compare]))]
         )
         return 0
-    for name in filter(None, (options.json, options.picture)):
-        check_file(Path(name))  # better now than after it was measured
-    if options.picture and Path(options.picture).suffix not in (".png", ".svg", ".pdf"):
-        raise ValueError(f"--picture {options.picture} must end in .png, .svg or .pdf.")
+    check_outputs(options)
     made = session.measure(
         options.models or [None],
         options.settings,
@@ -277,6 +313,50 @@ def measure_models(options: argparse.Namespace) -> int:
     return 1 if made.failed or not made.complete else 0
 
 
+def load_server(options: argparse.Namespace) -> int:
+    """Put a load on a server; the status is 1 where a request failed, or it was interrupted."""
+    from llmcourse.serving import load_report, load_test
+
+    check_outputs(options)
+    made = load_test.load(
+        options.url,
+        model=options.model,
+        rates=options.rates or (),
+        clients=options.clients or (() if options.rates else (1, 4, 16)),
+        prompts=[options.prompt] if options.prompt else load_test.PROMPTS,
+        max_tokens=options.max_tokens,
+        limits=load_test.Limits(options.requests, options.seconds, options.timeout),
+        seed=options.seed,
+        chat=not options.completions,
+        api_key=_secret(options.api_key_from),
+        anywhere=options.anywhere,
+        say=lambda line: write_to_stderr([line]),
+    )
+    try:
+        if options.json:
+            Path(options.json).write_text(made.to_json(), encoding="utf-8")
+        if options.picture and made.loads:
+            load_report.save_picture([made], Path(options.picture))
+    finally:  # a file that cannot be written takes nothing from the table
+        write_or_say([repr(made)])
+    return 1 if not made.complete or any(one.failed for one in made.loads) else 0
+
+
+def _secret(variable: str | None) -> str:
+    """Return what an environment variable holds: on a command line everybody could read it."""
+    if variable and variable not in os.environ:
+        raise ValueError(f"--api-key-from {variable}: there is no such environment variable.")
+    return os.environ[variable] if variable else ""
+
+
+def check_outputs(options: argparse.Namespace) -> None:
+    """Raise OSError or ValueError if --json or --picture cannot be written, before measuring."""
+    for name in filter(None, (options.json, options.picture)):
+        check_file(Path(name))
+    if options.picture and Path(options.picture).suffix not in (".png", ".svg", ".pdf"):
+        raise ValueError(f"--picture {options.picture} must end in .png, .svg or .pdf.")
+
+
 def check_file(path: Path) -> None:
     """Raise OSError if a file cannot be written there, as far as can be seen before."""
     if not path.resolve().parent.is_dir():
@@ -294,6 +374,13 @@ def _numbers(text: str) -> list[int]:
         return [int(word) for word in _words(text)]
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers such as 1,8") from None
+
+
+def _rates(text: str) -> list[float]:
+    try:
+        return [float(word) for word in _words(text)]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of rates such as 0.5,2") from None
 
 
 def visit_script(options: argparse.Namespace) -> int:
