@@ -246,7 +246,7 @@ def page(path: Path) -> str:
 
 
 def _cells(row: Row, base: Row, prompts: int) -> list[str]:
-    start = [row.name, f"`{row.command}`"]
+    start = [row.name, f"`{readable(row.command.replace('|', '/'), 250)}`"]
     if row.failed:
         return [*start, *[""] * 5, f"fails: {readable(row.failed.replace('|', '/'), 250)}"]
     seconds, beside = "", ""

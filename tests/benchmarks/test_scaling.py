@@ -22,7 +22,7 @@ prompts = json.loads(pathlib.Path(sys.argv[-2]).read_text())
 made = {"answers": [[len(one)] for one in prompts], "seconds": 2.0, "processes": 2}
 """
 WRITES = "\npathlib.Path(sys.argv[-1]).write_text(json.dumps(made))"
-FAILS = "import sys; sys.exit('[rank0]: RuntimeError: no ' + chr(124) + ' room\\nOSError: later')"
+FAILS = "import sys; sys.exit('[rank0]: RuntimeError: no | room\\nOSError: later')"
 
 
 def way(name: str, program: str) -> Way:
