@@ -81,6 +81,7 @@ class Address:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
             timeout=None,  # each request has a limit for the whole of it
             trust_env=False,
+            verify=self.url.startswith("https"),  # reading certificates takes a while
             transport=transport,
         )
 
