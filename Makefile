@@ -14,11 +14,8 @@ TEST_ARGS ?=
 BENCH_ARGS ?=
 PARITY_ARGS ?=
 PINS_ARGS ?=
-<<<<<<< HEAD
 SCALE_ARGS ?=
-=======
 SERVE_ARGS ?=
->>>>>>> serving
 # The notebooks that the lanes, `make notebooks` and `make threads` run
 NOTEBOOKS ?= $(sort $(wildcard notebooks/*.ipynb)) $(sort $(wildcard notebooks/solutions/*.ipynb))
 LESSON_1 := $(notdir $(firstword $(sort $(wildcard notebooks/[0-9]*.ipynb))))
@@ -37,11 +34,7 @@ OLD_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
 	'Python 3.11 or newer is needed, and $(PYTHON) is ' + sys.version.split()[0] + \
 	'. If there is a newer one, name it: make lab PYTHON=python3.12')
 
-<<<<<<< HEAD
-.PHONY: help lab quick test test-browser test-oldest test-newest colab library-tests notebooks threads docs parity bench bench-llamacpp bench-rivals bench-quantizers bench-exports bench-scale scale test-scale lint pins setup model clean
-=======
-.PHONY: help lab quick test test-browser test-oldest test-newest colab library-tests notebooks threads docs parity bench bench-llamacpp bench-rivals bench-quantizers bench-serving serve serve-vllm test-serving lint pins setup model clean
->>>>>>> serving
+.PHONY: help lab quick test test-browser test-oldest test-newest colab library-tests notebooks threads docs parity bench bench-llamacpp bench-rivals bench-quantizers bench-exports bench-scale scale test-scale bench-serving serve serve-vllm test-serving lint pins setup model clean
 
 help:  ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -94,6 +87,7 @@ docs: setup  ## write the pages that are made from code
 	@$(VENV_PYTHON) -m tools.architecture
 	@$(VENV_PYTHON) -m tools.pitfalls_page
 	@$(VENV_PYTHON) -m tools.versions_page
+	@$(VENV_PYTHON) -m tools.recorded_runs
 	@$(VENV_PYTHON) -m tools.teaching_page
 
 threads: model  ## check that outputs do not depend on threads or vector instructions
@@ -117,7 +111,6 @@ bench-rivals: model  ## the same beside OpenVINO GenAI and ONNX Runtime too
 bench-quantizers: model  ## the libraries that quantize: bytes, divergence, speed; some minutes
 	@$(VENV_PYTHON) -m benchmarks.quantizers $(BENCH_ARGS)
 
-<<<<<<< HEAD
 bench-exports: model  ## what optimum exports to OpenVINO and ONNX Runtime, beside torch; some minutes
 	@$(VENV_PYTHON) -m benchmarks.exports $(BENCH_ARGS)
 
@@ -135,7 +128,7 @@ test-scale: model  ## the tests of several processes, with Ray's: a worker is ki
 	@$(VENV_PYTHON) -m benchmarks.scaling --setup
 	@OMP_NUM_THREADS=1 $(SCALE_PYTHON) -m pytest $(TEST_ARGS) \
 		tests/benchmarks/test_scaling.py tests/benchmarks/test_scale_scripts.py
-=======
+
 # BENCH_ARGS=--quick sends a few requests; BENCH_ARGS="--only transformers" leaves vLLM out.
 bench-serving: model  ## servers under load, and what they do wrong: a quarter of an hour, 3.5 GB once
 	@$(VENV_PYTHON) -m benchmarks.serving $(BENCH_ARGS)
@@ -145,7 +138,6 @@ serve: model  ## serve the course's model on port 8000, by `transformers serve`
 
 serve-vllm: model  ## the same by vLLM, which is installed once into .venv-vllm: 3.5 GB
 	@$(VENV_PYTHON) -m benchmarks.serve vllm $(SERVE_ARGS)
->>>>>>> serving
 
 lint: setup  ## check style, format, and what imports what; notebooks included
 	@$(VENV_PYTHON) -m ruff check .
@@ -167,14 +159,8 @@ model: setup  ## fetch the model of the lessons, about 100 MB, if it is not ther
 	@$(VENV_PYTHON) -m llmcourse fetch
 
 clean:  ## remove .venv and all caches in this folder; the model stays
-<<<<<<< HEAD
 	rm -rf .venv .venv-oldest .venv-newest .venv-colab .venv-library .venv-rivals .venv-quantizers .venv-scale \
-		.venv.lock .pytest_cache .ruff_cache .hypothesis build dist *.egg-info tests/browser/.failures
-=======
-	rm -rf .venv .venv-oldest .venv-newest .venv-colab .venv-library .venv-rivals .venv-quantizers \
-		.venv-vllm .venv.lock .pytest_cache .ruff_cache .hypothesis build dist *.egg-info \
-		tests/browser/.failures
->>>>>>> serving
+		.venv-vllm .venv.lock .pytest_cache .ruff_cache .hypothesis build dist *.egg-info tests/browser/.failures
 	find llmcourse tests tools benchmarks notebooks -type d \
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 

@@ -15,7 +15,7 @@ from llmcourse.serving.recorded import FILE
 from tools.lesson import ROOT
 
 COPY = ROOT / "llmcourse" / FILE
-NAMES = ("serving", "failures", "exports", "scaling")  # of the marks in the README
+NAMES = ("serving", "exports", "scaling")  # of the marks in the README
 ROW = re.compile(r"(?<!\\)\|")
 
 
