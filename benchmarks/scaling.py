@@ -38,6 +38,8 @@ FOLDER = ROOT / ".venv-scale"
 PINS = ROOT / "benchmarks" / "scale" / "ray.txt"
 SAY = partial(print, flush=True)
 NOTHING = "Nothing is kept yet: `make bench-scale` measures it."
+# A thread that waits sleeps, and Ray's workers do not stand back for every other process.
+FAIR = {"OMP_WAIT_POLICY": "passive", "RAY_worker_niceness": "0"}
 WORKER = "ray::MapWorker"  # how Ray calls the process of a worker
 PROMPTS = (
     *("A list of colors: red, blue", "A sequence of numbers: 1, 2", "The capital of France is"),
@@ -152,7 +154,7 @@ def run(way: Way, prompts: Sequence[str]) -> dict:
         began = time.perf_counter()
         with said.open("w", encoding="utf-8") as log:
             command = [*way.command, str(asked), str(answers)]
-            settings = {"OMP_NUM_THREADS": str(way.threads), "RAY_worker_niceness": "0"}
+            settings = FAIR | {"OMP_NUM_THREADS": str(way.threads)}
             process = subprocess.Popen(
                 command, cwd=ROOT, env=os.environ | settings, stdout=log, stderr=log
             )

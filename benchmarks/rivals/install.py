@@ -118,7 +118,7 @@ def exported_openvino(say: Callable[[str], None]) -> list[Rung]:
     command, whole, small = exported("openvino", "OpenVINO", say)
     return [
         rung("optimum, OpenVINO, float32", *command, str(whole), "--precision", "f32"),
-        rung("optimum, OpenVINO, as it likes", *command, str(whole)),
+        rung("optimum, OpenVINO, its choice", *command, str(whole)),
         rung("optimum, OpenVINO, int8", *command, str(small)),
     ]
 

@@ -25,6 +25,7 @@ def answer(model, tokenizer, prompt: str) -> list[int]:
 
 
 def main(asked: str, answered: str) -> None:
+    # Where there is no GPU each process believes that it is alone, unless that is said.
     state = PartialState(cpu=not torch.cuda.is_available())
     model, tokenizer = llmcourse.load()
     prompts = json.loads(Path(asked).read_text(encoding="utf-8"))
