@@ -2,6 +2,7 @@
 
     python -m benchmarks.serving             a quarter of an hour; writes a result
     python -m benchmarks.serving --quick     a few requests of each: some minutes
+    python -m benchmarks.serving --failures  the probes alone, without load
     python -m benchmarks.serving --page      write all results into benchmarks/README.md
 
 `transformers serve` plain and with continuous batching, then vLLM, one after the other. Each is
@@ -60,15 +61,17 @@ def commands() -> Iterator[tuple[str, Callable[[], server.Command], dict, str]]:
     yield "vLLM", made, VLLM_SETTINGS, KEY
 
 
-def measured(name: str, command: server.Command, settings: dict, key: str, quick: bool) -> dict:
+def measured(
+    name: str, command: server.Command, settings: dict, key: str, args: argparse.Namespace
+) -> dict:
     """Start a server, put it to everything, and return what is written of it."""
     began = time.perf_counter()
-    with server.running_server(command, settings=settings, seconds=600) as running:
+    with server.running_server(command, settings=settings, seconds=900) as running:
         up = time.perf_counter() - began
         SAY(f"{name}: answers after {up:.0f} s")
         address = Address(running.url, running.model, api_key=key)
-        rows = [compared(address), *probed(running, address, key, quick)]
-        loads = loaded(running, name, key, quick)
+        rows = [compared(address, args.quick), *probed(running, address, key, args.quick)]
+        loads = [] if args.failures else loaded(running, name, key, args.quick)
         memory = running.used()[1]
         rows.append(killed(running, address))
     return {
@@ -83,11 +86,11 @@ def measured(name: str, command: server.Command, settings: dict, key: str, quick
     }
 
 
-def compared(address: Address) -> Row:
+def compared(address: Address, quick: bool) -> Row:
     from llmcourse import load
 
     model, tokenizer = load()
-    return same_as_generate(address, model, tokenizer, load_test.PROMPTS)
+    return same_as_generate(address, model, tokenizer, load_test.PROMPTS[: 3 if quick else None])
 
 
 def probed(running: server.Server, address: Address, key: str, quick: bool) -> list[Row]:
@@ -171,7 +174,7 @@ def results(args: argparse.Namespace) -> Iterator[dict]:
         if args.only and not any(word.lower() in name.lower() for word in args.only):
             continue
         try:
-            made["servers"].append(measured(name, command(), settings, key, args.quick))
+            made["servers"].append(measured(name, command(), settings, key, args))
         except OSError as error:
             SAY(f"{name} could not be run: {error}")
             made["servers"].append({"name": name, "failed": readable(error, 300)})
@@ -196,7 +199,8 @@ def page(path: Path) -> str:
     failed = [
         f"{one['name']} could not be run: {one['failed']}" for one in servers if one["failed"]
     ]
-    return "\n\n".join([said, *failed, load_table(ran), probe_table(ran)])
+    loads = [load_table(ran)] if any(one["loads"] for one in ran) else []
+    return "\n\n".join([said, *failed, *loads, probe_table(ran)])
 
 
 def load_table(servers: list[dict]) -> str:
@@ -271,6 +275,7 @@ def write_page() -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a few requests of each load")
+    parser.add_argument("--failures", action="store_true", help="no load: the probes alone")
     parser.add_argument("--only", nargs="+", help="servers whose name holds one of these words")
     parser.add_argument("--note", default="", help="a sentence to stand with the result")
     parser.add_argument("--out", type=Path, help="results/serving-<machine>.json")
