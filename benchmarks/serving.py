@@ -16,7 +16,9 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -44,38 +46,48 @@ SHARES = (0.3, 0.6, 0.9, 1.5)  # of what clients were served a second: rates of 
 QUICK_SHARES = (0.5, 1.5)
 
 
-def commands() -> Iterator[tuple[str, Callable[[], server.Command], dict, str]]:
-    """Yield of each server its name, what makes its command, its settings, and its key."""
-    model = fetch.course_model()
-    yield "transformers serve", lambda: server.transformers_serve(model), {}, ""
-    batching = {"continuous_batching": True}
-    yield (
-        "transformers serve, continuous batching",
-        lambda: server.transformers_serve(model, **batching),
-        {},
-        "",
-    )
-    options = ("--max-model-len", str(CONTEXT), "--max-num-seqs", "16", "--api-key", KEY)
-    options += ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
-    made = lambda: server.vllm(model, *options, python=vllm_python())  # noqa: E731
-    yield "vLLM", made, VLLM_SETTINGS, KEY
+@dataclass(frozen=True)
+class Candidate:
+    """A server to measure."""
+
+    name: str
+    command: Callable[[], server.Command]  # makes it; installs what it needs
+    settings: Mapping[str, str] = field(default_factory=dict)  # environment variables
+    key: str = ""  # that it asks for
+    context: int = 8192  # tokens that it takes at most: the model's, unless it was told another
 
 
-def measured(
-    name: str, command: server.Command, settings: dict, key: str, args: argparse.Namespace
-) -> dict:
+def candidates() -> list[Candidate]:
+    plain = partial(server.transformers_serve, fetch.course_model())
+    batching = partial(plain, continuous_batching=True)
+    return [
+        Candidate("transformers serve", plain),
+        Candidate("transformers serve, continuous batching", batching),
+        Candidate("vLLM", vllm_command, VLLM_SETTINGS, KEY, CONTEXT),
+    ]
+
+
+def vllm_command() -> server.Command:
+    options = ["--max-model-len", str(CONTEXT), "--max-num-seqs", "16", "--api-key", KEY]
+    options += ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
+    return server.vllm(fetch.course_model(), *options, python=vllm_python())
+
+
+def measured(of: Candidate, args: argparse.Namespace) -> dict:
     """Start a server, put it to everything, and return what is written of it."""
+    command = of.command()
     began = time.perf_counter()
-    with server.running_server(command, settings=settings, seconds=900) as running:
+    with server.running_server(command, settings=of.settings, seconds=900) as running:
         up = time.perf_counter() - began
-        SAY(f"{name}: answers after {up:.0f} s")
-        address = Address(running.url, running.model, api_key=key)
-        rows = [compared(address, args.quick), *probed(running, address, key, args.quick)]
-        loads = [] if args.failures else loaded(running, name, key, args.quick)
+        SAY(f"{of.name}: answers after {up:.0f} s")
+        address = Address(running.url, running.model, api_key=of.key)
+        context = 0 if args.quick and of.context > CONTEXT else of.context
+        rows = [compared(address, args.quick), *probed(running, address, context)]
+        loads = [] if args.failures else loaded(running, of, args.quick)
         memory = running.used()[1]
         rows.append(killed(running, address))
     return {
-        "name": name,
+        "name": of.name,
         "version": version_of(command),
         "command": " ".join(shown(word) for word in command.words[1:]),
         "seconds_to_start": round(up, 1),
@@ -93,18 +105,18 @@ def compared(address: Address, quick: bool) -> Row:
     return same_as_generate(address, model, tokenizer, load_test.PROMPTS[: 3 if quick else None])
 
 
-def probed(running: server.Server, address: Address, key: str, quick: bool) -> list[Row]:
-    context = 0 if quick and not key else CONTEXT if key else 8192
+def probed(running: server.Server, address: Address, context: int) -> list[Row]:
+    """context: of the prompt that is too long; 0: none is tried, as it takes a minute."""
     probing = Probing(address, used=lambda: running.used()[0], context=context)
     return probing.run(lambda line: SAY(f"  {line}"))
 
 
-def loaded(running: server.Server, name: str, key: str, quick: bool) -> list[dict]:
+def loaded(running: server.Server, of: Candidate, quick: bool) -> list[dict]:
     """Put a server under clients, then under rates that are shares of what it served them."""
     asked = {
         "model": running.model,
-        "name": name,
-        "api_key": key,
+        "name": of.name,
+        "api_key": of.key,
         "max_tokens": QUICK_TOKENS if quick else TOKENS,
         "say": lambda line: SAY(f"  {line}"),
     }
@@ -170,14 +182,14 @@ def results(args: argparse.Namespace) -> Iterator[dict]:
         "max_tokens": QUICK_TOKENS if args.quick else TOKENS,
         "servers": [],
     }
-    for name, command, settings, key in commands():
-        if args.only and not any(word.lower() in name.lower() for word in args.only):
+    for one in candidates():
+        if args.only and not any(word.lower() in one.name.lower() for word in args.only):
             continue
         try:
-            made["servers"].append(measured(name, command(), settings, key, args))
+            made["servers"].append(measured(one, args))
         except OSError as error:
-            SAY(f"{name} could not be run: {error}")
-            made["servers"].append({"name": name, "failed": readable(error, 300)})
+            SAY(f"{one.name} could not be run: {error}")
+            made["servers"].append({"name": one.name, "failed": readable(error, 300)})
         yield made
 
 
@@ -199,8 +211,7 @@ def page(path: Path) -> str:
     failed = [
         f"{one['name']} could not be run: {one['failed']}" for one in servers if one["failed"]
     ]
-    loads = [load_table(ran)] if any(one["loads"] for one in ran) else []
-    return "\n\n".join([said, *failed, *loads, probe_table(ran)])
+    return "\n\n".join([*failed, said, load_table(ran), probe_table(ran)])
 
 
 def load_table(servers: list[dict]) -> str:
