@@ -114,7 +114,7 @@ bench-quantizers: model  ## the libraries that quantize: bytes, divergence, spee
 bench-exports: model  ## what optimum exports to OpenVINO and ONNX Runtime, beside torch; some minutes
 	@$(VENV_PYTHON) -m benchmarks.exports $(BENCH_ARGS)
 
-bench-scale: model  ## several processes beside one: accelerate, tensor parallel, Ray Data; some minutes
+bench-scale: model  ## several processes beside one: accelerate, tensor parallel, Ray Data; 20 minutes
 	@$(VENV_PYTHON) -m benchmarks.scaling $(BENCH_ARGS)
 
 # SCALE_ARGS="--address auto --workers 16" runs it on a cluster of Ray.

@@ -1,6 +1,6 @@
 """More than one process: the scripts of scale/, each beside one process. `make bench-scale`.
 
-    python -m benchmarks.scaling            some minutes; writes a result
+    python -m benchmarks.scaling            twenty minutes; writes a result
     python -m benchmarks.scaling --setup    make .venv-scale alone, which has Ray
     python -m benchmarks.scaling --page     write all results into benchmarks/README.md
 
@@ -298,7 +298,7 @@ def ray_python(say: Callable[[str], None]) -> Path:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--prompts", type=int, default=8, help=f"at most {len(PROMPTS)}")
+    parser.add_argument("--prompts", type=int, default=16, help=f"at most {len(PROMPTS)}")
     parser.add_argument("--note", default="", help="a sentence to stand with the result")
     parser.add_argument("--out", type=Path, help="results/scaling-<machine>.json")
     parser.add_argument("--setup", action="store_true", help="make .venv-scale alone")

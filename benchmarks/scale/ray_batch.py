@@ -67,6 +67,17 @@ def answered(rows: Sequence[dict], workers: int, new_tokens: int, address: str |
     yield from data.iter_rows()
 
 
+def prompts_of(file: Path) -> list[str]:
+    """Return the prompt of each line. Raises SystemExit for a line that has none, by its number."""
+    prompts = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").rstrip("\n").split("\n"), 1):
+        try:
+            prompts.append(json.loads(line)["prompt"] + "")
+        except (ValueError, KeyError, TypeError):
+            raise SystemExit(f'{file}, line {number}: not {{"prompt": "..."}}') from None
+    return prompts
+
+
 def kept(file: Path, prompts: Sequence[str]) -> dict[int, dict]:
     """Return the answers that a file holds to these prompts, by number; a half line is none."""
     held = {}
@@ -92,8 +103,7 @@ def main(arguments: Sequence[str] | None = None, answer=answered) -> None:
     parser.add_argument("--workers", type=int, default=2, help="each with a core and the model")
     parser.add_argument("--new-tokens", type=int, default=24)
     args = parser.parse_args(arguments)
-    lines = args.prompts.read_text(encoding="utf-8").splitlines()
-    prompts = [json.loads(line)["prompt"] for line in lines]
+    prompts = prompts_of(args.prompts)
     done = kept(args.answers, prompts)
     written(args.answers, done.values())  # without half a line
     missing = [{"number": n, "prompt": text} for n, text in enumerate(prompts) if n not in done]

@@ -105,6 +105,13 @@ def test_what_is_answered_is_not_asked_again_and_a_changed_prompt_is(files):
     assert asked == ["z"] and texts(files[1]) == ["A", "Z", "C", "D", "E"]
 
 
+def test_a_line_that_is_no_prompt_is_named_before_anything_is_answered(files):
+    files[0].write_text('{"prompt": "a\u2028b"}\n{"prompt": 3}\n', encoding="utf-8")
+    with pytest.raises(SystemExit, match="line 2: not"):
+        ray_batch.main([*map(str, files)], lambda *asked: 1 / 0)
+    assert not files[1].exists()
+
+
 @with_ray
 @pytest.mark.slow
 def test_a_killed_worker_loses_and_doubles_nothing(course_model):
