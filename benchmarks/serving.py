@@ -13,6 +13,7 @@ middle of a stream. One that cannot be had becomes a row that says why.
 import argparse
 import datetime
 import json
+import re
 import subprocess
 import sys
 import time
@@ -41,6 +42,7 @@ CONTEXT = 1024  # tokens that vLLM is told to take at most
 KEY = "secret"  # of vLLM, which can ask for one
 QUIET_END = "the stream ended as if it were complete"
 CLIENTS = (1, 4, 16)
+KEY_WORD = re.compile(rf"\b{KEY}\b")
 TOKENS, QUICK_TOKENS = 24, 16  # that an answer under load may have
 SHARES = (0.3, 0.6, 0.9, 1.5)  # of what clients were served a second: rates of the open loop
 QUICK_SHARES = (0.5, 1.5)
@@ -92,7 +94,7 @@ def measured(of: Candidate, args: argparse.Namespace) -> dict:
         "command": " ".join(shown(word) for word in command.words[1:]),
         "seconds_to_start": round(up, 1),
         "memory_bytes": memory,  # resident, after the load
-        "rows": as_fields(rows),
+        "rows": [{name: shown(each) for name, each in row.items()} for row in as_fields(rows)],
         "loads": loads,
         "failed": "",
     }
@@ -167,9 +169,11 @@ def version_of(command: server.Command) -> str:
     return f"{package} {asked.stdout.strip()}"
 
 
-def shown(word: str) -> str:
-    """Return a word of a command without this machine's folders and keys."""
-    return {str(fetch.course_model()): "MODEL", KEY: "KEY"}.get(word, word)
+def shown(said: str | bool) -> str | bool:
+    """Return what was said without this machine's folders and keys."""
+    if not isinstance(said, str):
+        return said
+    return KEY_WORD.sub("KEY", said.replace(str(fetch.course_model()), "MODEL"))
 
 
 def results(args: argparse.Namespace) -> Iterator[dict]:

@@ -72,15 +72,15 @@ class Load:
 
     @property
     def window(self) -> float:
-        """Seconds in which requests came: from the first to the last."""
-        return max(one.due for one in self.sent)
+        """Seconds in which requests are counted: of an open loop, from the first to the last.
+
+        Clients that wait are counted to the last answer.
+        """
+        return max(one.due for one in self.sent) if self.kind == "open" else self.seconds
 
     @property
     def in_flight(self) -> float:
-        """L: how many requests were unanswered, on average, while requests came.
-
-        nan of a single request.
-        """
+        """L: how many requests were unanswered, on average, in the window; nan if that is 0."""
         if not self.window:
             return math.nan
         waits = (min(one.ended, self.window) - one.due for one in self.sent)
@@ -88,12 +88,13 @@ class Load:
 
     @property
     def little(self) -> float:
-        """λW: requests a second that came, times the mean seconds that each took; nan of one.
+        """λW of an open loop: requests a second that came, times the mean seconds that each took.
 
         Where the server keeps up, it is L. Where the queue grows it is more: those who came in the
-        window wait beyond it.
+        window wait beyond it. nan of one request, and of clients: how often these ask is the
+        server's doing.
         """
-        if not self.window:
+        if self.kind != "open" or not self.window:
             return math.nan
         rate = (len(self.sent) - 1) / self.window
         return rate * sum(one.whole for one in self.sent) / len(self.sent)

@@ -73,7 +73,8 @@ def test_the_readme_shows_the_committed_results():
 def test_commands_are_shown_without_folders_and_keys(monkeypatch, tmp_path):
     monkeypatch.setattr(fetch, "course_model", lambda: tmp_path)
     assert serving.shown(str(tmp_path)) == "MODEL" and serving.shown(serving.KEY) == "KEY"
-    assert serving.shown("--port") == "--port"
+    assert serving.shown("--port") == "--port" and serving.shown(True) is True
+    assert serving.shown(f"400: pinned to '{tmp_path}'") == "400: pinned to 'MODEL'"
 
 
 @pytest.mark.slow

@@ -233,6 +233,11 @@ def test_one_request_has_no_rate():
     assert math.isnan(alone.in_flight) and math.isnan(alone.little)
 
 
+def test_of_clients_that_wait_as_many_are_in_flight_as_there_are():
+    at_once = Load("closed", 2, tuple(answered(0, 1, 4) for _ in range(2)))
+    assert at_once.in_flight == 2 and math.isnan(at_once.little)
+
+
 # What is kept and shown
 
 
