@@ -52,7 +52,7 @@ def answered(rows: Sequence[dict], workers: int, new_tokens: int, address: str |
 
     here = {"num_cpus": workers + 1, "object_store_memory": 10**8, "include_dashboard": False}
     quiet = {"logging_level": "ERROR", "log_to_driver": False}
-    ray.init(address=address, **quiet, **({} if address else here))
+    ray.init(address=address or "local", **quiet, **({} if address else here))
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     blocks = min(-(-len(rows) // ROWS), 10_000)  # what is done again if its worker is killed
