@@ -34,7 +34,7 @@ OLD_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
 	'Python 3.11 or newer is needed, and $(PYTHON) is ' + sys.version.split()[0] + \
 	'. If there is a newer one, name it: make lab PYTHON=python3.12')
 
-.PHONY: help lab quick test test-browser test-oldest test-newest colab library-tests notebooks threads docs parity bench bench-llamacpp bench-rivals bench-quantizers bench-exports bench-scale scale test-scale bench-serving serve serve-vllm test-serving lint pins setup model clean
+.PHONY: help lab quick test test-browser test-oldest test-newest test-serving test-scale colab library-tests notebooks threads docs parity bench bench-llamacpp bench-rivals bench-quantizers bench-exports bench-serving bench-scale lm-eval scale serve serve-vllm lint pins setup model clean
 
 help:  ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -139,6 +139,9 @@ serve: model  ## serve the course's model on port 8000, by `transformers serve`
 serve-vllm: model  ## the same by vLLM, which is installed once into .venv-vllm: 3.5 GB
 	@$(VENV_PYTHON) -m benchmarks.serve vllm $(SERVE_ARGS)
 
+lm-eval: model  ## score the items beside EleutherAI's lm-evaluation-harness: some minutes
+	@$(VENV_PYTHON) -m benchmarks.lm_eval_items $(BENCH_ARGS)
+
 lint: setup  ## check style, format, and what imports what; notebooks included
 	@$(VENV_PYTHON) -m ruff check .
 	@$(VENV_PYTHON) -m ruff format --check .
@@ -159,8 +162,9 @@ model: setup  ## fetch the model of the lessons, about 100 MB, if it is not ther
 	@$(VENV_PYTHON) -m llmcourse fetch
 
 clean:  ## remove .venv and all caches in this folder; the model stays
-	rm -rf .venv .venv-oldest .venv-newest .venv-colab .venv-library .venv-rivals .venv-quantizers .venv-scale \
-		.venv-vllm .venv.lock .pytest_cache .ruff_cache .hypothesis build dist *.egg-info tests/browser/.failures
+	rm -rf .venv .venv-oldest .venv-newest .venv-colab .venv-library .venv-rivals .venv-quantizers \
+		.venv-scale .venv-vllm .venv-lm-eval .venv.lock .pytest_cache .ruff_cache .hypothesis build dist \
+		*.egg-info tests/browser/.failures
 	find llmcourse tests tools benchmarks notebooks -type d \
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 

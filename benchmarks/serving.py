@@ -170,10 +170,12 @@ def version_of(command: server.Command) -> str:
 
 
 def shown(said: str | bool) -> str | bool:
-    """Return what was said without this machine's folders and keys."""
+    """Return what was said without the key and the model's folder, which may be cut short."""
     if not isinstance(said, str):
         return said
-    return KEY_WORD.sub("KEY", said.replace(str(fetch.course_model()), "MODEL"))
+    model = fetch.course_model()
+    whole = said.replace(str(model), "MODEL")
+    return KEY_WORD.sub("KEY", re.sub(rf"{re.escape(str(model.parents[1]))}\S*", "MODEL", whole))
 
 
 def results(args: argparse.Namespace) -> Iterator[dict]:

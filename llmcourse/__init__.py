@@ -38,6 +38,9 @@ _HOME_OF = {
     "diagnose": "doctor.diagnose",
     "Finding": "doctor.finding",
     "watch": "doctor.watch",
+    # What IPython asks for: `%load_ext llmcourse` gives a notebook `%%doctor`.
+    "load_ipython_extension": "doctor.magic",
+    "unload_ipython_extension": "doctor.magic",
 }
 
 __all__ = [

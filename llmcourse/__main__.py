@@ -1,4 +1,4 @@
-"""`python -m llmcourse fetch|check|race|chat|measure|load|doctor`: the course from a terminal."""
+"""`python -m llmcourse COMMAND`: fetch, check, race, chat, measure, leaderboard, load, doctor."""
 
 import argparse
 import contextlib
@@ -30,8 +30,8 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m llmcourse",
         description="Get the course's model, check this machine, watch a race in the terminal, "
-        "chat, measure how fast a model is and what a server carries, or have your own script "
-        "looked at.",
+        "chat, measure how fast a model is, how often it is right and what a server carries, or "
+        "have your own script looked at.",
         epilog="LLMCOURSE_CACHE: the folder that keeps the model. LLMCOURSE_MODEL: another model.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -196,10 +196,13 @@ def parser() -> argparse.ArgumentParser:
     loading.add_argument("--picture", metavar="FILE.png", help="draw the figures into a picture")
     loading.set_defaults(command=load_server)
 
+    _add_leaderboard(commands)
+
     doctoring = commands.add_parser(
         "doctor",
         help="run your script or notebook, and say what is wrong with its calls to `generate`",
-        usage="%(prog)s [-h] [--json] [--warnings-as-errors] FILE [ARGUMENTS ...]",
+        usage="%(prog)s [-h] [--explain CODE] [--format {text,json,sarif}] [--static | --stand-in] "
+        "[--fix [--write]] [--warnings-as-errors] FILE [ARGUMENTS ...]",
         description="Run FILE as it is and print a line for each finding about its calls to "
         "`generate`: FILE:LINE: SEVERITY CODE: what and why | fix. In a notebook LINE is "
         "CELL:LINE, its code cells counted from 1. docs/pitfalls.md explains the codes. The exit "
@@ -214,13 +217,107 @@ def parser() -> argparse.ArgumentParser:
         help="what the script itself takes; options of the doctor stand before FILE",
     )
     doctoring.add_argument(
-        "--json", action="store_true", help="print JSON; what the script prints goes to stderr"
+        "--explain", metavar="CODE", action=Explain, help="print what is known of a code, and end"
+    )
+    doctoring.add_argument(
+        "--format",
+        choices=("text", "json", "sarif"),
+        default="text",
+        help="of the report; for json and sarif, what the script prints goes to stderr",
+    )
+    doctoring.add_argument(
+        "--json",
+        dest="format",
+        action="store_const",
+        const="json",
+        help="the same as --format json",
     )
     doctoring.add_argument(
         "--warnings-as-errors", action="store_true", help="exit with 1 when there are warnings"
     )
+    doctoring.add_argument(
+        "--fix",
+        action="store_true",
+        help="show as a diff what mends errors and warnings, where it is one argument of the call",
+    )
+    doctoring.add_argument(
+        "--write", action="store_true", help="with --fix: change FILE, too; the diff says how"
+    )
+    how = doctoring.add_mutually_exclusive_group()
+    how.add_argument(
+        "--static",
+        action="store_true",
+        help="run nothing, and say what the source alone shows; ARGUMENTS are more files",
+    )
+    how.add_argument(
+        "--stand-in",
+        action="store_true",
+        help="read the course's model (or LLMCOURSE_MODEL) where FILE asks for one of the hub; "
+        "the report says what was replaced and left out, and nothing is asked of the hub",
+    )
     doctoring.set_defaults(command=visit_script)
     return parser
+
+
+def _add_leaderboard(commands) -> None:
+    ranking = commands.add_parser(
+        "leaderboard",
+        help="ask models 300 items, and say how often they are right, how fast, in what memory",
+        description="Ask each MODEL in each setting the items of the course (facts, grammar, "
+        "continuation, reading, arithmetic, instructions), measure its speed and memory, and print "
+        "a table: shares with 95% intervals, tokens a second with quartiles, memory, and each "
+        "entry beside the first on the same items (won, lost, p of the exact sign test). What it "
+        "will cost is said before. What was done is written down as it goes: after a kill the same "
+        "command goes on.",
+        epilog="A setting joins parts with +, such as 8bit+template: those of `measure`, template "
+        "(asked as a chat) and sampling (texts are drawn, with a seed). Several processes share "
+        "the items: torchrun --nproc-per-node 2 -m llmcourse leaderboard. The exit status is 1 "
+        "where an entry could not be run.",
+    )
+    ranking.add_argument(
+        "models",
+        metavar="MODEL",
+        nargs="*",
+        help="a folder or a hub id; without one, the course's model",
+    )
+    ranking.add_argument(
+        "--settings",
+        metavar="A,B",
+        type=_words,
+        default="float32,bfloat16,8bit,4bit",
+        help="ways to run each model, see below; default float32,bfloat16,8bit,4bit",
+    )
+    ranking.add_argument(
+        "--items", metavar="N", type=int, help="the first N of each kind; default all"
+    )
+    ranking.add_argument("--kinds", metavar="A,B", type=_words, help="kinds of items; default all")
+    ranking.add_argument("--from", dest="source", metavar="FILE.jsonl", help="items of your own")
+    ranking.add_argument(
+        "--by",
+        default="raw",
+        choices=("raw", "token", "character", "byte"),
+        help="what a choice's log-likelihood is divided by; default raw: nothing",
+    )
+    ranking.add_argument(
+        "--rounds", metavar="N", type=int, default=5, help="of speed; default 5, 0 for none"
+    )
+    ranking.add_argument("--device", default="cpu", help="cpu, cuda, mps or auto; default cpu")
+    ranking.add_argument("--plan", action="store_true", help="say what it costs, and do no more")
+    ranking.add_argument(
+        "--json",
+        metavar="FILE",
+        default="leaderboard.json",
+        help="write the board to FILE, and FILE.journal until it is whole; default "
+        "leaderboard.json",
+    )
+    ranking.add_argument("--picture", metavar="FILE.png", help="draw quality against speed")
+    ranking.add_argument(
+        "--merge",
+        metavar="FILE",
+        nargs="+",
+        help="ask nothing: make one board of FILEs that --json wrote",
+    )
+    ranking.set_defaults(command=make_leaderboard)
 
 
 def fetch_model(options: argparse.Namespace) -> int:
@@ -351,10 +448,57 @@ def _secret(variable: str | None) -> str:
 
 def check_outputs(options: argparse.Namespace) -> None:
     """Raise OSError or ValueError if --json or --picture cannot be written, before measuring."""
-    for name in filter(None, (options.json, options.picture)):
+    if options.json:
+        check_file(Path(options.json))  # better now than after it was measured
+    check_picture(options.picture)
+
+
+def make_leaderboard(options: argparse.Namespace) -> int:
+    """Run a leaderboard, plan it, or merge boards; the status is 1 where an entry failed."""
+    from llmcourse import leaderboard
+    from llmcourse.leaderboard.processes import Processes
+    from llmcourse.quality import read_items
+
+    check_picture(options.picture)
+    if options.merge:
+        if options.models:
+            raise ValueError("--merge asks nothing; leave out MODEL, or --merge.")
+        board = leaderboard.merge([leaderboard.read(file) for file in options.merge])
+        return show_board(board, options.picture)
+    check_file(Path(options.json))
+    asked = {
+        "models": options.models or [None],
+        "settings": options.settings,
+        "items": read_items(options.source, options.kinds),
+        "items_per_kind": options.items,
+        "device": options.device,
+        "say": lambda line: write_to_stderr([line]),
+    }
+    if options.plan:
+        write_or_say([f"{leaderboard.plan(**asked)}."])
+        return 0
+    board = leaderboard.run(**asked, by=options.by, rounds=options.rounds, file=Path(options.json))
+    return show_board(board, options.picture) if Processes().is_first else 0
+
+
+def show_board(board, picture: str | None) -> int:
+    """Print a board, and draw it into a file; the status is 1 where an entry failed."""
+    from llmcourse.leaderboard import save_picture
+
+    try:
+        if picture:
+            save_picture(board, Path(picture))
+    finally:  # a file that cannot be written takes nothing from the table
+        write_or_say([repr(board)])
+    return 1 if board.failed else 0
+
+
+def check_picture(name: str | None) -> None:
+    """Raise what is wrong with the name of a picture, before anything is measured."""
+    if name:
         check_file(Path(name))
-    if options.picture and Path(options.picture).suffix not in (".png", ".svg", ".pdf"):
-        raise ValueError(f"--picture {options.picture} must end in .png, .svg or .pdf.")
+    if name and Path(name).suffix not in (".png", ".svg", ".pdf"):
+        raise ValueError(f"--picture {name} must end in .png, .svg or .pdf.")
 
 
 def check_file(path: Path) -> None:
@@ -383,20 +527,27 @@ def _rates(text: str) -> list[float]:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of rates such as 0.5,2") from None
 
 
+class Explain(argparse.Action):
+    """`--explain CODE` prints a section of docs/pitfalls.md; the status is 2 for other codes."""
+
+    def __call__(self, parser, namespace, code, option_string=None) -> None:
+        from llmcourse.doctor import explain
+
+        try:
+            write_or_say([explain.explain(code)], end="")
+        except explain.UnknownCode as error:
+            parser.exit(2, f"{error}\n")
+        parser.exit()
+
+
 def visit_script(options: argparse.Namespace) -> int:
     """Run the doctor's command; its status is 2 too where the report cannot be written."""
-    from llmcourse.doctor import child_process
-
-    try:
-        visited = child_process.visit(options.file, options.arguments, to_stderr=options.json)
-        lines = visited.report(options.json)
-    except child_process.NotAScript as error:
-        write_to_stderr([str(error)])
-        visited = child_process.Visit(options.file, failed=str(error))
-        lines = visited.report(in_json=True) if options.json else []
-    except Exception as error:
-        visited = child_process.Visit(options.file, doctor_failed=in_words(error))
-        lines = visited.report(options.json)
+    wrong = _wrong_options(options)
+    if wrong is not None:
+        write_to_stderr([wrong])
+        return 2
+    files = [options.file, *(options.arguments if options.static else [])]
+    visits, lines = _reported([_visited(file, options) for file in files], options)
     try:
         write_lines(lines, sys.stdout)
     except BrokenPipeError:  # whoever reads has read enough
@@ -406,7 +557,67 @@ def visit_script(options: argparse.Namespace) -> int:
         fault = f"the doctor itself failed: stdout cannot be written: {error}"
         write_to_stderr([*lines, fault])
         return 2
-    return visited.status(options.warnings_as_errors)
+    return max(visited.status(options.warnings_as_errors) for visited in visits)
+
+
+def _wrong_options(options: argparse.Namespace) -> str | None:
+    """Return what does not go together, in a sentence."""
+    if options.write and not options.fix:
+        return "--write writes what --fix shows; add --fix."
+    if options.fix and options.format != "text":
+        return f"--fix shows a diff, and --format {options.format} has no place for it."
+    return None
+
+
+def _reported(visits: list, options: argparse.Namespace) -> tuple[list, list[str]]:
+    """Return visits and the lines of the report; where that cannot be made, both say so."""
+    from llmcourse.doctor import child_process
+
+    try:
+        lines = child_process.report(visits, options.format)
+        if options.fix:
+            lines += [line for one in visits for line in _fixes(one, options.write)]
+    except Exception as error:
+        visits = [child_process.Visit(options.file, doctor_failed=in_words(error))]
+        lines = child_process.report(visits, options.format)
+    return visits, lines
+
+
+def _fixes(visited, write: bool) -> list[str]:
+    """Return the diff of a file's fixes, or why there is none; write: change the file, too."""
+    from llmcourse.doctor import fix
+
+    if visited.no_script:
+        return []
+    try:
+        before, after = fix.fixed(visited.file, visited.findings)
+        if before == after:
+            return [f"{visited.file}: no fix here is one argument of its call."]
+        if write:
+            fix.write(visited.file, after)
+    except (fix.NoChange, OSError, SyntaxError) as error:
+        return [f"{visited.file}: nothing was changed: {in_words(error)}"]
+    return fix.diff(visited.file, before, after)
+
+
+def _visited(file: str, options: argparse.Namespace):
+    """Return a file's visit, whatever comes of it."""
+    from llmcourse.doctor import child_process, stand_in
+
+    try:
+        if options.static:
+            return child_process.read(file)
+        return child_process.visit(
+            file,
+            options.arguments,
+            to_stderr=options.format != "text",
+            instead=stand_in.model() if options.stand_in else None,
+        )
+    except child_process.NotAScript as error:
+        write_to_stderr([str(error)])
+        return child_process.Visit(file, failed=str(error), no_script=True)
+    except Exception as error:
+        return child_process.Visit(file, doctor_failed=in_words(error))
 
 
 def write_or_say(lines: list[str], end: str = "\n") -> None:

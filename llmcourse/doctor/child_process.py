@@ -16,23 +16,29 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from llmcourse.doctor.finding import ERROR, WARNING, Finding, once_per_line
+from llmcourse.doctor import static
+from llmcourse.doctor.finding import ERROR, WARNING, Finding, in_order, once_per_line
 from llmcourse.doctor.journal import Seen
-from llmcourse.doctor.report import as_json, counted, findings_as_lines
+from llmcourse.doctor.own_names import in_own_names
+from llmcourse.doctor.report import as_json, counted, findings_as_lines, from_here
 from llmcourse.doctor.run_script import INTERRUPTED
 from llmcourse.show import in_words, plural, printable
 
 SCHEMA = "llmcourse.doctor/1"
 KINDS = (".py", ".ipynb")
-_START = "from llmcourse.doctor.run_script import main; main()"
+_START = "from llmcourse.doctor.run_script import main; main({instead!r})"
 _LOOK_EVERY = 0.5  # seconds between two looks at how far the script is
 _SAID_AFTER = 10  # seconds of waiting for what a script left open, until that is said
 # Seconds without news until what a script left open is ended, and while a call to generate runs.
 PATIENCE, PATIENCE_IN_A_CALL = 60, 600
 _TO_END = 5  # seconds that a process gets to end itself
+_OF_THE_STAND_IN = (
+    "what follows from a model's own files (template, special tokens, generation_config, window) "
+    "was looked at in the stand-in's, {}."
+)
 _LONGEST = 600  # characters of a sentence that are shown
 
 
@@ -48,6 +54,10 @@ class Visit:
     calls: tuple[dict, ...] = ()  # the calls to `generate`: file, line, codes, seconds
     findings: tuple[Finding, ...] = ()  # in all calls, once per line, errors first
     failures: tuple[str, ...] = ()  # what the doctor could not look at
+    no_script: bool = False  # whether it is no script or notebook, or not there: that was said
+    static: bool = False  # whether only the source was read, and nothing ran
+    instead: str | None = None  # the model that stood in for those of the hub; None: for none
+    replaced: tuple[dict, ...] = ()  # what it was read for, and what was left out
     failed: str | None = None  # in words, why the file itself failed, or None
     doctor_failed: str | None = None  # in words, why the doctor did, or None
     interrupted: bool = False  # whether Ctrl-C ended it
@@ -66,7 +76,12 @@ class Visit:
 
     def lines(self) -> Iterator[str]:
         """Yield a line for each finding, as linters do, and a summary."""
+        for one in self.replaced:
+            where = from_here(f"{one['file'] or self.file}:{one['line'] or 1}")
+            yield printable(f"{where}: stand-in: {one['sentence']}", _LONGEST)
         yield from findings_as_lines(self.findings, self.file)
+        if self.replaced:
+            yield printable(f"{self.file}: {_OF_THE_STAND_IN.format(self.instead)}", _LONGEST)
         for sentence in self.failures:
             yield printable(f"{self.file}: the doctor could not look at {sentence}", _LONGEST)
         if self.doctor_failed is not None:
@@ -76,56 +91,118 @@ class Visit:
     def to_json(self) -> str:
         """Return calls, findings and failures as one JSON object, for any console: in ASCII."""
         names = ("calls", "findings", "failures", "file", "failed", "doctor_failed")
+        names += ("static", "instead", "replaced")
         return json.dumps(
             json.loads(as_json(SCHEMA, **{name: getattr(self, name) for name in names}))
         )
 
-    def report(self, in_json: bool) -> list[str]:
-        """Return the lines of the report, in words or one of JSON."""
-        return [self.to_json()] if in_json else list(self.lines())
+
+def report(visits: list[Visit], form: str) -> list[str]:
+    """Return the lines of a report on files: in words, an object of JSON for each, or SARIF."""
+    if form == "text":
+        return [line for one in visits if not one.no_script for line in one.lines()]
+    if form == "sarif":
+        from llmcourse.doctor.sarif import as_sarif
+
+        return [as_sarif(visits)]
+    return [one.to_json() for one in visits]
 
 
 def summary(visited: Visit) -> str:
     """Return one line: how many calls were looked at, and how much was found."""
+    if visited.static:
+        return _summary_of_source(visited)
     looked_at = f"{plural(len(visited.calls), 'call')} to generate"
     found = ", ".join(counted(visited.findings).values())
     if visited.interrupted:
         return f"{visited.file} was interrupted after {looked_at}: {found}."
     if visited.failed is not None:
         return f"{visited.file} failed ({visited.failed}) after {looked_at}: {found}."
-    seen = visited.calls or visited.findings or visited.failures
+    seen = visited.calls or visited.findings or visited.failures  # in loops, or in the source
     if not seen and visited.doctor_failed is None:
         return f"{visited.file}: no call to generate was made, so there was nothing to look at."
     return f"{visited.file}: looked at {looked_at}: {found}."
 
 
-def visit(file: str, arguments: list[str], to_stderr: bool = False) -> Visit:
-    """Run `file`, a Python script or a notebook, in a process of its own; return what was found.
-
-    arguments: what the script finds in `sys.argv[1:]`. to_stderr: what it prints to stdout goes
-    there. A script runs as `python file` would run it; a notebook's code cells run in order in one
-    namespace, in the notebook's folder, as in Jupyter. What the file raises is shown on stderr; a
-    fault of the doctor's own is the visit's `doctor_failed`. Raises NotAScript for a file that is
-    neither, or not there.
-    """
+def _require_script(file: str) -> None:
     path = Path(file)
     if not path.is_file():
         raise NotAScript(f"{file} is not a file; name a script (.py) or a notebook (.ipynb).")
     if path.suffix not in KINDS:
         raise NotAScript(f"{file} is neither a script (.py) nor a notebook (.ipynb).")
+
+
+def _summary_of_source(visited: Visit) -> str:
+    if visited.failed is not None:
+        return f"{visited.file} could not be read ({visited.failed})."
+    found = ", ".join(counted(visited.findings).values())
+    return f"{visited.file}: only the source was read, nothing ran: {found}."
+
+
+def read(file: str) -> Visit:
+    """Return what the source of a script or notebook shows; nothing of it runs.
+
+    Raises NotAScript as `visit` does.
+    """
+    _require_script(file)
+    try:
+        return Visit(file, findings=tuple(static.look(file)), static=True)
+    except (OSError, ValueError, SyntaxError, RecursionError) as error:
+        return Visit(file, failed=in_words(error), static=True)
+    except Exception as error:
+        return Visit(file, doctor_failed=in_words(error), static=True)
+
+
+def visit(
+    file: str, arguments: list[str], to_stderr: bool = False, instead: str | None = None
+) -> Visit:
+    """Run `file`, a Python script or a notebook, in a process of its own; return what was found.
+
+    arguments: what the script finds in `sys.argv[1:]`. to_stderr: what it prints to stdout goes
+    there. instead: the model that stands in for those of the hub. A script runs as `python file`
+    would run it; a notebook's code cells run in order in one namespace, in the notebook's folder,
+    as in Jupyter. What the file raises is shown on stderr; a fault of the doctor's own is the
+    visit's `doctor_failed`. Raises NotAScript for a file that is neither, or not there.
+    """
+    _require_script(file)
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             journal = Path(folder, "journal")
             journal.touch(mode=0o600)
             with journal.open("rb", buffering=0) as opened:
-                return _visit(file, [str(journal), file, *arguments], Seen(opened), to_stderr)
+                start = [_START.format(instead=instead), str(journal), file, *arguments]
+                visited = _visit(file, start, Seen(opened), to_stderr)
+                return replace(_with_its_source(visited), instead=instead)
     except Exception as error:
-        return Visit(file, doctor_failed=in_words(error))
+        return Visit(file, doctor_failed=in_words(error), instead=instead)
 
 
-def _visit(file: str, arguments: list[str], seen: Seen, to_stderr: bool) -> Visit:
+def _with_its_source(visited: Visit) -> Visit:
+    """Say each fix in the script's own names, and add what only its source shows.
+
+    That is what the run did not find at the same line, by the same code.
+    """
+    try:
+        source, text = static.parsed(visited.file)
+        shown = static.look_at(source, text)
+        findings = in_own_names(visited.findings, source, text)
+    except Exception:  # what is no Python has failed to run, and that is said
+        return visited
+    seen = {(one.code, _place(one)) for one in findings}
+    more = [one for one in shown if (one.code, _place(one)) not in seen]
+    explained = {_place(one) for one in more if static.IN_THE_SOURCE[one.code].explains_refusal}
+    kept = [one for one in findings if not (one.code == "refused" and _place(one) in explained)]
+    return replace(visited, findings=in_order([*kept, *more]))
+
+
+def _place(found: Finding) -> tuple[str | None, int | None]:
+    """Return a finding's file, whichever way it was named, and line."""
+    return found.file and os.path.abspath(found.file), found.line
+
+
+def _visit(file: str, start: list[str], seen: Seen, to_stderr: bool) -> Visit:
     flags = subprocess._args_from_interpreter_flags()  # as multiprocessing starts its children
-    command = [sys.executable, *flags, "-c", _START, *arguments]
+    command = [sys.executable, *flags, "-c", *start]
     with _signals_passed_on() as pass_on_to:
         child = subprocess.Popen(command, stdout=_stderr() if to_stderr else None)
         pass_on_to(child)
@@ -256,6 +333,7 @@ def _as_visit(file: str, returned: int, seen: Seen, left_open: str | None) -> Vi
         calls=tuple(call["at"] for call in calls),
         findings=once_per_line(found),
         failures=tuple(failures),
+        replaced=tuple(seen.replaced),
         failed=failed,
         doctor_failed=doctor_failed,
         interrupted=interrupted,

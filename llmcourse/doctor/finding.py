@@ -46,6 +46,7 @@ class Finding:
     line: int | None = None  # where the call stands, from 1; None if that is not known
     file: str | None = None  # the file of that line, as Python names it
     count: int = 1  # how many calls at this line have it; a loop by hand is looked at once
+    source_only: bool = False  # whether only the source was read, and nothing was seen to run
     # Makes the call with its fix; None where a fix cannot be tried from here.
     repair: Callable[[], Repair] | None = field(default=None, repr=False, compare=False)
 
@@ -57,7 +58,7 @@ class Finding:
     def as_dict(self) -> dict[str, Any]:
         """Return the finding as plain values, for JSON."""
         names = ("code", "severity", "confidence", "what", "why", "fix", "file", "line", "page")
-        plain = {name: getattr(self, name) for name in (*names, "count")}
+        plain = {name: getattr(self, name) for name in (*names, "count", "source_only")}
         plain["evidence"] = None if self.evidence is None else vars(self.evidence).copy()
         return plain
 

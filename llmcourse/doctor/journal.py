@@ -57,6 +57,10 @@ class Journal:
         """Something could not be looked at."""
         self._write(failure=sentence)
 
+    def replaced(self, one: dict[str, Any]) -> None:
+        """The stand-in was read, or something else stands in place of what was asked for."""
+        self._write(replaced=one)
+
     def _write(self, **record: Any) -> None:
         try:
             line = dumps(record).encode() + b"\n"
@@ -89,6 +93,7 @@ class Seen:
     )  # `at` and `findings`, by process and number
     loops: list[dict] = field(default_factory=list)  # findings in loops written by hand
     failures: list[str] = field(default_factory=list)  # what could not be looked at
+    replaced: list[dict] = field(default_factory=list)  # what the stand-in was read for
     _rest: bytes = b""  # the beginning of a line that is still being written
 
     @property
@@ -111,6 +116,8 @@ class Seen:
             self.running += record["running"]
         elif "loop" in record:
             self.loops.append(record["loop"])
+        elif "replaced" in record:
+            self.replaced.append(record["replaced"])
         elif "failure" in record:
             self.failures.append(record["failure"])
         else:  # of the script as a whole: each has the name of its field

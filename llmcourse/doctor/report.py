@@ -23,7 +23,9 @@ def place_of(finding: Finding) -> str:
 
 
 def _times(finding: Finding) -> str:
-    """Return how often a finding occurred at its line, in brackets; "" for once."""
+    """Return how often a finding occurred at its line, or that nothing ran; "" for once."""
+    if finding.source_only:
+        return " (found in the source)"
     return "" if finding.count == 1 else f" ({plural(finding.count, 'time')})"
 
 
@@ -93,13 +95,13 @@ def _said(finding: Finding) -> str:
 def findings_as_lines(findings: Iterable[Finding], file: str) -> Iterator[str]:
     """Yield a line for each finding, as linters do; file: where one is that does not say."""
     for found in findings:
-        where = _from_here(f"{found.file or file}:{found.line or 1}")
+        where = from_here(f"{found.file or file}:{found.line or 1}")
         said = " ".join(cut(sentence, _LONGEST) for sentence in (found.what, found.why))
         message = f"{found.severity} {found.code}: {said}{_times(found)} | fix: {found.fix}"
         yield printable(f"{where}: {message}", None)
 
 
-def _from_here(where: str) -> str:
+def from_here(where: str) -> str:
     """Return a path as seen from the working folder, where it lies inside."""
     return where.removeprefix(f"{Path.cwd()}{os.sep}")
 

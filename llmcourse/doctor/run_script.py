@@ -8,7 +8,6 @@ import atexit
 import builtins
 import contextlib
 import importlib.machinery
-import json
 import sys
 import tempfile
 import threading
@@ -16,16 +15,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, TracebackType
 
+from llmcourse.doctor import stand_in
 from llmcourse.doctor.journal import Journal
+from llmcourse.doctor.notebook import code_cells
 from llmcourse.show import in_words
 
 INTERRUPTED = 130  # the exit status after Ctrl-C, as shells have it
 
 
-def main() -> None:
-    """Run the file that `sys.argv` names: the journal's path, the file's, and its arguments."""
+def main(instead: str | None = None) -> None:
+    """Run the file that `sys.argv` names: the journal's path, the file's, and its arguments.
+
+    instead: the model that stands in for those of the hub; None: for none.
+    """
     journal, path, arguments = Journal(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
-    when_imported("transformers", lambda: _listen(journal))
+    if instead is not None:
+        stand_in.stay_off_the_hub()
+        when_imported("huggingface_hub", stand_in.skip_logins)
+    when_imported("transformers", lambda: _listen(journal, instead))
     run = run_notebook if path.suffix == ".ipynb" else run_script
     journal.began()
     try:
@@ -64,9 +71,14 @@ def when_imported(name: str, then: Callable[[], None]) -> None:
     sys.meta_path.insert(0, Finder)
 
 
-def _listen(journal: Journal) -> None:
-    """Look at every call from now on, to the end of the process."""
+def _listen(journal: Journal, instead: str | None) -> None:
+    """Look at every call from now on, to the end of the process.
+
+    The stand-in comes first, so that a load is heard as the script wrote it.
+    """
     try:
+        if instead is not None:
+            stand_in.install(instead, lambda one: journal.replaced(one.as_dict()))
         from llmcourse.doctor.watch import Watch
 
         watched = Watch(journal=journal)
@@ -111,19 +123,6 @@ def run_notebook(path: Path, arguments: list[str], journal: Journal) -> None:
             except Exception:
                 if not may_fail:
                     raise
-
-
-def code_cells(path: Path) -> list[tuple[str, bool]]:
-    """Return for each code cell its source, and whether it may raise an exception."""
-    try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        return [
-            ("".join(cell["source"]), "raises-exception" in cell["metadata"].get("tags", ()))
-            for cell in cells
-            if cell["cell_type"] == "code"
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} is not a notebook (format 4): {in_words(error)}") from None
 
 
 @contextlib.contextmanager

@@ -75,6 +75,7 @@ def test_commands_are_shown_without_folders_and_keys(monkeypatch, tmp_path):
     assert serving.shown(str(tmp_path)) == "MODEL" and serving.shown(serving.KEY) == "KEY"
     assert serving.shown("--port") == "--port" and serving.shown(True) is True
     assert serving.shown(f"400: pinned to '{tmp_path}'") == "400: pinned to 'MODEL'"
+    assert serving.shown(f"200: {str(tmp_path)[:-3]}") == "200: MODEL"
 
 
 @pytest.mark.slow

@@ -338,12 +338,12 @@ def test_a_fault_of_the_doctors_own_is_said_to_be_its_own(tmp_path, monkeypatch,
 
 
 def test_a_fault_while_the_report_is_made_is_the_doctors_own_too(tmp_path, monkeypatch, capfd):
-    made = child_process.Visit.report
+    made = child_process.report
 
-    def fails_at_first(self, in_json):
-        return 1 / 0 if self.doctor_failed is None else made(self, in_json)
+    def fails_at_first(visits, form):
+        return 1 / 0 if visits[0].doctor_failed is None else made(visits, form)
 
-    monkeypatch.setattr(child_process.Visit, "report", fails_at_first)
+    monkeypatch.setattr(child_process, "report", fails_at_first)
     status, plain = said(write(tmp_path), capfd)
     assert status == 2 and plain["doctor_failed"] == "ZeroDivisionError: division by zero"
 

@@ -10,9 +10,9 @@ import nbformat
 import pytest
 
 from llmcourse.__main__ import main
-from llmcourse.doctor.pitfalls import PITFALLS
+from llmcourse.doctor.explain import every_code
 
-CODES = tuple(PITFALLS)
+CODES = tuple(every_code())
 ROOT = Path(__file__).parent.parent.parent
 
 LOADS = """\

@@ -156,12 +156,21 @@ def test_without_a_gpu_that_is_said_in_a_line(monkeypatch):
 @pytest.mark.parametrize("way", [way for way in gpu.WAYS if way != "static cache, compiled"])
 def test_the_parity_of_a_way_is_a_row(small, way):
     row = gpu.compare(small, way, {"input_ids": gpu.IDS}, gpu.WAYS[way], new_tokens=4, rounds=1)
-    assert row.startswith(f"| {way} | the same | bit for bit |") and row.count("|") == 6
+    assert row.same_tokens and row.apart == 0
+    assert str(row).startswith(f"| {way} | the same | bit for bit |") and str(row).count("|") == 6
 
 
-def test_a_way_that_fails_is_a_row_too(small):
-    row = gpu.compare(small, "none", {"input_ids": gpu.IDS}, {"cache_implementation": "none such"})
-    assert row.startswith("| none | ValueError") and row.count("|") == 6
+def test_other_tokens_and_logits_would_be_said():
+    once = gpu.Figure((1.0,), "")
+    row = str(gpu.Parity("a way", same_tokens=False, apart=0.25, library=once, loop=once))
+    assert "DIFFERENT" in row and "within 2.5e-01" in row
+
+
+def test_a_way_that_fails_is_said_and_the_next_one_is_run(small, capsys):
+    ids, few = {"input_ids": gpu.IDS}, {"new_tokens": 2, "rounds": 1}
+    ways = [(small, "none", ids, {"cache_implementation": "none such"}), (small, "plain", ids, {})]
+    assert [row.way for row in gpu.parity(ways, **few)] == ["plain"]
+    assert "none: ValueError" in capsys.readouterr().err
 
 
 def test_speeds_stand_beside_the_limit(small, capsys):
@@ -172,9 +181,20 @@ def test_speeds_stand_beside_the_limit(small, capsys):
     assert (made[0].way, made[0].rows) == ("eager", 1) and made[-1].rows == 4
     assert all(len(one.decode.values) == 2 and one.fraction > 0 for one in made)
     assert "broken, rows 1: ZeroDivisionError" in capsys.readouterr().err
-    kept = json.loads(gpu.to_json(made, "toy", device="cpu"))
+    kept = json.loads(gpu.to_json("toy", [], made, device="cpu"))
     assert kept["speeds"][0]["fraction"] == pytest.approx(made[0].fraction)
     assert str(made[0]).count("|") == 6
+
+
+def test_a_gpu_result_becomes_the_tables_that_were_printed(small, tmp_path):
+    ids, few = {"input_ids": gpu.IDS}, {"new_tokens": 2, "rounds": 1}
+    same = list(gpu.parity([(small, "plain", ids, {})], **few))
+    runs = gpu.batches(small, (4,), new_tokens=3, prompt_tokens=4)
+    fast = list(gpu.speeds(small, 10.0, runs, length=5, rounds=2))
+    path = tmp_path / "gpu-toy.json"
+    path.write_text(gpu.to_json("toy", same, fast, device="cpu"), encoding="utf-8")
+    lines = gpu.page(path).splitlines()
+    assert str(same[0]) in lines and str(fast[0]) in lines
 
 
 def test_the_hand_written_step_is_there_where_the_package_has_it(small):

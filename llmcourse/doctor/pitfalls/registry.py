@@ -15,19 +15,7 @@ from enum import StrEnum
 
 from llmcourse.doctor.case import Case
 from llmcourse.doctor.finding import Finding
-
-
-class Subject(StrEnum):
-    """What a pitfall is about, in the order of docs/pitfalls.md."""
-
-    BATCHES = "Batches, masks, positions"
-    LENGTH = "Length"
-    CHOOSING = "Choosing tokens"
-    PROMPTS = "Prompts and chat templates"
-    READING = "Reading the output"
-    ENDS = "The end of a text"
-    MODEL = "Model and loading"
-    CALL = "The call itself"
+from llmcourse.doctor.subject import Subject
 
 
 class Needs(StrEnum):

@@ -1,0 +1,76 @@
+"""What is known about each code, in words: a section of docs/pitfalls.md, and `--explain`."""
+
+import difflib
+import inspect
+from typing import Any
+
+from llmcourse.doctor.finding import SEVERITIES
+from llmcourse.doctor.pitfalls import PITFALLS, Needs
+from llmcourse.doctor.static import IN_THE_SOURCE
+
+# When a pitfall can be found that the call alone does not show.
+_SEEN = {
+    Needs.OUTPUT: "in the output, with `run=True` or `watch`",
+    Needs.DECODINGS: "where the output is decoded, under `watch`",
+    Needs.FORWARDS: "in a loop written by hand, under `watch`",
+    Needs.LOADS: "where the model is loaded, under `watch`",
+    Needs.TEMPLATE_CALLS: "where a template is rendered, under `watch`",
+}
+_IN_THE_SOURCE = "in the source, by `python -m llmcourse doctor`"
+
+
+class UnknownCode(ValueError):
+    """A code that the doctor does not have."""
+
+
+def every_code() -> dict[str, Any]:
+    """Return what is known of each code: a Pitfall, or what is found in the source alone."""
+    alone = {code: known for code, known in IN_THE_SOURCE.items() if code not in PITFALLS}
+    return {**PITFALLS, **alone}
+
+
+def explain(code: str) -> str:
+    """Return a code's section; raises UnknownCode, with the nearest names."""
+    known = every_code()
+    if code not in known:
+        near = difflib.get_close_matches(code, known, n=3, cutoff=0.4)
+        meant = f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(known)}."
+        raise UnknownCode(f"{code!r} is no code of the doctor. {meant}")
+    return section(known[code])
+
+
+def section(known) -> str:
+    """Return what docs/pitfalls.md says about a code, in Markdown."""
+    parts = [
+        f"## {known.code}",
+        f"{_kind(known)}",
+        f"**Symptom.** {_line(known.symptom)}",
+        f"**Cause.** {_line(known.cause)}",
+        f"**Fix.** {_line(known.fix)}".rstrip(),
+    ]
+    if known.example:
+        parts.append(f"```python\n{inspect.cleandoc(known.example)}\n```")
+    parts.append(f"**How sure.** {_line(known.how_sure)}")
+    in_the_source = IN_THE_SOURCE.get(known.code)
+    if in_the_source not in (None, known):
+        parts[-1] += f" {_line(in_the_source.how_sure)}"
+    return "\n\n".join(parts) + "\n"
+
+
+def _kind(known) -> str:
+    """Return a line such as `*Warning or note, seen in the output, with run=True or watch.*`"""
+    also = IN_THE_SOURCE.get(known.code, known).severities
+    *others, last = [each for each in SEVERITIES if each in (*known.severities, *also)]
+    severities = f"{', '.join(others)} or {last}" if others else last
+    return f"*{severities.capitalize()}{_seen(known)}.*"
+
+
+def _seen(known) -> str:
+    needs = getattr(known, "needs", None)
+    if needs is None:
+        return f", seen {_IN_THE_SOURCE}"
+    return "" if Needs.CALL in needs else f", seen {_SEEN[needs[0]]}"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

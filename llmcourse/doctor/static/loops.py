@@ -1,0 +1,164 @@
+"""Loops written by hand around `model(...)`: a mask that does not grow, a cache that is lost."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from llmcourse.doctor.finding import ERROR, Finding
+from llmcourse.doctor.static.outputs import is_chosen
+from llmcourse.doctor.static.registry import found, in_the_source
+from llmcourse.doctor.static.source import Source, keyword, last_name, name_of
+from llmcourse.doctor.subject import Subject
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A forward pass in a loop."""
+
+    loop: ast.For | ast.While
+    call: ast.Call  # of the model
+    ids: ast.AST  # what it reads
+    assigned: dict[str, list[ast.AST]]  # what the loop gives new values, by name
+
+    def grows(self, name: str) -> bool:
+        """Tell whether the loop appends to a name: `ids = torch.cat([ids, token])`."""
+        for value in self.assigned.get(name, ()):
+            for part in ast.walk(value):
+                if isinstance(part, ast.Call) and name_of(part) in ("cat", "concat", "hstack"):
+                    return any(last_name(each) == name for each in ast.walk(part))
+        return False
+
+
+def steps(source: Source) -> Iterator[Step]:
+    """Yield the forward passes that a loop makes one after another, on what it has made."""
+    for loop in source.loops:
+        inside = [node for statement in loop.body for node in ast.walk(statement)]
+        for call in inside:
+            if not source.is_forward(call) or _innermost(source, call) is not loop:
+                continue
+            ids = call.args[0] if call.args else keyword(call, "input_ids")
+            if ids is not None and not isinstance(ids, ast.Starred):
+                yield Step(loop, call, ids, _assigned(inside))
+
+
+def _innermost(source: Source, node: ast.AST) -> ast.AST | None:
+    loops = (above for above in source.above(node) if isinstance(above, ast.For | ast.While))
+    return next(loops, None)
+
+
+def _assigned(nodes: list[ast.AST]) -> dict[str, list[ast.AST]]:
+    found: dict[str, list[ast.AST]] = {}
+    for node in nodes:
+        for target in node.targets if isinstance(node, ast.Assign) else ():
+            pairs = [(target, node.value)]
+            if isinstance(target, ast.Tuple):
+                values = getattr(node.value, "elts", [node.value] * len(target.elts))
+                pairs = list(zip(target.elts, values, strict=False))
+            for one, value in pairs:
+                found.setdefault(ast.unparse(one), []).append(value)
+        if isinstance(node, ast.AugAssign | ast.AnnAssign) and node.value is not None:
+            found.setdefault(ast.unparse(node.target), []).append(node.value)
+    return found
+
+
+@in_the_source(
+    "mask-does-not-grow",
+    subject=Subject.BATCHES,
+    severities=(ERROR,),
+    symptom="A loop written by hand goes astray after its first token.",
+    cause="""
+        The mask covers the prompt, and the loop appends tokens: what lies beyond the mask is not
+        attended to, so the model never sees what it has written.
+    """,
+    fix="Append a 1 for each new token.",
+    example="""
+        ids = torch.cat([ids, token], dim=1)
+        mask = torch.cat([mask, torch.ones_like(token)], dim=1)
+    """,
+    how_sure="Likely: only the source was read; the ids grow in a loop, and the mask does not.",
+)
+def mask_does_not_grow(source: Source) -> Iterator[Finding]:
+    """Ids are appended, and the mask stays as long as the prompt."""
+    for step in steps(source):
+        mask = keyword(step.call, "attention_mask")
+        grown = [last_name(node) for node in ast.walk(step.ids) if isinstance(node, ast.Name)]
+        grown = [name for name in grown if step.grows(name)]
+        if mask is None or not grown or not _stays(source, step, mask):
+            continue
+        words, ids = source.words(mask), grown[0]
+        yield found(
+            "mask-does-not-grow",
+            ERROR,
+            step.call,
+            what=f"The loop appends to {ids}, and attention_mask={words} stays as it is.",
+            why="New tokens lie beyond the mask, so the model does not attend to them.",
+            fix=f"{words} = torch.cat([{words}, {words}.new_ones(len({words}), 1)], dim=1)",
+        )
+
+
+def _stays(source: Source, step: Step, mask: ast.AST) -> bool:
+    """Tell whether the mask is a name, or a part of one, that the loop leaves as it is."""
+    if not isinstance(mask, ast.Name | ast.Attribute | ast.Subscript):
+        return False
+    parts = {ast.unparse(node) for node in ast.walk(mask)}
+    return not parts & step.assigned.keys()
+
+
+@in_the_source(
+    "cache-not-fed-back",
+    subject=Subject.MODEL,
+    severities=(ERROR,),
+    symptom="A loop written by hand writes nonsense that has nothing to do with the prompt.",
+    cause="""
+        The loop feeds the last token alone, as one does with a cache, and passes no cache: the
+        model sees a text of one token in each step.
+    """,
+    fix="Pass on the cache that the step before returned, or feed all ids.",
+    example="""
+        made = model(token, past_key_values=cache, use_cache=True)
+        cache = made.past_key_values
+    """,
+    how_sure="Likely: only the source was read, where the call has no `past_key_values`.",
+)
+def cache_not_fed_back(source: Source) -> Iterator[Finding]:
+    """The last token alone is fed, without a cache."""
+    for step in steps(source):
+        unpacked = any(each.arg is None for each in step.call.keywords)
+        cached = [each.arg for each in step.call.keywords if each.arg in _CACHES]
+        if unpacked or cached or len(step.call.args) > 1 or not _is_last_token(source, step):
+            continue
+        words = source.words(step.call.func)
+        yield found(
+            "cache-not-fed-back",
+            ERROR,
+            step.call,
+            what=f"{source.words(step.ids)} is the last token alone, and no cache is passed.",
+            why="The model sees one token and nothing of the text before it.",
+            fix=f"{words}({source.words(step.ids)}, past_key_values=cache, use_cache=True)",
+        )
+
+
+_CACHES = ("past_key_values", "past", "cache_params", "state", "past_states")
+
+
+def _is_last_token(source: Source, step: Step) -> bool:
+    """Tell whether what a step reads is `ids[:, -1:]`, or the token that it has chosen."""
+    if isinstance(step.ids, ast.Subscript) and isinstance(step.ids.slice, ast.Tuple):
+        return ast.unparse(step.ids.slice).strip("()").replace(" ", "") in (":,-1:", "...,-1:")
+    if not isinstance(step.ids, ast.Name) or step.grows(step.ids.id):
+        return False
+    values = step.assigned.get(step.ids.id, [])
+    return bool(values) and all(_is_token(source, value) for value in values)
+
+
+def _is_token(source: Source, value: ast.AST) -> bool:
+    """Tell whether a value is a token that was chosen: `token`, `token[:, None]`, `argmax(...)`."""
+    calls = [name_of(each) for each in ast.walk(value) if isinstance(each, ast.Call)]
+    if {"cat", "concat", "hstack", "append"} & set(calls):
+        return False
+    names = [
+        each for each in ast.walk(value) if isinstance(each, ast.Name) and each in source.scopes
+    ]
+    return {"argmax", "multinomial"} & set(calls) != set() or any(
+        is_chosen(source, name) for name in names
+    )

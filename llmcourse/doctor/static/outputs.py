@@ -1,0 +1,298 @@
+"""What is done with the output: counted, cut or decoded as if it were something else."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from llmcourse.doctor.finding import WARNING, Finding
+from llmcourse.doctor.static.registry import found, in_the_source
+from llmcourse.doctor.static.source import Source, keyword, last_name, name_of
+from llmcourse.doctor.subject import Subject
+
+# Names of what is meant to count new tokens, and of a time by which it is divided.
+_NEW = re.compile(r"new|generated|completion|output|produced|tokens?_out|^counts?$", re.IGNORECASE)
+_TIME = re.compile(r"time|elapsed|sec|dur|took|^dt$|^t\d?$|perf_counter|^s$", re.IGNORECASE)
+_NEW_IN_WORDS = re.compile(r"new tokens|generated|tok(en)?s?\s?(/|per)\s?s", re.IGNORECASE)
+_TOKENS = re.compile(r"ids$|tokens?$|generated$", re.IGNORECASE)
+
+
+@in_the_source(
+    "counts-prompt",
+    subject=Subject.READING,
+    severities=(WARNING,),
+    symptom="There are more new tokens than `max_new_tokens`; long prompts seem to be fast.",
+    cause="A decoder-only model's `generate` returns prompt and new tokens in one row.",
+    fix="Take the prompt's length away.",
+    example='new_tokens = output.shape[1] - inputs["input_ids"].shape[1]',
+    how_sure="""
+        Likely: only the source was read; that new tokens are meant is inferred from the name that
+        gets the number, from the words around it, or from a division by a time.
+    """,
+)
+def counts_prompt(source: Source) -> Iterator[Finding]:
+    """The whole row's length is taken for the number of new tokens."""
+    for node in list(source.scopes):
+        output = _counted(source, node)
+        if output is None or not _taken_for_new(source, node):
+            continue
+        words = source.words(node)
+        yield found(
+            "counts-prompt",
+            WARNING,
+            node,
+            what=f"{words} is taken for the number of new tokens, and counts the prompt's too.",
+            why="The longer the prompt, the more it is off.",
+            fix=f"{words} - {_prompt_length(source, output)}",
+        )
+
+
+def _counted(source: Source, node: ast.AST) -> ast.AST | None:
+    """Return the output whose row is counted by `len(out[0])`, `out.shape[1]`, or None."""
+    if isinstance(node, ast.Call) and last_name(node.func) == "len" and len(node.args) == 1:
+        row = source.value(node.args[0])
+        return row.value if source.is_output_row(row) else None
+    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Attribute):
+        shape, place = node.value, ast.unparse(node.slice)
+        if shape.attr == "shape" and place in ("1", "-1") and source.is_output(shape.value):
+            return shape.value
+    return None
+
+
+def _taken_for_new(source: Source, node: ast.AST) -> bool:
+    """Tell whether a length is used as a number of new tokens, and nothing is taken away."""
+    for above in source.above(node):
+        if isinstance(above, ast.BinOp) and isinstance(above.op, ast.Sub):
+            return False
+        if isinstance(above, ast.BinOp) and isinstance(above.op, ast.Div):
+            return _is_time(source, above.right)
+        if isinstance(above, ast.Call) and name_of(above) in ("append", "extend"):
+            return bool(_NEW.search(last_name(above.func.value)))
+        if isinstance(above, ast.Assign) and isinstance(above.targets[0], ast.Name):
+            return _name_means_new(source, above.targets[0])
+        if isinstance(above, ast.AugAssign):
+            return isinstance(above.op, ast.Add) and bool(_NEW.search(last_name(above.target)))
+        if isinstance(above, ast.JoinedStr):
+            return bool(_NEW_IN_WORDS.search(_words_of(above)))
+        if isinstance(above, ast.Subscript | ast.Compare | ast.stmt):
+            return False
+    return False
+
+
+def _words_of(text: ast.JoinedStr) -> str:
+    return " ".join(each.value for each in text.values if isinstance(each, ast.Constant))
+
+
+def _name_means_new(source: Source, target: ast.Name) -> bool:
+    """Tell whether a name's number is used as that of new tokens: it says so, or makes a rate."""
+    uses = [
+        node
+        for node in source.scopes
+        if isinstance(node, ast.Name)
+        and node.id == target.id
+        and isinstance(node.ctx, ast.Load)
+        and source.scopes[node] is source.scopes[target]
+    ]
+    over = [source.parents[use] for use in uses if isinstance(source.parents[use], ast.BinOp)]
+    if any(isinstance(each.op, ast.Sub) for each in over):
+        return False
+    rate = any(isinstance(each.op, ast.Div) and _is_time(source, each.right) for each in over)
+    return rate or bool(_NEW.search(target.id))
+
+
+def _is_time(source: Source, node: ast.AST) -> bool:
+    """Tell whether an expression is a time: a name that says so, or a difference of two."""
+    return any(
+        bool(_TIME.search(last_name(each)))
+        for each in ast.walk(node)
+        if isinstance(each, ast.Name | ast.Attribute)
+    )
+
+
+def _prompt_length(source: Source, output: ast.AST) -> str:
+    """Return the prompt's length in the call's own names."""
+    call = source.placed(output)
+    call = source.placed(call.value) if isinstance(call, ast.Attribute) else call
+    given = [each.value for each in call.keywords if each.arg is None]
+    ids = call.args[0] if call.args else keyword(call, "input_ids")
+    if ids is not None:
+        return f"{source.words(ids)}.shape[1]"
+    name = source.words(given[0]) if given and isinstance(given[0], ast.Name) else "inputs"
+    return f'{name}["input_ids"].shape[1]'
+
+
+@in_the_source(
+    "prompt-cut-by-characters",
+    subject=Subject.READING,
+    severities=(WARNING,),
+    symptom="The answer misses its first characters, or begins with the prompt's last.",
+    cause="""
+        The decoded prompt is not the prompt: special tokens are skipped or added, a template frames
+        it, and some tokenizers change spaces. So its characters are not where they were counted.
+    """,
+    fix="Cut tokens, then decode.",
+    example="""
+        new = output[0, inputs["input_ids"].shape[1] :]
+        text = tokenizer.decode(new, skip_special_tokens=True)
+    """,
+    how_sure="""
+        Likely: only the source was read; a plain prompt that the tokenizer gives back as it was is
+        cut at the right place.
+    """,
+)
+def prompt_cut_by_characters(source: Source) -> Iterator[Finding]:
+    """The decoded row is cut by the prompt's length in characters, or by its words."""
+    for node in list(source.scopes):
+        cut = _cut_text(source, node)
+        if cut is None:
+            continue
+        decoded, prompt = cut
+        row, tokenizer = decoded.args[0], source.words(decoded.func)
+        output = source.value(row).value
+        length = _prompt_length(source, output)
+        more = ", skip_special_tokens=True" if keyword(decoded, "skip_special_tokens") else ""
+        yield found(
+            "prompt-cut-by-characters",
+            WARNING,
+            node,
+            what=f"The prompt is cut off the decoded text by its characters: {prompt}.",
+            why="The decoded prompt may differ from the prompt in special tokens and spaces.",
+            fix=f"{tokenizer}({source.words(output)}[0, {length}:]{more})",
+        )
+
+
+def _cut_text(source: Source, node: ast.AST) -> tuple[ast.Call, str] | None:
+    """Return the call that decoded the text which is cut, and the words that cut it, or None."""
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
+        lower = node.slice.lower
+        measured = isinstance(lower, ast.Call) and last_name(lower.func) == "len" and lower.args
+        cutter = lower.args[0] if measured else None
+        text = node.value
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        by_words = node.func.attr in ("replace", "split", "removeprefix") and node.args
+        cutter, text = (node.args[0] if by_words else None), node.func.value
+    else:
+        return None
+    if not isinstance(cutter, ast.Name | ast.Attribute | ast.Subscript):
+        return None
+    decoded = source.value(text)
+    if not source.is_decode(decoded) or not source.is_output_row(decoded.args[0]):
+        return None
+    if source.is_decode(source.value(cutter)) or not _is_prompt(source, cutter):
+        return None
+    return decoded, source.words(node)
+
+
+def _is_prompt(source: Source, node: ast.AST) -> bool:
+    """Tell whether an expression is what the source gives to a tokenizer."""
+    given = [call.args[0] for call in source.calls if call.args and source.is_tokenizer(call.func)]
+    parts = [part for one in given for part in ([one, *getattr(one, "elts", [])])]
+    words = ast.unparse(node)
+    return any(ast.unparse(part) == words for part in parts) or "prompt" in words.lower()
+
+
+@in_the_source(
+    "piecewise-decoding",
+    severities=(WARNING,),
+    how_sure="""
+        Likely where only the source was read, and a warning: the pieces of English words often fit.
+    """,
+)
+def piecewise_decoding(source: Source) -> Iterator[Finding]:
+    """Tokens are decoded one by one, and their texts are put together."""
+    for call in source.calls:
+        if not source.is_decode(call) or not is_one_token(source, call.args[0]):
+            continue
+        if not _is_joined(source, call):
+            continue
+        decode = source.words(call.func)
+        yield found(
+            "piecewise-decoding",
+            WARNING,
+            call,
+            what=f"{source.words(call)} decodes one token, and the pieces are put together.",
+            why="A token alone loses its space, or is half a character.",
+            fix=f"{decode}(ids)  # all of them; or TextIteratorStreamer for text as it comes",
+        )
+
+
+def is_one_token(source: Source, node: ast.AST) -> bool:
+    """Tell whether an expression is a single token: chosen in a loop, or taken out of a row."""
+    while isinstance(node, ast.Call) and name_of(node) in ("item", "squeeze", "tolist", "cpu"):
+        node = node.func.value
+    if isinstance(node, ast.List) and len(node.elts) == 1:
+        node = node.elts[0]
+    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+        return is_chosen(source, node.value)
+    if not isinstance(node, ast.Name):
+        return False
+    return is_chosen(source, node) or _goes_through_a_row(source, node)
+
+
+def is_chosen(source: Source, name: ast.Name) -> bool:
+    """Tell whether a name is what `argmax` or a draw gave, in a loop or before it."""
+    values = source.scopes[name].bound.get(name.id, [])
+    calls = [each for value in values if value is not None for each in ast.walk(value)]
+    chosen = ("argmax", "multinomial")
+    return bool(values) and any(
+        isinstance(one, ast.Call) and name_of(one) in chosen for one in calls
+    )
+
+
+def _goes_through_a_row(source: Source, name: ast.Name) -> bool:
+    """Tell whether a name is the variable of a loop through the tokens of one row."""
+    for above in source.above(name):
+        loops = [above] if isinstance(above, ast.For) else getattr(above, "generators", [])
+        for loop in loops:
+            if isinstance(loop.target, ast.Name) and loop.target.id == name.id:
+                return _is_row(source, loop.iter)
+    return False
+
+
+def _is_row(source: Source, node: ast.AST) -> bool:
+    """Tell whether an expression is a row of ids: `out[0]`, `out[0, 5:]`, `out[0][5:]`."""
+    value = source.value(node)
+    if not isinstance(value, ast.Subscript):
+        return False
+    if isinstance(value.slice, ast.Slice):
+        return _is_row(source, value.value)
+    first = value.slice.elts[0] if isinstance(value.slice, ast.Tuple) else value.slice
+    whole = isinstance(first, ast.Constant) and isinstance(first.value, int)
+    known = source.is_output(value.value) or bool(_TOKENS.search(last_name(value.value)))
+    return whole and known
+
+
+def _is_joined(source: Source, call: ast.Call) -> bool:
+    """Tell whether a decoded piece is added to others, or printed after them."""
+    above = next(source.above(call))
+    if isinstance(above, ast.AugAssign):
+        return isinstance(above.op, ast.Add)
+    if isinstance(above, ast.BinOp):  # text = text + tokenizer.decode(token)
+        return isinstance(above.op, ast.Add)
+    if isinstance(above, ast.Call) and name_of(above) == "print":
+        end = keyword(above, "end")
+        return isinstance(end, ast.Constant) and end.value == ""
+    if isinstance(above, ast.Call) and name_of(above) == "append":
+        return _is_joined_later(source, last_name(above.func.value))
+    if isinstance(above, ast.ListComp | ast.GeneratorExp):
+        outer = source.parents[above]
+        if isinstance(outer, ast.Assign) and isinstance(outer.targets[0], ast.Name):
+            return _is_joined_later(source, outer.targets[0].id)
+        return _joins(outer)
+    return False
+
+
+def _is_joined_later(source: Source, name: str) -> bool:
+    joins = [call for call in source.calls if _joins(call)]
+    return any(last_name(call.args[0]) == name for call in joins)
+
+
+def _joins(node: ast.AST) -> bool:
+    """Tell whether a node is `"".join(...)`."""
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "join"
+        and isinstance(node.func.value, ast.Constant)
+        and node.func.value.value == ""
+        and len(node.args) == 1
+    )

@@ -1,0 +1,13 @@
+"""early_stopping=True so that the answer ends sooner: it ends where it did before."""
+
+import llmcourse
+
+model, tok = llmcourse.load()
+inputs = tok.apply_chat_template(
+    [{"role": "user", "content": "What is the capital of Greece?"}],
+    add_generation_prompt=True,
+    return_tensors="pt",
+    return_dict=True,
+)
+made = model.generate(**inputs, early_stopping=True, max_new_tokens=60)
+print(tok.decode(made[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))

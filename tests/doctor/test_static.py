@@ -1,0 +1,287 @@
+"""`doctor --static`: what the source of a script shows, without running anything of it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from llmcourse.__main__ import main
+from llmcourse.doctor.finding import LIKELY
+from llmcourse.doctor.pitfalls import PITFALLS
+from llmcourse.doctor.static import IN_THE_SOURCE, look, python_of
+
+ROOT = Path(__file__).parent.parent.parent
+
+LOADS = """\
+import torch, transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+model = AutoModelForCausalLM.from_pretrained("some/model")
+tokenizer = AutoTokenizer.from_pretrained("some/model")
+prompt = "A list of colors: red, blue"
+inputs = tokenizer(prompt, return_tensors="pt").to(model.device)
+"""
+ASKS = "out = model.generate(**inputs, max_new_tokens=5)\n"
+LOOP = """\
+ids, mask = inputs.input_ids, inputs.attention_mask
+for _ in range(5):
+    logits = model({read}).logits
+    token = logits[:, -1:].argmax(-1)
+    ids = torch.cat([ids, token], dim=1)
+"""
+
+# What is wrong, in a line or a few after LOADS: the code, by what somebody wrote.
+FAULTY = {
+    "a dictionary by position": ("inputs-by-position", "model.generate(inputs, max_new_tokens=5)"),
+    "a tokenizer's call by position": (
+        "inputs-by-position",
+        "model.generate(tokenizer(prompt, return_tensors='pt'), max_new_tokens=5)",
+    ),
+    "a template's output by position": (
+        "inputs-by-position",
+        "chat = tokenizer.apply_chat_template([], add_generation_prompt=True)\n"
+        "model.generate(chat)",
+    ),
+    "both lengths": ("two-lengths", "model.generate(**inputs, max_length=9, max_new_tokens=5)"),
+    "both lengths in a pipeline": (
+        "two-lengths",
+        "pipe = transformers.pipeline('text-generation')\n"
+        "pipe(prompt, max_length=9, max_new_tokens=5)",
+    ),
+    "seeds in a loop": (
+        "seed-without-sampling",
+        "for seed in range(3):\n    set_seed(seed)\n    model.generate(**inputs)",
+    ),
+    "one seed": ("seed-without-sampling", "torch.manual_seed(0)\n" + ASKS),
+    "len(out[0])": ("counts-prompt", ASKS + "new_tokens = len(out[0])"),
+    "a list of counts": ("counts-prompt", "counts = []\n" + ASKS + "counts.append(len(out[0]))"),
+    "tokens per second": (
+        "counts-prompt",
+        "import time\nstart = time.time()\n"
+        + ASKS
+        + "elapsed = time.time() - start\nprint(out.shape[1] / elapsed)",
+    ),
+    "tokens per second by a name": (
+        "counts-prompt",
+        "import time\nstart = time.time()\n" + ASKS + "n = out.shape[-1]\n"
+        "print(n / (time.time() - start))",
+    ),
+    "a count in words": ("counts-prompt", ASKS + "print(f'{len(out[0])} new tokens')"),
+    "of the sequences": (
+        "counts-prompt",
+        "made = model.generate(**inputs, return_dict_in_generate=True)\n"
+        "generated = len(made.sequences[0])",
+    ),
+    "cut by characters": (
+        "prompt-cut-by-characters",
+        ASKS + "text = tokenizer.decode(out[0])\nprint(text[len(prompt):])",
+    ),
+    "replaced": (
+        "prompt-cut-by-characters",
+        ASKS + "print(tokenizer.decode(out[0], skip_special_tokens=True).replace(prompt, ''))",
+    ),
+    "joined": (
+        "piecewise-decoding",
+        ASKS + "print(''.join(tokenizer.decode(t) for t in out[0, 5:]))",
+    ),
+    "a list that is joined": (
+        "piecewise-decoding",
+        ASKS + "pieces = [tokenizer.decode([t]) for t in out[0]]\nprint(''.join(pieces))",
+    ),
+    "printed one by one": (
+        "piecewise-decoding",
+        ASKS + "for t in out[0][5:]:\n    print(tokenizer.decode(t), end='', flush=True)",
+    ),
+    "added in a loop": (
+        "piecewise-decoding",
+        "text = ''\n" + LOOP.format(read="ids") + "    text += tokenizer.decode(token[0])",
+    ),
+    "a mask that stays": (
+        "mask-does-not-grow",
+        LOOP.format(read="ids, attention_mask=mask"),
+    ),
+    "the inputs' mask": (
+        "mask-does-not-grow",
+        LOOP.format(read="input_ids=ids, attention_mask=inputs['attention_mask']"),
+    ),
+    "the last id alone": ("cache-not-fed-back", LOOP.format(read="ids[:, -1:]")),
+    "the last token alone": (
+        "cache-not-fed-back",
+        "token = inputs.input_ids\nfor _ in range(5):\n"
+        "    made = model(token, use_cache=True)\n"
+        "    token = made.logits[:, -1:].argmax(-1)",
+    ),
+}
+
+# What is sound and looks like it.
+SOUND = {
+    "unpacked": ASKS,
+    "ids by position": "model.generate(inputs.input_ids)\nmodel.generate(inputs['input_ids'])",
+    "encoded by position": "model.generate(tokenizer.encode(prompt, return_tensors='pt'))",
+    "a template's ids": "chat = tokenizer.apply_chat_template([], return_dict=False)\n"
+    "model.generate(chat)",
+    "another library's generate": "llm = vllm.LLM('x')\nllm.generate(tokenizer(prompt))",
+    "bound twice": "inputs = inputs.input_ids\nmodel.generate(inputs)",
+    "an argument": "def ask(inputs):\n    return model.generate(inputs)",
+    "one length": "model.generate(**inputs, max_length=None, max_new_tokens=5)",
+    "both lengths to others": "tokenizer(prompt, max_length=9, max_new_tokens=5)",
+    "a seed and draws": "set_seed(0)\nmodel.generate(**inputs, do_sample=True)",
+    "a seed and settings": "set_seed(0)\nmodel.generate(**inputs, generation_config=config)",
+    "a seed and unseen settings": "set_seed(0)\nmodel.generate(**inputs, **settings)",
+    "a seed for weights": "torch.manual_seed(0)\nprint(torch.randn(3))\n" + ASKS,
+    "a seed, no call": "torch.manual_seed(0)",
+    "a difference": ASKS + "new_tokens = len(out[0]) - inputs.input_ids.shape[1]",
+    "a difference later": ASKS + "generated = out.shape[1]\n"
+    "print(generated - inputs.input_ids.shape[1])",
+    "a total": ASKS + "total = len(out[0])\nprint('length', out.shape[1])",
+    "a slice": ASKS + "new = out[0, inputs.input_ids.shape[1]:]\nnew_tokens = len(new)",
+    "two sequences": "from transformers import T5ForConditionalGeneration\n"
+    "model = T5ForConditionalGeneration.from_pretrained('t5')\n"
+    "out = model.generate(**inputs)\nnew_tokens = len(out[0])",
+    "cut by the decoded prompt": ASKS
+    + "start = tokenizer.decode(inputs.input_ids[0])\nprint(tokenizer.decode(out[0])[len(start):])",
+    "cut, then decoded": ASKS
+    + "text = tokenizer.decode(out[0, inputs.input_ids.shape[1]:])\nprint(text[len('Answer:'):])\n"
+    "print(text.split('.'))",
+    "another split": ASKS + "text = tokenizer.decode(out[0])\nprint(text.split(marker))",
+    "a list of tokens": ASKS + "print([tokenizer.decode(t) for t in out[0]])",
+    "tokens, apart": ASKS + "print(' | '.join(tokenizer.decode(t) for t in out[0]))",
+    "rows": ASKS + "print(''.join(tokenizer.decode(row) for row in out))",
+    "a loop that reads all": LOOP.format(read="ids"),
+    "a mask that grows": LOOP.format(read="ids, attention_mask=mask")
+    + "    mask = torch.cat([mask, torch.ones_like(token)], dim=1)",
+    "a mask made anew": LOOP.format(read="ids, attention_mask=torch.ones_like(ids)"),
+    "a cache that is passed on": "cache = None\n"
+    + LOOP.format(read="ids[:, -1:], past_key_values=cache"),
+    "unseen arguments": LOOP.format(read="ids[:, -1:], **step"),
+    "a batch at a time": "for batch in loader:\n"
+    "    model(batch.input_ids, attention_mask=batch.attention_mask)",
+    "a model that is none": "class Model:\n    pass\nmodel = Model()\nmodel.generate(inputs)",
+}
+
+
+def found_in(folder: Path, source: str) -> list:
+    path = folder / "script.py"
+    path.write_text(source, encoding="utf-8")
+    return look(str(path))
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_what_is_wrong_is_found_once_and_said_to_be_likely(name, tmp_path):
+    code, lines = FAULTY[name]
+    (found,) = found_in(tmp_path, LOADS + lines)
+    assert found.code == code and found.severity in IN_THE_SOURCE[code].severities
+    assert found.confidence == LIKELY and found.source_only
+    assert found.line > LOADS.count("\n") and found.file == str(tmp_path / "script.py")
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_what_only_looks_like_it_gets_no_finding(name, tmp_path):
+    assert found_in(tmp_path, LOADS + SOUND[name]) == []
+
+
+@pytest.mark.parametrize("code", IN_THE_SOURCE)
+def test_each_check_finds_something_and_has_its_words(code):
+    assert code in [expected for expected, _ in FAULTY.values()]
+    known = IN_THE_SOURCE[code]
+    words = (known.symptom, known.cause, known.fix or known.example, known.subject)
+    assert code in PITFALLS or all(words)
+    assert "likely" in known.how_sure.lower()
+
+
+def test_names_are_followed_from_functions_to_the_module_and_no_further(tmp_path):
+    asks = "def ask():\n    return model.generate(inputs)\n"
+    assert [one.code for one in found_in(tmp_path, LOADS + asks)] == ["inputs-by-position"]
+    inner = "def ask(prompt):\n    inputs = tokenizer.encode(prompt)\n    model.generate(inputs)\n"
+    assert found_in(tmp_path, LOADS + inner) == []
+
+
+def test_a_fix_has_the_names_of_the_script(tmp_path):
+    (found,) = found_in(
+        tmp_path,
+        "import llmcourse\nlm, tok = llmcourse.load()\nbatch = tok('a')\n"
+        "answer = lm.generate(**batch)\nnew_tokens = len(answer[0])\n",
+    )
+    assert found.fix == 'len(answer[0]) - batch["input_ids"].shape[1]'
+
+
+def test_nothing_runs_and_nothing_heavy_is_imported(tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text("import os\nos._exit(7)\n" + LOADS + "model.generate(inputs)\n")
+    asks = "import sys; from llmcourse.__main__ import main; "
+    asks += "status = main(['doctor', '--static', sys.argv[1]]); "
+    asks += "sys.exit(status if not {'torch', 'transformers'} & set(sys.modules) else 9)"
+    done = subprocess.run([sys.executable, "-c", asks, path], capture_output=True, cwd=ROOT)
+    assert done.returncode == 1
+    assert b"script.py:9: error inputs-by-position" in done.stdout
+    assert b"(found in the source)" in done.stdout and b"nothing ran" in done.stdout
+
+
+def test_several_files_are_read_and_the_gravest_counts(tmp_path, capfd):
+    good, bad = tmp_path / "good.py", tmp_path / "bad.py"
+    good.write_text(LOADS + ASKS)
+    bad.write_text(LOADS + "model.generate(inputs)")
+    assert main(["doctor", "--static", str(good), str(good)]) == 0
+    capfd.readouterr()
+    assert main(["doctor", "--static", "--json", str(bad), str(good)]) == 1
+    first, second = map(json.loads, capfd.readouterr().out.splitlines())
+    assert first["findings"][0]["source_only"] and first["static"] and second["findings"] == []
+
+
+def test_what_is_no_python_or_no_file_exits_with_2(tmp_path, capfd):
+    path = tmp_path / "broken.py"
+    path.write_text("def (")
+    assert main(["doctor", "--static", str(path)]) == 2
+    assert "SyntaxError" in capfd.readouterr().out
+    assert main(["doctor", "--static", str(tmp_path / "none.py")]) == 2
+    assert "none.py" in capfd.readouterr().err
+
+
+def test_a_notebook_is_read_as_one_and_told_by_cell_and_line(tmp_path):
+    cells = [LOADS, "%matplotlib agg\nfiles = !ls", "%%bash\nls (", "\nmodel.generate(inputs)"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    notebook.cells.insert(1, nbformat.v4.new_markdown_cell("no code"))
+    path = tmp_path / "mine.ipynb"
+    nbformat.write(notebook, path)
+    (found,) = look(str(path))
+    assert (found.file, found.line) == (f"{path}:4", 2)
+
+
+@pytest.mark.parametrize(
+    ("cell", "python"),
+    [
+        ("%time x = 1\ny = 2", "pass\ny = 2"),
+        ("if True:\n    !ls", "if True:\n    pass"),
+        ("%%time\nx = 1", "pass\nx = 1"),
+        ("%%html\n<b>", "pass\npass"),
+        ("x = '''\n%a\nwhat?'''", "x = '''\n%a\nwhat?'''"),
+        ("model?", "pass"),
+    ],
+)
+def test_magics_are_left_out_line_by_line(cell, python):
+    assert python_of(cell) == python
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("notebooks/**/*.ipynb")), ids=lambda p: p.stem)
+def test_the_lessons_get_no_error_or_warning(path):
+    assert [(one.code, one.file, one.line) for one in look(str(path))] == []
+
+
+@pytest.mark.slow
+def test_a_run_tells_what_the_source_shows_and_doubles_nothing(tmp_path, capfd):
+    path = tmp_path / "script.py"
+    path.write_text(
+        "import torch, llmcourse\n"
+        "from transformers import GPT2Config, GPT2LMHeadModel\n"
+        "model = GPT2LMHeadModel(GPT2Config(vocab_size=9, n_embd=8, n_layer=1, n_head=1))\n"
+        "ids = torch.tensor([[1, 2, 3]])\n"
+        "out = model.generate(ids, max_length=7, max_new_tokens=2)\n"
+        "generated = len(out[0])\n"
+    )
+    main(["doctor", "--json", str(path)])
+    found = json.loads(capfd.readouterr().out)["findings"]
+    in_source = [(one["code"], one["line"]) for one in found if one["source_only"]]
+    assert in_source == [("two-lengths", 5), ("counts-prompt", 6)]
+    assert len({(one["code"], one["line"]) for one in found}) == len(found)
