@@ -194,6 +194,8 @@ MODULES = (
     "structured_output",
     "speed_and_memory",
     "quantization",
+    "measuring",
+    "serving",
 )
 NUMBER = re.compile(r"(?<![\w.,-])\d+(?:[.,]\d+)*%?")
 
