@@ -194,6 +194,7 @@ MODULES = (
     "structured_output",
     "speed_and_memory",
     "quantization",
+    "measuring",
 )
 NUMBER = re.compile(r"(?<![\w.,-])\d+(?:[.,]\d+)*%?")
 
