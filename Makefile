@@ -31,7 +31,7 @@ OLD_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
 	'Python 3.11 or newer is needed, and $(PYTHON) is ' + sys.version.split()[0] + \
 	'. If there is a newer one, name it: make lab PYTHON=python3.12')
 
-.PHONY: help lab quick test test-browser test-oldest test-newest colab library-tests notebooks threads docs parity bench bench-llamacpp bench-rivals bench-quantizers lint pins setup model clean
+.PHONY: help lab quick test test-browser test-oldest test-newest colab library-tests notebooks threads docs parity bench bench-llamacpp bench-rivals bench-quantizers lm-eval lint pins setup model clean
 
 help:  ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -103,6 +103,9 @@ bench-rivals: model  ## the same beside OpenVINO GenAI and ONNX Runtime too
 bench-quantizers: model  ## the libraries that quantize: bytes, divergence, speed; some minutes
 	@$(VENV_PYTHON) -m benchmarks.quantizers $(BENCH_ARGS)
 
+lm-eval: model  ## score the items beside EleutherAI's lm-evaluation-harness: some minutes
+	@$(VENV_PYTHON) -m benchmarks.lm_eval_items $(BENCH_ARGS)
+
 lint: setup  ## check style, format, and what imports what; notebooks included
 	@$(VENV_PYTHON) -m ruff check .
 	@$(VENV_PYTHON) -m ruff format --check .
@@ -124,7 +127,7 @@ model: setup  ## fetch the model of the lessons, about 100 MB, if it is not ther
 
 clean:  ## remove .venv and all caches in this folder; the model stays
 	rm -rf .venv .venv-oldest .venv-newest .venv-colab .venv-library .venv-rivals .venv-quantizers \
-		.venv.lock .pytest_cache .ruff_cache .hypothesis build dist *.egg-info tests/browser/.failures
+		.venv-lm-eval .venv.lock .pytest_cache .ruff_cache .hypothesis build dist *.egg-info tests/browser/.failures
 	find llmcourse tests tools benchmarks notebooks -type d \
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 

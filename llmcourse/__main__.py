@@ -1,4 +1,4 @@
-"""`python -m llmcourse fetch|check|race|chat|measure|doctor`: the course from a terminal."""
+"""`python -m llmcourse COMMAND`: fetch, check, race, chat, measure, leaderboard, doctor."""
 
 import argparse
 import contextlib
@@ -30,7 +30,8 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m llmcourse",
         description="Get the course's model, check this machine, watch a race in the terminal, "
-        "chat, measure how fast a model is, or have your own script looked at.",
+        "chat, measure how fast a model is and how often it is right, or have your own script "
+        "looked at.",
         epilog="LLMCOURSE_CACHE: the folder that keeps the model. LLMCOURSE_MODEL: another model.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -157,6 +158,8 @@ def parser() -> argparse.ArgumentParser:
     )
     measuring.set_defaults(command=measure_models)
 
+    _add_leaderboard(commands)
+
     doctoring = commands.add_parser(
         "doctor",
         help="run your script or notebook, and say what is wrong with its calls to `generate`",
@@ -182,6 +185,67 @@ def parser() -> argparse.ArgumentParser:
     )
     doctoring.set_defaults(command=visit_script)
     return parser
+
+
+def _add_leaderboard(commands) -> None:
+    ranking = commands.add_parser(
+        "leaderboard",
+        help="ask models 300 items, and say how often they are right, how fast, in what memory",
+        description="Ask each MODEL in each setting the items of the course (facts, grammar, "
+        "continuation, reading, arithmetic, instructions), measure its speed and memory, and print "
+        "a table: shares with 95% intervals, tokens a second with quartiles, memory, and each "
+        "entry beside the first on the same items (won, lost, p of the exact sign test). What it "
+        "will cost is said before. What was done is written down as it goes: after a kill the same "
+        "command goes on.",
+        epilog="A setting joins parts with +, such as 8bit+template: those of `measure`, template "
+        "(asked as a chat) and sampling (texts are drawn, with a seed). Several processes share "
+        "the items: torchrun --nproc-per-node 2 -m llmcourse leaderboard. The exit status is 1 "
+        "where an entry could not be run.",
+    )
+    ranking.add_argument(
+        "models",
+        metavar="MODEL",
+        nargs="*",
+        help="a folder or a hub id; without one, the course's model",
+    )
+    ranking.add_argument(
+        "--settings",
+        metavar="A,B",
+        type=_words,
+        default="float32,bfloat16,8bit,4bit",
+        help="ways to run each model, see below; default float32,bfloat16,8bit,4bit",
+    )
+    ranking.add_argument(
+        "--items", metavar="N", type=int, help="the first N of each kind; default all"
+    )
+    ranking.add_argument("--kinds", metavar="A,B", type=_words, help="kinds of items; default all")
+    ranking.add_argument("--from", dest="source", metavar="FILE.jsonl", help="items of your own")
+    ranking.add_argument(
+        "--by",
+        default="raw",
+        choices=("raw", "token", "character", "byte"),
+        help="what a choice's log-likelihood is divided by; default raw: nothing",
+    )
+    ranking.add_argument(
+        "--rounds", metavar="N", type=int, default=5, help="of speed; default 5, 0 for none"
+    )
+    ranking.add_argument("--device", default="cpu", help="cpu, cuda, mps or auto; default cpu")
+    ranking.add_argument("--plan", action="store_true", help="say what it costs, and do no more")
+    ranking.add_argument(
+        "--json",
+        metavar="FILE",
+        default="leaderboard.json",
+        help="write the board to FILE, and FILE.journal until it is whole; default "
+        "leaderboard.json",
+    )
+    ranking.add_argument("--picture", metavar="FILE.png", help="draw quality against speed")
+    ranking.add_argument(
+        "--merge",
+        metavar="FILE",
+        nargs="+",
+        help="ask nothing: make one board of FILEs that --json wrote",
+    )
+    ranking.set_defaults(command=make_leaderboard)
 
 
 def fetch_model(options: argparse.Namespace) -> int:
@@ -253,10 +317,9 @@ def measure_models(options: argparse.Namespace) -> int:
             [repr(report.leaderboard([report.read(Path(file)) for file in options.compare]))]
         )
         return 0
-    for name in filter(None, (options.json, options.picture)):
-        check_file(Path(name))  # better now than after it was measured
-    if options.picture and Path(options.picture).suffix not in (".png", ".svg", ".pdf"):
-        raise ValueError(f"--picture {options.picture} must end in .png, .svg or .pdf.")
+    if options.json:
+        check_file(Path(options.json))  # better now than after it was measured
+    check_picture(options.picture)
     made = session.measure(
         options.models or [None],
         options.settings,
@@ -275,6 +338,54 @@ def measure_models(options: argparse.Namespace) -> int:
     finally:  # a file that cannot be written takes nothing from the table
         write_or_say([repr(made)])
     return 1 if made.failed or not made.complete else 0
+
+
+def make_leaderboard(options: argparse.Namespace) -> int:
+    """Run a leaderboard, plan it, or merge boards; the status is 1 where an entry failed."""
+    from llmcourse import leaderboard
+    from llmcourse.leaderboard.processes import Processes
+    from llmcourse.quality import read_items
+
+    check_picture(options.picture)
+    if options.merge:
+        if options.models:
+            raise ValueError("--merge asks nothing; leave out MODEL, or --merge.")
+        board = leaderboard.merge([leaderboard.read(file) for file in options.merge])
+        return show_board(board, options.picture)
+    check_file(Path(options.json))
+    asked = {
+        "models": options.models or [None],
+        "settings": options.settings,
+        "items": read_items(options.source, options.kinds),
+        "items_per_kind": options.items,
+        "device": options.device,
+        "say": lambda line: write_to_stderr([line]),
+    }
+    if options.plan:
+        write_or_say([f"{leaderboard.plan(**asked)}."])
+        return 0
+    board = leaderboard.run(**asked, by=options.by, rounds=options.rounds, file=Path(options.json))
+    return show_board(board, options.picture) if Processes().is_first else 0
+
+
+def show_board(board, picture: str | None) -> int:
+    """Print a board, and draw it into a file; the status is 1 where an entry failed."""
+    from llmcourse.leaderboard import save_picture
+
+    try:
+        if picture:
+            save_picture(board, Path(picture))
+    finally:  # a file that cannot be written takes nothing from the table
+        write_or_say([repr(board)])
+    return 1 if board.failed else 0
+
+
+def check_picture(name: str | None) -> None:
+    """Raise what is wrong with the name of a picture, before anything is measured."""
+    if name:
+        check_file(Path(name))
+    if name and Path(name).suffix not in (".png", ".svg", ".pdf"):
+        raise ValueError(f"--picture {name} must end in .png, .svg or .pdf.")
 
 
 def check_file(path: Path) -> None:

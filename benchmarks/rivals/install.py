@@ -191,12 +191,19 @@ def _conflict(said: str) -> str:
 
 
 def run(
-    command: list, what: str, say: Callable[[str], None], settings: dict[str, str] | None = None
+    command: list,
+    what: str,
+    say: Callable[[str], None],
+    settings: dict[str, str] | None = None,
+    folder: Path = ROOT,
 ) -> None:
-    """Run a command, and say each minute that it runs. Raises OSError if it fails, with its end."""
+    """Run a command in a folder, and say each minute that it runs.
+
+    Raises OSError if it fails, with its end.
+    """
     process = subprocess.Popen(
         command,
-        cwd=ROOT,
+        cwd=folder,
         env={**os.environ, **(settings or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

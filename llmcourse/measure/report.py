@@ -153,12 +153,14 @@ _DERIVED = {  # what stands in the JSON for its readers, and follows from the re
 
 def read(path: Path) -> Report:
     """Read a report from a JSON file. Raises ValueError if it is none, or of another schema."""
+    return read_json(path, "report of `python -m llmcourse measure`", SCHEMA, of_fields)
 
-    def report(given: dict) -> Report:
-        bandwidth, results = figure(given["bandwidth"]), tuple(map(_result, given["results"]))
-        return Report(**given | {"bandwidth": bandwidth, "results": results})
 
-    return read_json(path, "report of `python -m llmcourse measure`", SCHEMA, report)
+def of_fields(given: dict) -> Report:
+    """Return a report of its fields, as JSON has them; those that follow from others are left."""
+    bandwidth, results = figure(given["bandwidth"]), tuple(map(_result, given["results"]))
+    rest = {name: value for name, value in given.items() if name != "schema"}
+    return Report(**rest | {"bandwidth": bandwidth, "results": results})
 
 
 def read_json(path: Path, what: str, schema: int, made: Callable[[dict], T]) -> T:
