@@ -1,29 +1,23 @@
-"""Put what lesson 10 shows of the benchmarks' results into the package: not all who read it have a
-checkout.
+"""Put what lesson 10 shows of a benchmark's result into the package: Colab has no checkout.
 
-    python -m tools.lesson_results      after `make lm-eval`, or a leaderboard, was run again
+python -m tools.lesson_results      after `make lm-eval` was run again
 """
 
 import json
-from dataclasses import replace
-from pathlib import Path
 
-from llmcourse import leaderboard
 from tools.lesson import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
-TEXTS = ROOT / "llmcourse" / "texts"
-
-
-def result(beginning: str) -> Path:
-    """Return the result whose name begins so. Raises ValueError unless there is one."""
-    [found] = sorted(RESULTS.glob(f"{beginning}-*.json"))
-    return found
+FILE = ROOT / "llmcourse" / "texts" / "harness.json"
 
 
 def harness() -> str:
-    """Return, as JSON, what lm-evaluation-harness found for the facts, asked as they are."""
-    known = json.loads(result("lm-eval").read_text(encoding="utf-8"))
+    """Return, as JSON, what lm-evaluation-harness found for the facts, asked as they are.
+
+    Raises ValueError unless there is one result.
+    """
+    [file] = RESULTS.glob("lm-eval-*.json")
+    known = json.loads(file.read_text(encoding="utf-8"))
     facts = {
         one["id"]: one["theirs"]
         for one in known["compared"]
@@ -33,22 +27,8 @@ def harness() -> str:
     return json.dumps(kept | {"facts": facts}) + "\n"
 
 
-def board() -> str:
-    """Return, as JSON, the leaderboard without what was written or chosen: right or not alone."""
-    known = leaderboard.read(result("leaderboard"))
-    standings = tuple(
-        replace(one, answers=tuple({name: answer[name] for name in ("id", "kind", "right")} for answer in one.answers))
-        for one in known.standings
-    )
-    return replace(known, standings=standings).to_json()
-
-
-KEPT = {"harness.json": harness, "leaderboard.json": board}
-
-
 def main() -> None:
-    for name, made in KEPT.items():
-        (TEXTS / name).write_text(made(), encoding="utf-8")
+    FILE.write_text(harness(), encoding="utf-8")
 
 
 if __name__ == "__main__":
