@@ -2,6 +2,7 @@
 
     python -m benchmarks.lm_eval_items                 some minutes; writes a result
     python -m benchmarks.lm_eval_items --kinds facts   a part, which is shown and not written
+    python -m benchmarks.lm_eval_items --page          write all results into benchmarks/README.md
 
 Both read the same folder in float32 and the same items with choices: as they are, after three
 solved ones, and as a chat. lm-evaluation-harness is installed into .venv-lm-eval/, which borrows
@@ -20,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import llmcourse
+from benchmarks import readme
 from benchmarks.rivals.install import one_by_one, pinned, run
 from benchmarks.rung_process import ROOT
 from llmcourse.measure import describe_machine
@@ -34,6 +36,7 @@ PINS = ROOT / "benchmarks" / "rivals" / "lm_eval.txt"
 KINDS = ("facts", "grammar", "continuation", "reading")  # those with choices
 SHOTS = 3
 SAY = partial(print, flush=True)
+NOTHING = "Nothing is kept yet: `make lm-eval` compares it."
 
 
 @dataclass(frozen=True)
@@ -209,11 +212,37 @@ def to_json(found: Sequence[Compared], kinds: dict[str, list[Item]]) -> str:
     return f"{{\n{body}\n}}\n"
 
 
+def page(path: Path) -> str:
+    """Return what stands in benchmarks/README.md of a result."""
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    found = [Compared(**one) for one in kept["compared"]]
+    made = table(found)
+    cells = [made.headers, ["---"] * len(made.headers), *made.rows]
+    rows = "\n".join(f"| {' | '.join(line)} |" for line in cells)
+    machine = kept["machine"]
+    return (
+        f"{made.caption}. lm-evaluation-harness {kept['lm_eval']}, torch {machine['torch']}, "
+        f"transformers {machine['transformers']}, float32; {machine['processor']}; {kept['date']}; "
+        f"[`{path.name}`](results/{path.name}).\n\n{rows}"
+    )
+
+
+def write_page() -> None:
+    """Write the results that are kept into benchmarks/README.md."""
+    text = readme.README.read_text(encoding="utf-8")
+    made = readme.written(text, "lm-eval", readme.RESULTS, page, NOTHING)
+    readme.README.write_text(made, encoding="utf-8")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Compare, write the result, and print a table; the status is 1 where the two differ."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--page", action="store_true", help="write results into the README alone")
     options = parser.parse_args(arguments)
+    if options.page:
+        write_page()
+        return 0
     if os.environ.get("LLMCOURSE_MODEL"):
         raise OSError("It scores the course's model, and LLMCOURSE_MODEL names another; unset it.")
     kinds = {kind: read_items(kinds=[kind]) for kind in options.kinds}

@@ -108,23 +108,17 @@ class Board:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know before a line is believed."""
-        count = len(self.standings) - 1
-        several = ""
-        if count > 0:
-            several = (
-                f"{plural(count, 'comparison')} with the first entry"
-                f"{'' if count == 1 else f': by chance alone one p in {count} is often small; '}"
-                f"{'' if count == 1 else f'below {0.05 / count:.2g} (0.05 / {count}) it counts'}."
-            )
         noises = [made.noise for made in self.measured.values()]
         failed = [f"{name} could not be run: {printable(why)}" for name, why in self.failed.items()]
-        return tuple(filter(None, dict.fromkeys([several, *noises, *failed])))
+        return tuple(
+            filter(None, dict.fromkeys([_comparisons(len(self.standings) - 1), *noises, *failed]))
+        )
 
     def __repr__(self) -> str:
         return "\n".join([repr(self.table()), *self.notes])
 
     def to_json(self) -> str:
-        """Return the board as JSON, an entry's item a line; `read` reads it back."""
+        """Return the board as JSON; `read` reads it back."""
         fields = {"schema": SCHEMA, **asdict(self)}
         fields["measured"] = {
             name: json.loads(made.to_json()) for name, made in self.measured.items()
@@ -133,6 +127,18 @@ class Board:
             asdict(one) | {"quality": asdict(one.quality)} for one in self.standings
         ]
         return json.dumps(fields, indent=1, ensure_ascii=False) + "\n"
+
+
+def _comparisons(count: int) -> str:
+    """Return how many comparisons with the first entry were made, and what follows from that."""
+    if count < 1:
+        return ""
+    if count == 1:
+        return "1 comparison with the first entry."
+    return (
+        f"{count} comparisons with the first entry: the more there are, the sooner chance "
+        f"makes a p small, so look for one below {0.05 / count:.2g} (0.05 / {count})."
+    )
 
 
 def read(path: Path | str) -> Board:

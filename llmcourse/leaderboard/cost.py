@@ -25,16 +25,16 @@ class Cost:
     seconds: float  # if every entry were as fast as the first; measuring speed not included
 
     def __str__(self) -> str:
-        minutes = "under a minute" if self.seconds < 60 else _about(self.seconds)
+        lines = "1 entry" if self.entries == 1 else f"{self.entries:,} entries"
+        takes = "under a minute" if self.seconds < 60 else _minutes(self.seconds)
         return (
-            f"{plural(self.entries, 'entry').replace('entrys', 'entries')} x "
-            f"{plural(self.items, 'item')}: {plural(self.read, 'token')} to read, at most "
-            f"{self.written:,} to write; {minutes} if all are as fast as the first, and the time "
-            "to load them and to measure their speed"
+            f"{lines} x {plural(self.items, 'item')}: {plural(self.read, 'token')} to read, at "
+            f"most {self.written:,} to write; {takes} if all are as fast as the first, and the "
+            "time to load them and to measure their speed"
         )
 
 
-def _about(seconds: float) -> str:
+def _minutes(seconds: float) -> str:
     return f"about {plural(max(1, round(seconds / 60)), 'minute')}"
 
 

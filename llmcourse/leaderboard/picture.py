@@ -13,8 +13,8 @@ LOOKS = tuple(
     for shapes in ("osD^vP", "Xp<>*h")
     for colour, shape in zip((BLUE, VERMILLION, GREEN, ORANGE, SKY, GREY), shapes, strict=True)
 )
-_LARGEST = 420.0  # square points: the area of the marker of the entry that takes most memory
-_APART = 5.0  # points between entries whose speed is one and the same measurement
+_LARGEST = 300.0  # square points: the area of the marker of the entry that takes most memory
+_APART = 16.0  # points between entries whose speed is one and the same measurement
 
 
 def save_picture(board: Board, path: Path) -> None:
@@ -38,10 +38,10 @@ def save_picture(board: Board, path: Path) -> None:
         axes = figure.add_subplot()
         for place, one in enumerate(shown):
             _mark(axes, board, shown, place, one)
-        axes.set_xlabel("tokens/s of one text; bars: the middle half of the rounds")
+        axes.set_xlabel("tokens/s of one text, equal ones side by side; bars: the middle half")
         axes.set_ylabel("right answers; bars: 95% intervals")
         axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, 1.15 * max(board.speed(one).quartiles[1] for one in shown))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
         count = plural(len(shown[0].answers), "item")

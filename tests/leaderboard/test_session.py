@@ -187,7 +187,7 @@ def test_two_processes_find_what_one_finds(folder, items_file, tmp_path):
     for count in (1, 2):
         file = tmp_path / f"{count}.json"
         launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(count)]
-        launch += ["--master-port", "0", "-m", "llmcourse", "leaderboard", folder]
+        launch += ["--standalone", "-m", "llmcourse", "leaderboard", folder]
         launch += ["--settings", "float32,float32+sampling", "--from", items_file]
         launch += ["--rounds", "0", "--json", str(file)]
         done = subprocess.run(launch, capture_output=True, text=True, timeout=300)
