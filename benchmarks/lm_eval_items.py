@@ -1,7 +1,7 @@
 """The package's scores beside EleutherAI's lm-evaluation-harness, item by item. `make lm-eval`.
 
     python -m benchmarks.lm_eval_items                 some minutes; writes a result
-    python -m benchmarks.lm_eval_items --kinds facts   a part, which is shown and not written
+    python -m benchmarks.lm_eval_items --kinds facts   a part, which `--out FILE` keeps
     python -m benchmarks.lm_eval_items --page          write all results into benchmarks/README.md
 
 Both read the same folder in float32 and the same items with choices: as they are, after three
@@ -154,13 +154,15 @@ def compared(one: Answered, line: dict, variant: Variant) -> Compared:
     )
 
 
-def compare(kinds: dict[str, list[Item]], say: Callable[[str], None]) -> Iterator[Compared]:
+def compare(
+    kinds: dict[str, list[Item]], variants: Sequence[Variant], say: Callable[[str], None]
+) -> Iterator[Compared]:
     """Score the items with both, in each variant. Raises OSError if the other cannot be had."""
     python, refused = one_by_one(FOLDER, PINS, say)
     if refused:
         raise OSError("; ".join(refused.values()))
     model, tokenizer = llmcourse.load(fetch.course_model(), dtype="float32")
-    for variant in VARIANTS:
+    for variant in variants:
         asked = {kind: items for kind, items in kinds.items() if variant.asked(items)}
         say(f"{variant.name}: lm-evaluation-harness")
         found = theirs(python, asked, variant, say)
@@ -238,6 +240,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Compare, write the result, and print a table; the status is 1 where the two differ."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    names = [variant.name for variant in VARIANTS]
+    parser.add_argument("--variants", nargs="+", choices=names, default=names)
+    parser.add_argument("--out", type=Path, help="where to write; a whole run writes a result")
     parser.add_argument("--page", action="store_true", help="write results into the README alone")
     options = parser.parse_args(arguments)
     if options.page:
@@ -246,13 +251,15 @@ def main(arguments: list[str] | None = None) -> int:
     if os.environ.get("LLMCOURSE_MODEL"):
         raise OSError("It scores the course's model, and LLMCOURSE_MODEL names another; unset it.")
     kinds = {kind: read_items(kinds=[kind]) for kind in options.kinds}
-    found = list(compare(kinds, SAY))
+    variants = [variant for variant in VARIANTS if variant.name in options.variants]
+    found = list(compare(kinds, variants, SAY))
     SAY(table(found))
-    if set(kinds) == set(KINDS):
-        name = f"lm-eval-{machine_name(describe_machine())}.json"
-        file = ROOT / "benchmarks" / "results" / name
+    file = options.out
+    if not file and set(kinds) == set(KINDS) and len(variants) == len(VARIANTS):
+        file = readme.RESULTS / f"lm-eval-{machine_name(describe_machine())}.json"
+    if file:
         file.write_text(to_json(found, kinds), encoding="utf-8")
-        SAY(f"Written to {file.relative_to(ROOT)}.")
+        SAY(f"Written to {file}.")
     alike = all(one.right == one.right_theirs and one.greedy_alike for one in found)
     return 0 if alike else 1
 
