@@ -64,7 +64,7 @@ def test_half_a_day_and_a_day_end_in_time():
 
 
 def test_the_hour_names_sections_by_their_titles():
-    named = re.findall(r"Lesson (\d): \[(.+?)\]\(\.\./notebooks/(.+?)#(.+?)\)", PARTS["One hour"])
+    named = re.findall(r"Lesson (\d+): \[(.+?)\]\(\.\./notebooks/(.+?)#(.+?)\)", PARTS["One hour"])
     assert len(named) == len(re.findall(r"\]\(", PARTS["One hour"])) >= 5
     for number, title, file, name in named:
         assert title in [one.title for one in sections(int(number)).values()]
@@ -106,7 +106,7 @@ def test_every_link_leads_to_a_heading_that_is_there():
     for text, file, name in LINKS:
         target = (ROOT / "docs" / file).resolve()
         assert target.exists(), file
-        if number := re.match(r"Lesson (\d)$", text):
+        if number := re.match(r"Lesson (\d+)$", text):
             assert target == LESSONS[int(number[1])]
         if name and target.suffix == ".ipynb":
             titles = [one.title for one in lesson.sections(lesson.read(target))]
@@ -167,7 +167,7 @@ def test_the_summary_is_quoted_as_it_is_printed(monkeypatch, capsys):
 ABOUT = {
     int(number): text
     for number, text in re.findall(
-        r"^### Lesson (\d), [^\n]+\n(.*?)(?=^### |\Z)",
+        r"^### Lesson (\d+), [^\n]+\n(.*?)(?=^### |\Z)",
         PARTS["Questions, and wrong guesses"],
         re.M | re.S,
     )
