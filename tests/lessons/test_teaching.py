@@ -59,7 +59,7 @@ def test_an_hour_is_no_longer_than_an_hour():
 
 
 def test_half_a_day_and_a_day_end_in_time():
-    for part, most in (("Half a day", 240), ("Two days", 2 * 390), ("A third morning", 240)):
+    for part, most in (("Half a day", 240), ("Two days", 2 * 390), ("A third day", 390)):
         assert sum(int(minutes) for _, minutes, _ in rows(part)) <= most
 
 
@@ -71,8 +71,8 @@ def test_the_hour_names_sections_by_their_titles():
         assert file == LESSONS[int(number)].name and name == teaching_page.anchor(title)
 
 
-def test_two_days_and_a_third_morning_are_the_core_of_every_lesson():
-    days = PARTS["Two days"] + PARTS["A third morning"]
+def test_two_days_and_a_third_day_are_the_core_of_every_lesson():
+    days = PARTS["Two days"] + PARTS["A third day"]
     for number, path in LESSONS.items():
         assert f"[Lesson {number}](../notebooks/{path.name}), core" in days
 
