@@ -55,6 +55,65 @@ FAULTY = {
         "for seed in range(3):\n    set_seed(seed)\n    model.generate(**inputs)",
     ),
     "one seed": ("seed-without-sampling", "torch.manual_seed(0)\n" + ASKS),
+    "both lengths in a dictionary": (
+        "two-lengths",
+        "settings = {'max_length': 9, 'max_new_tokens': 5}\nmodel.generate(**inputs, **settings)",
+    ),
+    "both lengths of a thread": (
+        "two-lengths",
+        "call = dict(inputs, max_length=9, max_new_tokens=5)\n"
+        "Thread(target=model.generate, kwargs=call).start()",
+    ),
+    "temperatures in a loop": (
+        "sampling-ignored",
+        "for t in (0.2, 1.0):\n    model.generate(**inputs, temperature=t)",
+    ),
+    "no sampling, and top-p": (
+        "sampling-ignored",
+        "model.generate(**inputs, do_sample=False, temperature=0.4, top_p=0.9)",
+    ),
+    "no sampling in a config": (
+        "sampling-ignored",
+        "config = transformers.GenerationConfig(do_sample=False, top_k=5)",
+    ),
+    "no sampling in a dictionary": (
+        "sampling-ignored",
+        "settings = {'do_sample': False, 'temperature': 0.9}\n"
+        "def ask(inputs):\n    return model.generate(**inputs, **settings)",
+    ),
+    "a temperature of 0": ("sampling-ignored", "model.generate(**inputs, temperature=0.0)"),
+    "sampling at 0": (
+        "temperature-too-low",
+        "for t in (0.7, 0.0):\n"
+        "    config = transformers.GenerationConfig(do_sample=True, temperature=t)",
+    ),
+    "sampling near 0": (
+        "temperature-too-low",
+        "model.generate(**inputs, do_sample=True, temperature=1e-4)",
+    ),
+    "a top-k of 1": ("one-candidate", "model.generate(**inputs, do_sample=True, top_k=1)"),
+    "a top-p of 0": (
+        "one-candidate",
+        "pipe = transformers.pipeline('text-generation')\npipe(prompt, do_sample=True, top_p=0.0)",
+    ),
+    "a length penalty without beams": (
+        "beam-settings-ignored",
+        "for p in (0.6, 2.0):\n    model.generate(**inputs, length_penalty=p)",
+    ),
+    "early stopping with one beam": (
+        "beam-settings-ignored",
+        "model.generate(**inputs, num_beams=1, early_stopping=True)",
+    ),
+    "the same seed in each turn": (
+        "same-seed-each-call",
+        "for _ in range(4):\n    set_seed(42)\n    out = model.generate(**inputs, do_sample=True)\n"
+        "    print(tokenizer.decode(out[0]))",
+    ),
+    "the same seed by a name": (
+        "same-seed-each-call",
+        "seed, texts = 7, []\nwhile len(texts) < 4:\n    torch.manual_seed(seed)\n"
+        "    texts.append(model.generate(inputs.input_ids, do_sample=True, top_p=0.9))",
+    ),
     "len(out[0])": ("counts-prompt", ASKS + "new_tokens = len(out[0])"),
     "a list of counts": ("counts-prompt", "counts = []\n" + ASKS + "counts.append(len(out[0]))"),
     "tokens per second": (
@@ -132,6 +191,41 @@ SOUND = {
     "a seed and unseen settings": "set_seed(0)\nmodel.generate(**inputs, **settings)",
     "a seed for weights": "torch.manual_seed(0)\nprint(torch.randn(3))\n" + ASKS,
     "a seed, no call": "torch.manual_seed(0)",
+    "settings that are changed later": "settings = {'max_length': 9, 'max_new_tokens': 5}\n"
+    "settings.pop('max_length')\nmodel.generate(**inputs, **settings)",
+    "a temperature and draws": "model.generate(**inputs, do_sample=True, temperature=0.7)",
+    "a temperature of 1": "model.generate(**inputs, do_sample=False, temperature=1.0, top_p=1.0)",
+    "a temperature in a pipeline": "pipe = transformers.pipeline('text-generation')\n"
+    "pipe(prompt, temperature=0.7)",
+    "a temperature and unseen settings": "model.generate(**inputs, **settings, temperature=0.7)",
+    "a temperature, and a config that samples": "model.generation_config.do_sample = True\n"
+    "model.generate(**inputs, temperature=0.7)",
+    "a temperature that may be None": "model.generate(**inputs, do_sample=False, temperature=None)",
+    "sampling decided by the temperature": "for t in (0.0, 0.7):\n"
+    "    model.generate(**inputs, do_sample=t > 0, temperature=t)",
+    "a top-k of 1 without draws": "model.generate(**inputs, do_sample=False, top_k=0)",
+    "top-k of several": "for k in (1, 50):\n    model.generate(**inputs, do_sample=True, top_k=k)",
+    "a length penalty with beams": "model.generate(**inputs, num_beams=4, length_penalty=2.0)",
+    "beams that are not seen": "def ask(n):\n"
+    "    return model.generate(**inputs, num_beams=n, early_stopping=True)",
+    "beams in the config": "model.generation_config.num_beams = 4\n"
+    "model.generate(**inputs, early_stopping=True)",
+    "a length penalty of 1": "model.generate(**inputs, length_penalty=1.0, early_stopping=False)",
+    "a length penalty beside a config": "model.generate(**inputs, generation_config=config, "
+    "length_penalty=2.0)",
+    "a seed for each prompt": "for prompt in prompts:\n    set_seed(0)\n"
+    "    inputs = tokenizer(prompt, return_tensors='pt')\n"
+    "    model.generate(**inputs, do_sample=True)",
+    "a seed for each temperature": "for t in (0.5, 1.0):\n    set_seed(0)\n"
+    "    model.generate(**inputs, do_sample=True, temperature=t)",
+    "a seed after each epoch": "for _ in range(3):\n    train(model)\n    set_seed(0)\n"
+    "    model.generate(**inputs, do_sample=True)",
+    "a seed, timed": "for _ in range(3):\n    set_seed(0)\n    start = time.perf_counter()\n"
+    "    model.generate(**inputs, do_sample=True)",
+    "a seed, twice, to see that it holds": "for _ in range(2):\n    set_seed(0)\n"
+    "    model.generate(**inputs, do_sample=True)",
+    "another seed in each turn": "for seed in range(4):\n    set_seed(seed)\n"
+    "    model.generate(**inputs, do_sample=True)",
     "a difference": ASKS + "new_tokens = len(out[0]) - inputs.input_ids.shape[1]",
     "a difference later": ASKS + "generated = out.shape[1]\n"
     "print(generated - inputs.input_ids.shape[1])",
