@@ -141,6 +141,62 @@ FAULTY = {
         "prompt-cut-by-characters",
         ASKS + "print(tokenizer.decode(out[0], skip_special_tokens=True).replace(prompt, ''))",
     ),
+    "cut in a loop over both": (
+        "prompt-cut-by-characters",
+        "asked = ['a', 'b']\nbatch = tokenizer(asked)\nout = model.generate(**batch)\n"
+        "texts = tokenizer.batch_decode(out, skip_special_tokens=True)\n"
+        "for one, text in zip(asked, texts, strict=True):\n    print(text[len(one):])",
+    ),
+    "cut in a comprehension": (
+        "prompt-cut-by-characters",
+        "out = model.generate(**inputs)\ntexts = [tokenizer.decode(row) for row in out]\n"
+        "answers = [text.replace(prompts[n], '') for n, text in enumerate(texts)]",
+    ),
+    "the first of a batch is cut": (
+        "prompt-cut-by-characters",
+        ASKS + "text = tokenizer.batch_decode(out)[0]\nprint(text[len(prompt):])",
+    ),
+    "a cache of a tensor": ("output-is-a-tensor", ASKS + "print(out.past_key_values)"),
+    "scores that were not returned": (
+        "output-is-a-tensor",
+        "out = model.generate(**inputs, output_scores=True)\nfirst = out.scores[0]",
+    ),
+    "a template's shape": (
+        "encoding-has-no-shape",
+        "ids = tokenizer.apply_chat_template([], return_tensors='pt')\nlength = ids.shape[1]\n"
+        "ids = torch.cat([ids, ids], dim=1)",
+    ),
+    "a tokenizer's list": ("encoding-has-no-shape", "print(tokenizer(prompt).tolist())"),
+    "raw tokens": (
+        "raw-tokens-joined",
+        ASKS + "tokens = tokenizer.convert_ids_to_tokens(out[0].tolist())\nprint(''.join(tokens))",
+    ),
+    "raw tokens, with blanks": (
+        "raw-tokens-joined",
+        ASKS + "new = out[0][5:]\nprint(' '.join(tokenizer.convert_ids_to_tokens(new)))",
+    ),
+    "a softmax of what was drawn from": (
+        "scores-are-processed",
+        "out = model.generate(**inputs, do_sample=True, top_k=5, return_dict_in_generate=True)\n"
+        "shares = torch.softmax(out.scores[0], dim=-1)",
+    ),
+    "a prompt cut off where there is none": (
+        "embeds-output-sliced",
+        "out = model.generate(inputs_embeds=embeds, max_new_tokens=5)\n"
+        "print(tokenizer.decode(out[0, inputs.input_ids.shape[1]:]))",
+    ),
+    "of one row, cut": (
+        "embeds-output-sliced",
+        "out = model.generate(inputs_embeds=embeds)\nnew = out[0][prompt_length:]",
+    ),
+    "a row as a batch": (
+        "piecewise-decoding",
+        ASKS + "texts = tokenizer.batch_decode(out[0])\nprint(' '.join(texts))",
+    ),
+    "a column as a batch": (
+        "piecewise-decoding",
+        ASKS + "print(''.join(tokenizer.batch_decode(out[0, 5:].unsqueeze(1))))",
+    ),
     "joined": (
         "piecewise-decoding",
         ASKS + "print(''.join(tokenizer.decode(t) for t in out[0, 5:]))",
@@ -240,6 +296,38 @@ SOUND = {
     + "text = tokenizer.decode(out[0, inputs.input_ids.shape[1]:])\nprint(text[len('Answer:'):])\n"
     "print(text.split('.'))",
     "another split": ASKS + "text = tokenizer.decode(out[0])\nprint(text.split(marker))",
+    "a batch cut by tokens": "for row, ids in zip(model.generate(**inputs), inputs.input_ids):\n"
+    "    print(tokenizer.decode(row[len(ids):]))",
+    "a pipeline's text": "pipe = transformers.pipeline('text-generation')\n"
+    "print(pipe(prompt)[0]['generated_text'][len(prompt):])",
+    "texts cut by something else": ASKS
+    + "for text, size in zip(tokenizer.batch_decode(out), sizes):\n    print(text[len(size):])",
+    "an object that was asked for": "out = model.generate(**inputs, return_dict_in_generate=True)\n"
+    "print(out.past_key_values, out.sequences.shape)",
+    "an object that may be": "out = model.generate(**inputs)\n"
+    "print(out.sequences if hasattr(out, 'sequences') else out)",
+    "an object that settings ask for": "out = model.generate(**inputs, **settings)\n"
+    "print(out.scores)",
+    "an object by the config": "model.generation_config.return_dict_in_generate = True\n"
+    "out = model.generate(**inputs)\nprint(out.sequences)",
+    "a shape of ids": "ids = tokenizer.apply_chat_template([], return_dict=False)\n"
+    "print(ids.shape, inputs['input_ids'].shape, inputs.input_ids.tolist())",
+    "a shape after it was unpacked": "ids = tokenizer(prompt, return_tensors='pt')\n"
+    "ids = ids.input_ids\nprint(ids.shape)",
+    "raw tokens of a prompt": "row = inputs.input_ids[0]\n"
+    "print(' '.join(tokenizer.convert_ids_to_tokens(row)))",
+    "raw tokens apart": ASKS + "print(' | '.join(tokenizer.convert_ids_to_tokens(out[0])))",
+    "raw tokens to a text": ASKS + "tokenizer.convert_tokens_to_string("
+    "tokenizer.convert_ids_to_tokens(out[0]))",
+    "greedy scores": "out = model.generate(**inputs, return_dict_in_generate=True)\n"
+    "print(out.scores[0].softmax(-1))",
+    "logits": "out = model.generate(**inputs, do_sample=True, return_dict_in_generate=True)\n"
+    "print(out.logits[0].softmax(-1), out.scores[0].max())",
+    "embeddings, decoded whole": "out = model.generate(inputs_embeds=embeds)\n"
+    "print(tokenizer.decode(out[0]), out[0, :5])",
+    "embeddings beside ids": "out = model.generate(input_ids=ids, inputs_embeds=embeds)\n"
+    "print(out[0, ids.shape[1]:])",
+    "a batch of rows": ASKS + "print(' '.join(tokenizer.batch_decode(out)))",
     "a list of tokens": ASKS + "print([tokenizer.decode(t) for t in out[0]])",
     "tokens, apart": ASKS + "print(' | '.join(tokenizer.decode(t) for t in out[0]))",
     "rows": ASKS + "print(''.join(tokenizer.decode(row) for row in out))",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llmcourse.doctor.finding import ERROR, Finding
-from llmcourse.doctor.static.outputs import is_chosen
+from llmcourse.doctor.static.pieces import is_chosen
 from llmcourse.doctor.static.registry import found, in_the_source
 from llmcourse.doctor.static.source import Source, keyword, last_name, name_of
 from llmcourse.doctor.subject import Subject
