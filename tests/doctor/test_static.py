@@ -221,6 +221,76 @@ FAULTY = {
         "mask-does-not-grow",
         LOOP.format(read="input_ids=ids, attention_mask=inputs['attention_mask']"),
     ),
+    "a mask of the new token, beside a cache": (
+        "mask-does-not-grow",
+        "ids, mask, past = inputs.input_ids, inputs.attention_mask, None\n"
+        "for _ in range(5):\n"
+        "    out = model(ids, attention_mask=mask, past_key_values=past)\n"
+        "    past, ids = out.past_key_values, out.logits[:, -1:].argmax(-1)\n"
+        "    mask = torch.ones_like(ids)",
+    ),
+    "the mask of a new part": (
+        "mask-does-not-grow",
+        "past = model(**inputs).past_key_values\nmore = tokenizer(' and', return_tensors='pt')\n"
+        "model(more.input_ids, attention_mask=more['attention_mask'], past_key_values=past)",
+    ),
+    "a new part unpacked": (
+        "mask-does-not-grow",
+        "first = model(**inputs)\nmore = tokenizer(' and', return_tensors='pt')\n"
+        "model(**more, past_key_values=first.past_key_values)",
+    ),
+    "generate without a cache": ("no-cache", "model.generate(**inputs, use_cache=False)"),
+    "a cache off in a dictionary": (
+        "no-cache",
+        "settings = {'use_cache': False}\nmodel.generate(**inputs, **settings)",
+    ),
+    "a loop without a cache": ("no-cache", LOOP.format(read="ids, use_cache=False")),
+    "a cache and nothing to read": (
+        "cache-without-ids",
+        "model.generate(past_key_values=cache, max_new_tokens=5)",
+    ),
+    "a prefix's cache for two questions": (
+        "cache-already-filled",
+        "answers = []\nfor question in ('a', 'b'):\n"
+        "    inputs = tokenizer(prompt + question, return_tensors='pt')\n"
+        "    out = model.generate(**inputs, past_key_values=cache)\n    answers.append(out)",
+    ),
+    "outputs kept": (
+        "loop-without-no-grad",
+        "vectors = []\nfor text in texts:\n    batch = tokenizer(text, return_tensors='pt')\n"
+        "    out = model(**batch, output_hidden_states=True)\n"
+        "    vectors.append(out.hidden_states[-1][:, -1].cpu())",
+    ),
+    "outputs kept by name": (
+        "loop-without-no-grad",
+        "for text in texts:\n"
+        "    logits[text] = model(tokenizer(text, return_tensors='pt').input_ids).logits",
+    ),
+    "a sum that is kept": (
+        "loop-without-no-grad",
+        "for batch in batches:\n    logits = model(batch).logits\n"
+        "    total += logits.log_softmax(-1).sum()",
+    ),
+    "an answer scored one too late": (
+        "logits-not-shifted",
+        "ids = torch.cat([inputs.input_ids, answer], dim=1)\n"
+        "chances = model(ids).logits[0, inputs.input_ids.shape[1]:].log_softmax(-1)",
+    ),
+    "logits by name": (
+        "logits-not-shifted",
+        "logits = model(ids).logits\nn = len(question)\n"
+        "chances = torch.log_softmax(logits[:, n:, :], dim=-1)",
+    ),
+    "all gathered in place": (
+        "logits-not-shifted",
+        "ids = inputs.input_ids\nchances = model(ids).logits.log_softmax(-1)\n"
+        "print(chances.gather(-1, ids.unsqueeze(-1)))",
+    ),
+    "a loss in place": (
+        "logits-not-shifted",
+        "out = model(**inputs)\n"
+        "F.cross_entropy(out.logits.view(-1, 9), inputs['input_ids'].view(-1))",
+    ),
     "the last id alone": ("cache-not-fed-back", LOOP.format(read="ids[:, -1:]")),
     "the last token alone": (
         "cache-not-fed-back",
@@ -334,6 +404,52 @@ SOUND = {
     "a loop that reads all": LOOP.format(read="ids"),
     "a mask that grows": LOOP.format(read="ids, attention_mask=mask")
     + "    mask = torch.cat([mask, torch.ones_like(token)], dim=1)",
+    "a mask that grows beside a cache": "past = None\n"
+    + LOOP.format(read="ids[:, -1:], attention_mask=mask, past_key_values=past")
+    + "    mask = torch.cat([mask, torch.ones_like(token)], dim=1)",
+    "an empty cache and a mask": "cache = transformers.DynamicCache(config=model.config)\n"
+    "model(**inputs, past_key_values=cache)",
+    "a mask of both parts": "past = model(**inputs).past_key_values\n"
+    "mask = torch.cat([inputs.attention_mask, more.attention_mask], dim=1)\n"
+    "model(more.input_ids, attention_mask=mask, past_key_values=past)",
+    "no cache where the loss is computed": "model(**inputs, labels=labels, use_cache=False)",
+    "no cache for one pass of each text": "for text in texts:\n    ids = tokenizer.encode(text)\n"
+    "    last = model(ids, use_cache=False).logits[:, -1].argmax(-1)",
+    "a cache with the whole text": "model.generate(made.sequences, past_key_values=cache)\n"
+    "model.generate(**inputs, past_key_values=cache)",
+    "a copy for each question": "for question in questions:\n"
+    "    inputs = tokenizer(prompt + question, return_tensors='pt')\n"
+    "    model.generate(**inputs, past_key_values=copy.deepcopy(cache))",
+    "a cache for each question": "for question in questions:\n    cache = DynamicCache()\n"
+    "    model.generate(**tokenizer(question), past_key_values=cache)",
+    "a cache that is cropped": "for question in questions:\n"
+    "    model.generate(**tokenizer(question), past_key_values=cache)\n    cache.crop(9)",
+    "one cache for a chat": "for question in questions:\n    messages.append(question)\n"
+    "    inputs = tokenizer.apply_chat_template(messages, return_dict=True)\n"
+    "    out = model.generate(**inputs, past_key_values=cache)",
+    "one cache for a text that grows": "for question in questions:\n    text += question\n"
+    "    model.generate(**tokenizer(text), past_key_values=cache)",
+    "outputs kept without graphs": "with torch.no_grad():\n    for text in texts:\n"
+    "        kept.append(model(**tokenizer(text)).logits)",
+    "outputs kept in a function without gradients": "@torch.inference_mode()\n"
+    "def read(texts):\n    for text in texts:\n"
+    "        kept.append(model(**tokenizer(text)).logits)",
+    "outputs detached": "for text in texts:\n"
+    "    kept.append(model(**tokenizer(text)).logits.detach().cpu())",
+    "numbers kept": "for text in texts:\n    logits = model(**tokenizer(text)).logits\n"
+    "    kept.append(logits.log_softmax(-1).max().item())",
+    "outputs of a training": "for batch in batches:\n    out = model(batch)\n"
+    "    losses.append(out.logits.sum())\n    losses[-1].backward()",
+    "an answer's chances": "logits = model(ids).logits[:, inputs.input_ids.shape[1] - 1 : -1]\n"
+    "chances = logits.log_softmax(-1)",
+    "a length that one was taken from": "n = len(question) - 1\n"
+    "chances = model(ids).logits[0, n:].log_softmax(-1)",
+    "shifted for a loss": "logits = model(ids).logits[:, :-1]\n"
+    "F.cross_entropy(logits.reshape(-1, 9), ids[:, 1:].reshape(-1))",
+    "other ids than were fed": "read, next_ids = ids[:, :-1], ids[:, 1:]\n"
+    "model(read).logits.log_softmax(-1).gather(-1, next_ids.unsqueeze(-1))",
+    "the last place": "model(**inputs).logits[0, -1].softmax(-1)",
+    "what comes after the prompt": "ids = model(**inputs).logits[:, inputs.input_ids.shape[1] :]",
     "a mask made anew": LOOP.format(read="ids, attention_mask=torch.ones_like(ids)"),
     "a cache that is passed on": "cache = None\n"
     + LOOP.format(read="ids[:, -1:], past_key_values=cache"),

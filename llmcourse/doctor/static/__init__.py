@@ -13,13 +13,22 @@ from pathlib import Path
 
 from llmcourse.doctor.finding import Finding, in_order
 from llmcourse.doctor.notebook import code_cells
-from llmcourse.doctor.static import calls, choosing, loops, outputs, pieces, returned
+from llmcourse.doctor.static import (
+    caches,
+    calls,
+    choosing,
+    forwards,
+    loops,
+    outputs,
+    pieces,
+    returned,
+)
 from llmcourse.doctor.static.registry import InTheSource
 from llmcourse.doctor.static.source import Source
 
 IN_THE_SOURCE: dict[str, InTheSource] = {
     known.code: known
-    for module in (calls, choosing, outputs, pieces, returned, loops)
+    for module in (calls, choosing, outputs, pieces, returned, caches, forwards, loops)
     for known in vars(module).values()
     if isinstance(known, InTheSource)
 }

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llmcourse.doctor.static.source import Source, keyword, last_name, name_of
+from llmcourse.doctor.static.source import Source, keyword, last_name, name_of, owner_of
 
 # Names of what a tokenizer returned, by which it is known where an argument has the name.
 _INPUTS = re.compile(r"input|batch|enc|tokens|tokenized|prompt", re.IGNORECASE)
@@ -126,7 +126,7 @@ def _is_changed(source: Source, name: str) -> bool:
         if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
             changed = node.value
         elif isinstance(node, ast.Call) and name_of(node) in _CHANGES:
-            changed = getattr(node.func, "value", node)
+            changed = owner_of(node)
         else:
             continue
         if name and last_name(changed) == name:

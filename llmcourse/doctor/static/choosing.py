@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
 from llmcourse.doctor.static.asked import Asked, every_asked, is_set_elsewhere
 from llmcourse.doctor.static.registry import found, in_the_source
-from llmcourse.doctor.static.source import Source, name_of
+from llmcourse.doctor.static.source import Source, name_of, owner_of
 from llmcourse.doctor.subject import Subject
 
 # The settings that shape a draw, with the values that leave it as it is.
@@ -232,6 +232,5 @@ def _changes(node: ast.AST, read: set[str]) -> bool:
         return False
     if name_of(node) in ("time", "perf_counter", "step", "backward"):
         return True
-    owner = getattr(node.func, "value", None)
-    given = [*node.args, *([owner] if name_of(node) != "eval" else [])]
+    given = [*node.args, *([owner_of(node)] if name_of(node) != "eval" else [])]
     return any(isinstance(one, ast.Name) and one.id in read for one in given)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from llmcourse.doctor.finding import WARNING, Finding
 from llmcourse.doctor.static.registry import found, in_the_source
-from llmcourse.doctor.static.source import Source, keyword, last_name, name_of
+from llmcourse.doctor.static.source import Source, keyword, last_name, name_of, owner_of
 from llmcourse.doctor.subject import Subject
 
 # Names of what is meant to count new tokens, and of a time by which it is divided.
@@ -65,7 +65,7 @@ def _taken_for_new(source: Source, node: ast.AST) -> bool:
         if isinstance(above, ast.BinOp) and isinstance(above.op, ast.Div):
             return _is_time(source, above.right)
         if isinstance(above, ast.Call) and name_of(above) in ("append", "extend"):
-            return bool(_NEW.search(last_name(above.func.value)))
+            return bool(_NEW.search(last_name(owner_of(above))))
         if isinstance(above, ast.Assign) and isinstance(above.targets[0], ast.Name):
             return _name_means_new(source, above.targets[0])
         if isinstance(above, ast.AugAssign):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from llmcourse.doctor.finding import WARNING, Finding
 from llmcourse.doctor.static.registry import found, in_the_source
-from llmcourse.doctor.static.source import Source, keyword, last_name, name_of
+from llmcourse.doctor.static.source import Source, keyword, last_name, name_of, owner_of
 
 _TOKENS = re.compile(r"ids$|tokens?$|generated$", re.IGNORECASE)
 
@@ -49,7 +49,7 @@ def _a_row_as_a_batch(source: Source) -> Iterator[Finding]:
             continue
         row = texts.args[0]
         if isinstance(row, ast.Call) and name_of(row) == "unsqueeze":
-            row = row.func.value
+            row = owner_of(row)
         if not is_row(source, row):
             continue
         yield found(
@@ -58,14 +58,14 @@ def _a_row_as_a_batch(source: Source) -> Iterator[Finding]:
             texts,
             what=f"{source.words(texts)} decodes each token of one row by itself.",
             why="A token alone loses its space, or is half a character; decode takes a whole row.",
-            fix=f"{source.words(texts.func.value)}.decode({source.words(row)})",
+            fix=f"{source.words(owner_of(texts))}.decode({source.words(row)})",
         )
 
 
 def is_one_token(source: Source, node: ast.AST) -> bool:
     """Tell whether an expression is a single token: chosen in a loop, or taken out of a row."""
     while isinstance(node, ast.Call) and name_of(node) in ("item", "squeeze", "tolist", "cpu"):
-        node = node.func.value
+        node = owner_of(node)
     if isinstance(node, ast.List) and len(node.elts) == 1:
         node = node.elts[0]
     if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
@@ -119,7 +119,7 @@ def _is_joined(source: Source, call: ast.Call) -> bool:
         end = keyword(above, "end")
         return isinstance(end, ast.Constant) and end.value == ""
     if isinstance(above, ast.Call) and name_of(above) == "append":
-        return is_joined_later(source, last_name(above.func.value))
+        return is_joined_later(source, last_name(owner_of(above)))
     if isinstance(above, ast.ListComp | ast.GeneratorExp):
         outer = source.parents[above]
         if isinstance(outer, ast.Assign) and isinstance(outer.targets[0], ast.Name):

@@ -3,11 +3,11 @@
 import ast
 from collections.abc import Iterator
 
-from llmcourse.doctor.finding import ERROR, WARNING, Finding
+from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
 from llmcourse.doctor.static.asked import Asked, every_asked, is_set_elsewhere
 from llmcourse.doctor.static.pieces import joins_words
 from llmcourse.doctor.static.registry import found, in_the_source
-from llmcourse.doctor.static.source import Source, last_name, name_of
+from llmcourse.doctor.static.source import Source, last_name, name_of, owner_of
 from llmcourse.doctor.subject import Subject
 
 _FIELDS = (
@@ -143,7 +143,7 @@ def raw_tokens_joined(source: Source) -> Iterator[Finding]:
             continue
         if not tokens.args or not comes_from_output(source, tokens.args[0]):
             continue
-        owner = source.words(getattr(tokens.func, "value", tokens.func))
+        owner = source.words(owner_of(tokens))
         yield found(
             "raw-tokens-joined",
             WARNING,
@@ -168,7 +168,7 @@ def comes_from_output(source: Source, node: ast.AST, depth: int = 4) -> bool:
 @in_the_source(
     "scores-are-processed",
     subject=Subject.READING,
-    severities=(WARNING,),
+    severities=(NOTE,),
     symptom="Most scores are -inf, and the rest do not agree with the model's probabilities.",
     cause="""
         `scores` are what the token was drawn from: after temperature, top-k, top-p and penalties.
@@ -195,7 +195,7 @@ def scores_are_processed(source: Source) -> Iterator[Finding]:
             continue
         yield found(
             "scores-are-processed",
-            WARNING,
+            NOTE,
             node,
             what=f"A softmax of {source.words(node)}, which the call's own settings have shaped.",
             why="What top-k and top-p cut is at -inf there. The model's own values are the logits.",

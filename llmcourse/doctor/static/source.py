@@ -282,6 +282,11 @@ def name_of(call: ast.Call) -> str:
     return last_name(call.func)
 
 
+def owner_of(call: ast.Call) -> ast.AST:
+    """Return whose method is called, `a` of `a.b()`; what is called itself where it is none."""
+    return call.func.value if isinstance(call.func, ast.Attribute) else call.func
+
+
 def last_name(node: ast.AST) -> str:
     """Return an expression's last name: `model` of `self.model`; "" where it has none."""
     if isinstance(node, ast.Attribute):
