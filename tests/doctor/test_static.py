@@ -32,6 +32,19 @@ for _ in range(5):
     ids = torch.cat([ids, token], dim=1)
 """
 
+PROCESSOR = """\
+class Format(transformers.LogitsProcessor):
+    def __call__(self, input_ids, scores):
+        {does}
+        {returns}
+"""
+CRITERION = """\
+class Stop(transformers.StoppingCriteria):
+    def __call__(self, input_ids, scores, **kwargs):
+        {returns}
+"""
+COUNTS = PROCESSOR.format(does="self.place += 1", returns="return scores")
+
 # What is wrong, in a line or a few after LOADS: the code, by what somebody wrote.
 FAULTY = {
     "a dictionary by position": ("inputs-by-position", "model.generate(inputs, max_new_tokens=5)"),
@@ -291,6 +304,113 @@ FAULTY = {
         "out = model(**inputs)\n"
         "F.cross_entropy(out.logits.view(-1, 9), inputs['input_ids'].view(-1))",
     ),
+    "a processor without return": (
+        "processor-returns-none",
+        PROCESSOR.format(does="scores[:, 7] = 0", returns="scores[:, 8] = 0"),
+    ),
+    "a criterion without return": (
+        "processor-returns-none",
+        CRITERION.format(returns="self.done = True"),
+    ),
+    "a processor that counts, in a loop": (
+        "stateful-processor",
+        COUNTS + "form = Format()\nfor text in texts:\n"
+        "    model.generate(**tokenizer(text), logits_processor=[form])",
+    ),
+    "a processor that counts, in two calls": (
+        "stateful-processor",
+        COUNTS.replace("self.place += 1", "allowed = next(self.ids)")
+        + "form = Format()\nrules = transformers.LogitsProcessorList([form])\n"
+        "first = model.generate(**inputs, logits_processor=rules)\n"
+        "second = model.generate(**inputs, logits_processor=rules)",
+    ),
+    "a stop word anywhere": (
+        "stop-reads-the-prompt",
+        CRITERION.format(returns="return self.word in tokenizer.decode(input_ids[0])"),
+    ),
+    "a stop token anywhere": (
+        "stop-reads-the-prompt",
+        CRITERION.format(returns="return self.id in input_ids[0].tolist()"),
+    ),
+    "a stop word's tokens anywhere": (
+        "stop-reads-the-prompt",
+        CRITERION.format(returns="return bool(torch.isin(self.ids, input_ids[0]).all())"),
+    ),
+    "a model of 4 bits, halved": (
+        "quantized-cast",
+        "big = transformers.AutoModelForCausalLM.from_pretrained('x', load_in_4bit=True)\n"
+        "big.half()",
+    ),
+    "a quantized model, moved with a dtype": (
+        "quantized-cast",
+        "model = transformers.AutoModelForCausalLM.from_pretrained(\n"
+        "    'x', quantization_config=config\n).to('cuda', dtype=torch.float16)",
+    ),
+    "checkpointing while it generates": (
+        "gradient-checkpointing-left-on",
+        "model.gradient_checkpointing_enable()\nmodel.train()\nmodel.generate(**inputs)",
+    ),
+    "a length in the model's config": (
+        "settings-in-model-config",
+        "model.config.max_length = 60\nmodel.generate(**inputs)",
+    ),
+    "an end in the model's config": (
+        "settings-in-model-config",
+        "model.config.eos_token_id = 7\nmodel.config.pad_token_id = 7\n" + ASKS,
+    ),
+    "a banned word without its space": (
+        "bad-words-one-spelling",
+        "bad = tokenizer(['Paris'], add_special_tokens=False).input_ids\n"
+        "model.generate(**inputs, bad_words_ids=bad)",
+    ),
+    "a banned word in its pieces": (
+        "bad-words-one-spelling",
+        "model.generate(**inputs, bad_words_ids=[tokenizer.encode(w) for w in ('Rome', 'Oslo')])",
+    ),
+    "ids of a stop word": (
+        "stop-ids-never-match",
+        CRITERION.format(returns="return bool((input_ids[0, -2:] == self.ids).all())")
+        + "stop = Stop(tokenizer('seven', add_special_tokens=False).input_ids)",
+    ),
+    "ids of a stop word by name": (
+        "stop-ids-never-match",
+        CRITERION.format(returns="return bool((input_ids[0, -2:] == self.ids).all())")
+        + "word = 'Human'\nids = tokenizer.encode(word, return_tensors='pt')[0]\n"
+        "stops = transformers.StoppingCriteriaList([Stop(ids=ids)])",
+    ),
+    "a space at the end": (
+        "trailing-space",
+        "asked = tokenizer('Question: a\\nAnswer: ', return_tensors='pt')\nmodel.generate(**asked)",
+    ),
+    "a space at a template's end": (
+        "trailing-space",
+        "template = 'User: {q}\\nAssistant: '\ntexts = [template.format(q=q) for q in 'ab']\n"
+        "batch = tokenizer(texts, padding=True)\nmodel.generate(batch.input_ids)",
+    ),
+    "a space at an f-string's end": (
+        "trailing-space",
+        "ids = tokenizer.encode(prompt, return_tensors='pt')\n"
+        "asked = tokenizer(f'{prompt} is: ', return_tensors='pt').to('cuda')\n"
+        "model.generate(input_ids=asked['input_ids'])",
+    ),
+    "continued and opened": (
+        "generation-prompt-misplaced",
+        "tokenizer.apply_chat_template(messages, add_generation_prompt=True, "
+        "continue_final_message=True)",
+    ),
+    "an answer that is closed": (
+        "generation-prompt-misplaced",
+        "chat = [{'role': 'user', 'content': 'a'}, {'role': 'assistant', 'content': 'One,'}]\n"
+        "tokenizer.apply_chat_template(chat, add_generation_prompt=True)",
+    ),
+    "a streamed prompt": (
+        "prompt-in-output",
+        "transformers.TextIteratorStreamer(tokenizer, skip_special_tokens=True)",
+    ),
+    "a reader that hardly waits": (
+        "streamer-timeout",
+        "transformers.TextIteratorStreamer(tokenizer, skip_prompt=True, timeout=0.01)",
+    ),
     "the last id alone": ("cache-not-fed-back", LOOP.format(read="ids[:, -1:]")),
     "the last token alone": (
         "cache-not-fed-back",
@@ -450,6 +570,81 @@ SOUND = {
     "model(read).logits.log_softmax(-1).gather(-1, next_ids.unsqueeze(-1))",
     "the last place": "model(**inputs).logits[0, -1].softmax(-1)",
     "what comes after the prompt": "ids = model(**inputs).logits[:, inputs.input_ids.shape[1] :]",
+    "a processor that returns": PROCESSOR.format(does="scores[:, 7] = 0", returns="return scores"),
+    "a processor that is not written yet": PROCESSOR.format(
+        does="print(scores)", returns="raise NotImplementedError"
+    ),
+    "a class that is no processor": "class Form:\n    def __call__(self, ids):\n        print(ids)",
+    "a processor that counts, once": COUNTS
+    + "form = Format()\nmodel.generate(**inputs, logits_processor=[form])",
+    "a processor that counts, made anew": COUNTS + "for text in texts:\n    form = Format()\n"
+    "    model.generate(**tokenizer(text), logits_processor=[form])",
+    "a processor without a state": PROCESSOR.format(
+        does="place = input_ids.shape[1]", returns="return scores"
+    )
+    + "form = Format()\nfor text in texts:\n"
+    "    model.generate(**tokenizer(text), logits_processor=[form])",
+    "a processor that is set back": COUNTS + "    def reset(self):\n        self.place = 0\n"
+    "form = Format()\nfor text in texts:\n    form.reset()\n"
+    "    model.generate(**tokenizer(text), logits_processor=[form])",
+    "a stop word at the end": CRITERION.format(
+        returns="return tokenizer.decode(input_ids[0]).endswith(self.word)"
+    ),
+    "a stop word among the new": CRITERION.format(
+        returns="return self.word in tokenizer.decode(input_ids[0, self.start :])"
+    ),
+    "the last token among several": CRITERION.format(
+        returns="return input_ids[0, -1].item() in self.ids"
+    ),
+    "last tokens among several": CRITERION.format(
+        returns="return torch.isin(input_ids[:, -1], self.ids)"
+    ),
+    "a quantized model, moved": "model = transformers.AutoModelForCausalLM.from_pretrained(\n"
+    "    'x', quantization_config=config\n).to('cuda')",
+    "a full model, halved": "model.half().to(torch.float16)",
+    "checkpointing, disabled": "model.gradient_checkpointing_enable()\nmodel.train()\n"
+    "model.gradient_checkpointing_disable()\nmodel.generate(**inputs)",
+    "checkpointing, in eval mode": "model.gradient_checkpointing_enable()\nmodel.train()\n"
+    "model.eval()\nmodel.generate(**inputs)",
+    "checkpointing after it": ASKS + "model.train()\nmodel.gradient_checkpointing_enable()",
+    "an end in both configs": "model.config.eos_token_id = 7\n"
+    "model.generation_config.eos_token_id = 7\n" + ASKS,
+    "a cache switched off for a training": "model.config.use_cache = False\n" + ASKS,
+    "a config that is no model's": "config.max_length = 60\n" + ASKS,
+    "functions that give models": "for name in names:\n    kept.append(load_model(name))",
+    "banned in both spellings": "bad = [tokenizer(w).input_ids for w in ('Paris', ' Paris')]\n"
+    "model.generate(**inputs, bad_words_ids=bad)",
+    "banned signs": "model.generate(**inputs, bad_words_ids=tokenizer(['#', '<s>']).input_ids)",
+    "banned words that are not seen": "bad = tokenizer(words).input_ids\n"
+    "model.generate(**inputs, bad_words_ids=bad)",
+    "banned with the space that is added": "bad = tokenizer(['Paris']).input_ids\n"
+    "tokenizer = AutoTokenizer.from_pretrained('x', add_prefix_space=True)\n"
+    "model.generate(**inputs, bad_words_ids=bad)",
+    "the last id of a word": CRITERION.format(returns="return input_ids[0, -1] == self.id")
+    + "stop = Stop(tokenizer('a.').input_ids[-1])",
+    "ids of a stop word with its space": CRITERION.format(returns="return self.ids == 1")
+    + "stop = Stop(tokenizer(' seven').input_ids)",
+    "a stop word whose text is compared": CRITERION.format(
+        returns="return tokenizer.decode(input_ids[0]).endswith(self.word)"
+    )
+    + "stop = Stop(tokenizer('seven').input_ids)",
+    "no space at the end": "asked = tokenizer('Answer:', return_tensors='pt')\n"
+    "model.generate(**asked)",
+    "a template's own space": "asked = tokenizer(f'[INST] {q} [/INST] ', return_tensors='pt')\n"
+    "model.generate(**asked)",
+    "a space in a text that nothing continues": "start = tokenizer('A list: ')\n" + ASKS,
+    "a space before code": "asked = tokenizer('def f():\\n    ', return_tensors='pt')\n"
+    "model.generate(**asked)",
+    "an answer to come": "chat = [{'role': 'user', 'content': 'a'}]\n"
+    "tokenizer.apply_chat_template(chat, add_generation_prompt=True)",
+    "an answer, and a question after it": "chat = [{'role': 'assistant', 'content': 'a'}]\n"
+    "chat.append(question)\ntokenizer.apply_chat_template(chat, add_generation_prompt=True)",
+    "an answer that is continued": "chat = [{'role': 'assistant', 'content': 'a'}]\n"
+    "tokenizer.apply_chat_template(chat, continue_final_message=True)",
+    "a stream of the answer": "transformers.TextStreamer(tokenizer, skip_prompt=True)\n"
+    "transformers.TextStreamer(tokenizer, True)\ntransformers.TextStreamer(tokenizer, **shown)\n"
+    "transformers.TextIteratorStreamer(tokenizer, skip_prompt=True, timeout=60)\n"
+    "transformers.TextIteratorStreamer(tokenizer, skip_prompt=False, timeout=None)",
     "a mask made anew": LOOP.format(read="ids, attention_mask=torch.ones_like(ids)"),
     "a cache that is passed on": "cache = None\n"
     + LOOP.format(read="ids[:, -1:], past_key_values=cache"),

@@ -14,6 +14,7 @@ from functools import cached_property
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _TOKENIZER = re.compile(r"(^|_)tok$|tokenizer", re.IGNORECASE)
 _MODEL = re.compile(r"(^|_)(model|lm|gpt|llama)\d*$", re.IGNORECASE)
+_MAKES_A_MODEL = re.compile(r"^_*(load|get|build|create|make|init|setup|prepare|wrap|save)_")
 _MODEL_CLASS = re.compile(r"ForCausalLM|LMHeadModel|^AutoModel|PeftModel|ForConditionalGeneration")
 _TWO_SEQUENCES = re.compile(r"Seq2Seq|^(T5|MT5|Bart|MBart|Marian|Pegasus|Whisper)|Vision|Speech")
 _PLACING = ("to", "cuda", "cpu", "eval", "half", "float", "bfloat16")  # give the same thing back
@@ -193,6 +194,7 @@ class Source:
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Name | ast.Attribute)
             and name_of(node) not in ("generate", "from_pretrained")
+            and not _MAKES_A_MODEL.search(name_of(node))
             and self.is_model(node.func)
         )
 
