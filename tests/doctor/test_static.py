@@ -32,6 +32,19 @@ for _ in range(5):
     ids = torch.cat([ids, token], dim=1)
 """
 
+PROCESSOR = """\
+class Format(transformers.LogitsProcessor):
+    def __call__(self, input_ids, scores):
+        {does}
+        {returns}
+"""
+CRITERION = """\
+class Stop(transformers.StoppingCriteria):
+    def __call__(self, input_ids, scores, **kwargs):
+        {returns}
+"""
+COUNTS = PROCESSOR.format(does="self.place += 1", returns="return scores")
+
 # What is wrong, in a line or a few after LOADS: the code, by what somebody wrote.
 FAULTY = {
     "a dictionary by position": ("inputs-by-position", "model.generate(inputs, max_new_tokens=5)"),
@@ -55,6 +68,65 @@ FAULTY = {
         "for seed in range(3):\n    set_seed(seed)\n    model.generate(**inputs)",
     ),
     "one seed": ("seed-without-sampling", "torch.manual_seed(0)\n" + ASKS),
+    "both lengths in a dictionary": (
+        "two-lengths",
+        "settings = {'max_length': 9, 'max_new_tokens': 5}\nmodel.generate(**inputs, **settings)",
+    ),
+    "both lengths of a thread": (
+        "two-lengths",
+        "call = dict(inputs, max_length=9, max_new_tokens=5)\n"
+        "Thread(target=model.generate, kwargs=call).start()",
+    ),
+    "temperatures in a loop": (
+        "sampling-ignored",
+        "for t in (0.2, 1.0):\n    model.generate(**inputs, temperature=t)",
+    ),
+    "no sampling, and top-p": (
+        "sampling-ignored",
+        "model.generate(**inputs, do_sample=False, temperature=0.4, top_p=0.9)",
+    ),
+    "no sampling in a config": (
+        "sampling-ignored",
+        "config = transformers.GenerationConfig(do_sample=False, top_k=5)",
+    ),
+    "no sampling in a dictionary": (
+        "sampling-ignored",
+        "settings = {'do_sample': False, 'temperature': 0.9}\n"
+        "def ask(inputs):\n    return model.generate(**inputs, **settings)",
+    ),
+    "a temperature of 0": ("sampling-ignored", "model.generate(**inputs, temperature=0.0)"),
+    "sampling at 0": (
+        "temperature-too-low",
+        "for t in (0.7, 0.0):\n"
+        "    config = transformers.GenerationConfig(do_sample=True, temperature=t)",
+    ),
+    "sampling near 0": (
+        "temperature-too-low",
+        "model.generate(**inputs, do_sample=True, temperature=1e-4)",
+    ),
+    "a top-k of 1": ("one-candidate", "model.generate(**inputs, do_sample=True, top_k=1)"),
+    "a top-p of 0": (
+        "one-candidate",
+        "pipe = transformers.pipeline('text-generation')\npipe(prompt, do_sample=True, top_p=0.0)",
+    ),
+    "a length penalty without beams": (
+        "beam-settings-ignored",
+        "for p in (0.6, 2.0):\n    model.generate(**inputs, length_penalty=p)",
+    ),
+    "early stopping with one beam": (
+        "beam-settings-ignored",
+        "model.generate(**inputs, num_beams=1, early_stopping=True)",
+    ),
+    "the same seed in each turn": (
+        "same-seed-each-call",
+        "for _ in range(4):\n    set_seed(42)\n    out = model.generate(**inputs, do_sample=True)\n"
+        "    print(tokenizer.decode(out[0]))",
+    ),
+    "the same seed by a name": (
+        "same-seed-each-call",
+        "seed, texts = 7, []\nwhile len(texts) < 4:\n    torch.manual_seed(seed)\n"
+        "    texts.append(model.generate(inputs.input_ids, do_sample=True, top_p=0.9))",
+    ),
     "len(out[0])": ("counts-prompt", ASKS + "new_tokens = len(out[0])"),
     "a list of counts": ("counts-prompt", "counts = []\n" + ASKS + "counts.append(len(out[0]))"),
     "tokens per second": (
@@ -82,6 +154,62 @@ FAULTY = {
         "prompt-cut-by-characters",
         ASKS + "print(tokenizer.decode(out[0], skip_special_tokens=True).replace(prompt, ''))",
     ),
+    "cut in a loop over both": (
+        "prompt-cut-by-characters",
+        "asked = ['a', 'b']\nbatch = tokenizer(asked)\nout = model.generate(**batch)\n"
+        "texts = tokenizer.batch_decode(out, skip_special_tokens=True)\n"
+        "for one, text in zip(asked, texts, strict=True):\n    print(text[len(one):])",
+    ),
+    "cut in a comprehension": (
+        "prompt-cut-by-characters",
+        "out = model.generate(**inputs)\ntexts = [tokenizer.decode(row) for row in out]\n"
+        "answers = [text.replace(prompts[n], '') for n, text in enumerate(texts)]",
+    ),
+    "the first of a batch is cut": (
+        "prompt-cut-by-characters",
+        ASKS + "text = tokenizer.batch_decode(out)[0]\nprint(text[len(prompt):])",
+    ),
+    "a cache of a tensor": ("output-is-a-tensor", ASKS + "print(out.past_key_values)"),
+    "scores that were not returned": (
+        "output-is-a-tensor",
+        "out = model.generate(**inputs, output_scores=True)\nfirst = out.scores[0]",
+    ),
+    "a template's shape": (
+        "encoding-has-no-shape",
+        "ids = tokenizer.apply_chat_template([], return_tensors='pt')\nlength = ids.shape[1]\n"
+        "ids = torch.cat([ids, ids], dim=1)",
+    ),
+    "a tokenizer's list": ("encoding-has-no-shape", "print(tokenizer(prompt).tolist())"),
+    "raw tokens": (
+        "raw-tokens-joined",
+        ASKS + "tokens = tokenizer.convert_ids_to_tokens(out[0].tolist())\nprint(''.join(tokens))",
+    ),
+    "raw tokens, with blanks": (
+        "raw-tokens-joined",
+        ASKS + "new = out[0][5:]\nprint(' '.join(tokenizer.convert_ids_to_tokens(new)))",
+    ),
+    "a softmax of what was drawn from": (
+        "scores-are-processed",
+        "out = model.generate(**inputs, do_sample=True, top_k=5, return_dict_in_generate=True)\n"
+        "shares = torch.softmax(out.scores[0], dim=-1)",
+    ),
+    "a prompt cut off where there is none": (
+        "embeds-output-sliced",
+        "out = model.generate(inputs_embeds=embeds, max_new_tokens=5)\n"
+        "print(tokenizer.decode(out[0, inputs.input_ids.shape[1]:]))",
+    ),
+    "of one row, cut": (
+        "embeds-output-sliced",
+        "out = model.generate(inputs_embeds=embeds)\nnew = out[0][prompt_length:]",
+    ),
+    "a row as a batch": (
+        "piecewise-decoding",
+        ASKS + "texts = tokenizer.batch_decode(out[0])\nprint(' '.join(texts))",
+    ),
+    "a column as a batch": (
+        "piecewise-decoding",
+        ASKS + "print(''.join(tokenizer.batch_decode(out[0, 5:].unsqueeze(1))))",
+    ),
     "joined": (
         "piecewise-decoding",
         ASKS + "print(''.join(tokenizer.decode(t) for t in out[0, 5:]))",
@@ -105,6 +233,183 @@ FAULTY = {
     "the inputs' mask": (
         "mask-does-not-grow",
         LOOP.format(read="input_ids=ids, attention_mask=inputs['attention_mask']"),
+    ),
+    "a mask of the new token, beside a cache": (
+        "mask-does-not-grow",
+        "ids, mask, past = inputs.input_ids, inputs.attention_mask, None\n"
+        "for _ in range(5):\n"
+        "    out = model(ids, attention_mask=mask, past_key_values=past)\n"
+        "    past, ids = out.past_key_values, out.logits[:, -1:].argmax(-1)\n"
+        "    mask = torch.ones_like(ids)",
+    ),
+    "the mask of a new part": (
+        "mask-does-not-grow",
+        "past = model(**inputs).past_key_values\nmore = tokenizer(' and', return_tensors='pt')\n"
+        "model(more.input_ids, attention_mask=more['attention_mask'], past_key_values=past)",
+    ),
+    "a new part unpacked": (
+        "mask-does-not-grow",
+        "first = model(**inputs)\nmore = tokenizer(' and', return_tensors='pt')\n"
+        "model(**more, past_key_values=first.past_key_values)",
+    ),
+    "generate without a cache": ("no-cache", "model.generate(**inputs, use_cache=False)"),
+    "a cache off in a dictionary": (
+        "no-cache",
+        "settings = {'use_cache': False}\nmodel.generate(**inputs, **settings)",
+    ),
+    "a loop without a cache": ("no-cache", LOOP.format(read="ids, use_cache=False")),
+    "a cache and nothing to read": (
+        "cache-without-ids",
+        "model.generate(past_key_values=cache, max_new_tokens=5)",
+    ),
+    "a prefix's cache for two questions": (
+        "cache-already-filled",
+        "answers = []\nfor question in ('a', 'b'):\n"
+        "    inputs = tokenizer(prompt + question, return_tensors='pt')\n"
+        "    out = model.generate(**inputs, past_key_values=cache)\n    answers.append(out)",
+    ),
+    "outputs kept": (
+        "loop-without-no-grad",
+        "vectors = []\nfor text in texts:\n    batch = tokenizer(text, return_tensors='pt')\n"
+        "    out = model(**batch, output_hidden_states=True)\n"
+        "    vectors.append(out.hidden_states[-1][:, -1].cpu())",
+    ),
+    "outputs kept by name": (
+        "loop-without-no-grad",
+        "for text in texts:\n"
+        "    logits[text] = model(tokenizer(text, return_tensors='pt').input_ids).logits",
+    ),
+    "a sum that is kept": (
+        "loop-without-no-grad",
+        "for batch in batches:\n    logits = model(batch).logits\n"
+        "    total += logits.log_softmax(-1).sum()",
+    ),
+    "an answer scored one too late": (
+        "logits-not-shifted",
+        "ids = torch.cat([inputs.input_ids, answer], dim=1)\n"
+        "chances = model(ids).logits[0, inputs.input_ids.shape[1]:].log_softmax(-1)",
+    ),
+    "logits by name": (
+        "logits-not-shifted",
+        "logits = model(ids).logits\nn = len(question)\n"
+        "chances = torch.log_softmax(logits[:, n:, :], dim=-1)",
+    ),
+    "all gathered in place": (
+        "logits-not-shifted",
+        "ids = inputs.input_ids\nchances = model(ids).logits.log_softmax(-1)\n"
+        "print(chances.gather(-1, ids.unsqueeze(-1)))",
+    ),
+    "a loss in place": (
+        "logits-not-shifted",
+        "out = model(**inputs)\n"
+        "F.cross_entropy(out.logits.view(-1, 9), inputs['input_ids'].view(-1))",
+    ),
+    "a processor without return": (
+        "processor-returns-none",
+        PROCESSOR.format(does="scores[:, 7] = 0", returns="scores[:, 8] = 0"),
+    ),
+    "a criterion without return": (
+        "processor-returns-none",
+        CRITERION.format(returns="self.done = True"),
+    ),
+    "a processor that counts, in a loop": (
+        "stateful-processor",
+        COUNTS + "form = Format()\nfor text in texts:\n"
+        "    model.generate(**tokenizer(text), logits_processor=[form])",
+    ),
+    "a processor that counts, in two calls": (
+        "stateful-processor",
+        COUNTS.replace("self.place += 1", "allowed = next(self.ids)")
+        + "form = Format()\nrules = transformers.LogitsProcessorList([form])\n"
+        "first = model.generate(**inputs, logits_processor=rules)\n"
+        "second = model.generate(**inputs, logits_processor=rules)",
+    ),
+    "a stop word anywhere": (
+        "stop-reads-the-prompt",
+        CRITERION.format(returns="return self.word in tokenizer.decode(input_ids[0])"),
+    ),
+    "a stop token anywhere": (
+        "stop-reads-the-prompt",
+        CRITERION.format(returns="return self.id in input_ids[0].tolist()"),
+    ),
+    "a stop word's tokens anywhere": (
+        "stop-reads-the-prompt",
+        CRITERION.format(returns="return bool(torch.isin(self.ids, input_ids[0]).all())"),
+    ),
+    "a model of 4 bits, halved": (
+        "quantized-cast",
+        "big = transformers.AutoModelForCausalLM.from_pretrained('x', load_in_4bit=True)\n"
+        "big.half()",
+    ),
+    "a quantized model, moved with a dtype": (
+        "quantized-cast",
+        "model = transformers.AutoModelForCausalLM.from_pretrained(\n"
+        "    'x', quantization_config=config\n).to('cuda', dtype=torch.float16)",
+    ),
+    "checkpointing while it generates": (
+        "gradient-checkpointing-left-on",
+        "model.gradient_checkpointing_enable()\nmodel.train()\nmodel.generate(**inputs)",
+    ),
+    "a length in the model's config": (
+        "settings-in-model-config",
+        "model.config.max_length = 60\nmodel.generate(**inputs)",
+    ),
+    "an end in the model's config": (
+        "settings-in-model-config",
+        "model.config.eos_token_id = 7\nmodel.config.pad_token_id = 7\n" + ASKS,
+    ),
+    "a banned word without its space": (
+        "bad-words-one-spelling",
+        "bad = tokenizer(['Paris'], add_special_tokens=False).input_ids\n"
+        "model.generate(**inputs, bad_words_ids=bad)",
+    ),
+    "a banned word in its pieces": (
+        "bad-words-one-spelling",
+        "model.generate(**inputs, bad_words_ids=[tokenizer.encode(w) for w in ('Rome', 'Oslo')])",
+    ),
+    "ids of a stop word": (
+        "stop-ids-never-match",
+        CRITERION.format(returns="return bool((input_ids[0, -2:] == self.ids).all())")
+        + "stop = Stop(tokenizer('seven', add_special_tokens=False).input_ids)",
+    ),
+    "ids of a stop word by name": (
+        "stop-ids-never-match",
+        CRITERION.format(returns="return bool((input_ids[0, -2:] == self.ids).all())")
+        + "word = 'Human'\nids = tokenizer.encode(word, return_tensors='pt')[0]\n"
+        "stops = transformers.StoppingCriteriaList([Stop(ids=ids)])",
+    ),
+    "a space at the end": (
+        "trailing-space",
+        "asked = tokenizer('Question: a\\nAnswer: ', return_tensors='pt')\nmodel.generate(**asked)",
+    ),
+    "a space at a template's end": (
+        "trailing-space",
+        "template = 'User: {q}\\nAssistant: '\ntexts = [template.format(q=q) for q in 'ab']\n"
+        "batch = tokenizer(texts, padding=True)\nmodel.generate(batch.input_ids)",
+    ),
+    "a space at an f-string's end": (
+        "trailing-space",
+        "ids = tokenizer.encode(prompt, return_tensors='pt')\n"
+        "asked = tokenizer(f'{prompt} is: ', return_tensors='pt').to('cuda')\n"
+        "model.generate(input_ids=asked['input_ids'])",
+    ),
+    "continued and opened": (
+        "generation-prompt-misplaced",
+        "tokenizer.apply_chat_template(messages, add_generation_prompt=True, "
+        "continue_final_message=True)",
+    ),
+    "an answer that is closed": (
+        "generation-prompt-misplaced",
+        "chat = [{'role': 'user', 'content': 'a'}, {'role': 'assistant', 'content': 'One,'}]\n"
+        "tokenizer.apply_chat_template(chat, add_generation_prompt=True)",
+    ),
+    "a streamed prompt": (
+        "prompt-in-output",
+        "transformers.TextIteratorStreamer(tokenizer, skip_special_tokens=True)",
+    ),
+    "a reader that hardly waits": (
+        "streamer-timeout",
+        "transformers.TextIteratorStreamer(tokenizer, skip_prompt=True, timeout=0.01)",
     ),
     "the last id alone": ("cache-not-fed-back", LOOP.format(read="ids[:, -1:]")),
     "the last token alone": (
@@ -132,6 +437,41 @@ SOUND = {
     "a seed and unseen settings": "set_seed(0)\nmodel.generate(**inputs, **settings)",
     "a seed for weights": "torch.manual_seed(0)\nprint(torch.randn(3))\n" + ASKS,
     "a seed, no call": "torch.manual_seed(0)",
+    "settings that are changed later": "settings = {'max_length': 9, 'max_new_tokens': 5}\n"
+    "settings.pop('max_length')\nmodel.generate(**inputs, **settings)",
+    "a temperature and draws": "model.generate(**inputs, do_sample=True, temperature=0.7)",
+    "a temperature of 1": "model.generate(**inputs, do_sample=False, temperature=1.0, top_p=1.0)",
+    "a temperature in a pipeline": "pipe = transformers.pipeline('text-generation')\n"
+    "pipe(prompt, temperature=0.7)",
+    "a temperature and unseen settings": "model.generate(**inputs, **settings, temperature=0.7)",
+    "a temperature, and a config that samples": "model.generation_config.do_sample = True\n"
+    "model.generate(**inputs, temperature=0.7)",
+    "a temperature that may be None": "model.generate(**inputs, do_sample=False, temperature=None)",
+    "sampling decided by the temperature": "for t in (0.0, 0.7):\n"
+    "    model.generate(**inputs, do_sample=t > 0, temperature=t)",
+    "a top-k of 1 without draws": "model.generate(**inputs, do_sample=False, top_k=0)",
+    "top-k of several": "for k in (1, 50):\n    model.generate(**inputs, do_sample=True, top_k=k)",
+    "a length penalty with beams": "model.generate(**inputs, num_beams=4, length_penalty=2.0)",
+    "beams that are not seen": "def ask(n):\n"
+    "    return model.generate(**inputs, num_beams=n, early_stopping=True)",
+    "beams in the config": "model.generation_config.num_beams = 4\n"
+    "model.generate(**inputs, early_stopping=True)",
+    "a length penalty of 1": "model.generate(**inputs, length_penalty=1.0, early_stopping=False)",
+    "a length penalty beside a config": "model.generate(**inputs, generation_config=config, "
+    "length_penalty=2.0)",
+    "a seed for each prompt": "for prompt in prompts:\n    set_seed(0)\n"
+    "    inputs = tokenizer(prompt, return_tensors='pt')\n"
+    "    model.generate(**inputs, do_sample=True)",
+    "a seed for each temperature": "for t in (0.5, 1.0):\n    set_seed(0)\n"
+    "    model.generate(**inputs, do_sample=True, temperature=t)",
+    "a seed after each epoch": "for _ in range(3):\n    train(model)\n    set_seed(0)\n"
+    "    model.generate(**inputs, do_sample=True)",
+    "a seed, timed": "for _ in range(3):\n    set_seed(0)\n    start = time.perf_counter()\n"
+    "    model.generate(**inputs, do_sample=True)",
+    "a seed, twice, to see that it holds": "for _ in range(2):\n    set_seed(0)\n"
+    "    model.generate(**inputs, do_sample=True)",
+    "another seed in each turn": "for seed in range(4):\n    set_seed(seed)\n"
+    "    model.generate(**inputs, do_sample=True)",
     "a difference": ASKS + "new_tokens = len(out[0]) - inputs.input_ids.shape[1]",
     "a difference later": ASKS + "generated = out.shape[1]\n"
     "print(generated - inputs.input_ids.shape[1])",
@@ -146,12 +486,165 @@ SOUND = {
     + "text = tokenizer.decode(out[0, inputs.input_ids.shape[1]:])\nprint(text[len('Answer:'):])\n"
     "print(text.split('.'))",
     "another split": ASKS + "text = tokenizer.decode(out[0])\nprint(text.split(marker))",
+    "a batch cut by tokens": "for row, ids in zip(model.generate(**inputs), inputs.input_ids):\n"
+    "    print(tokenizer.decode(row[len(ids):]))",
+    "a pipeline's text": "pipe = transformers.pipeline('text-generation')\n"
+    "print(pipe(prompt)[0]['generated_text'][len(prompt):])",
+    "texts cut by something else": ASKS
+    + "for text, size in zip(tokenizer.batch_decode(out), sizes):\n    print(text[len(size):])",
+    "an object that was asked for": "out = model.generate(**inputs, return_dict_in_generate=True)\n"
+    "print(out.past_key_values, out.sequences.shape)",
+    "an object that may be": "out = model.generate(**inputs)\n"
+    "print(out.sequences if hasattr(out, 'sequences') else out)",
+    "an object that settings ask for": "out = model.generate(**inputs, **settings)\n"
+    "print(out.scores)",
+    "an object by the config": "model.generation_config.return_dict_in_generate = True\n"
+    "out = model.generate(**inputs)\nprint(out.sequences)",
+    "a shape of ids": "ids = tokenizer.apply_chat_template([], return_dict=False)\n"
+    "print(ids.shape, inputs['input_ids'].shape, inputs.input_ids.tolist())",
+    "a shape after it was unpacked": "ids = tokenizer(prompt, return_tensors='pt')\n"
+    "ids = ids.input_ids\nprint(ids.shape)",
+    "raw tokens of a prompt": "row = inputs.input_ids[0]\n"
+    "print(' '.join(tokenizer.convert_ids_to_tokens(row)))",
+    "raw tokens apart": ASKS + "print(' | '.join(tokenizer.convert_ids_to_tokens(out[0])))",
+    "raw tokens to a text": ASKS + "tokenizer.convert_tokens_to_string("
+    "tokenizer.convert_ids_to_tokens(out[0]))",
+    "greedy scores": "out = model.generate(**inputs, return_dict_in_generate=True)\n"
+    "print(out.scores[0].softmax(-1))",
+    "logits": "out = model.generate(**inputs, do_sample=True, return_dict_in_generate=True)\n"
+    "print(out.logits[0].softmax(-1), out.scores[0].max())",
+    "embeddings, decoded whole": "out = model.generate(inputs_embeds=embeds)\n"
+    "print(tokenizer.decode(out[0]), out[0, :5])",
+    "embeddings beside ids": "out = model.generate(input_ids=ids, inputs_embeds=embeds)\n"
+    "print(out[0, ids.shape[1]:])",
+    "a batch of rows": ASKS + "print(' '.join(tokenizer.batch_decode(out)))",
     "a list of tokens": ASKS + "print([tokenizer.decode(t) for t in out[0]])",
     "tokens, apart": ASKS + "print(' | '.join(tokenizer.decode(t) for t in out[0]))",
     "rows": ASKS + "print(''.join(tokenizer.decode(row) for row in out))",
     "a loop that reads all": LOOP.format(read="ids"),
     "a mask that grows": LOOP.format(read="ids, attention_mask=mask")
     + "    mask = torch.cat([mask, torch.ones_like(token)], dim=1)",
+    "a mask that grows beside a cache": "past = None\n"
+    + LOOP.format(read="ids[:, -1:], attention_mask=mask, past_key_values=past")
+    + "    mask = torch.cat([mask, torch.ones_like(token)], dim=1)",
+    "an empty cache and a mask": "cache = transformers.DynamicCache(config=model.config)\n"
+    "model(**inputs, past_key_values=cache)",
+    "a mask of both parts": "past = model(**inputs).past_key_values\n"
+    "mask = torch.cat([inputs.attention_mask, more.attention_mask], dim=1)\n"
+    "model(more.input_ids, attention_mask=mask, past_key_values=past)",
+    "no cache where the loss is computed": "model(**inputs, labels=labels, use_cache=False)",
+    "no cache for one pass of each text": "for text in texts:\n    ids = tokenizer.encode(text)\n"
+    "    last = model(ids, use_cache=False).logits[:, -1].argmax(-1)",
+    "a cache with the whole text": "model.generate(made.sequences, past_key_values=cache)\n"
+    "model.generate(**inputs, past_key_values=cache)",
+    "a copy for each question": "for question in questions:\n"
+    "    inputs = tokenizer(prompt + question, return_tensors='pt')\n"
+    "    model.generate(**inputs, past_key_values=copy.deepcopy(cache))",
+    "a cache for each question": "for question in questions:\n    cache = DynamicCache()\n"
+    "    model.generate(**tokenizer(question), past_key_values=cache)",
+    "a cache that is cropped": "for question in questions:\n"
+    "    model.generate(**tokenizer(question), past_key_values=cache)\n    cache.crop(9)",
+    "one cache for a chat": "for question in questions:\n    messages.append(question)\n"
+    "    inputs = tokenizer.apply_chat_template(messages, return_dict=True)\n"
+    "    out = model.generate(**inputs, past_key_values=cache)",
+    "one cache for a text that grows": "for question in questions:\n    text += question\n"
+    "    model.generate(**tokenizer(text), past_key_values=cache)",
+    "outputs kept without graphs": "with torch.no_grad():\n    for text in texts:\n"
+    "        kept.append(model(**tokenizer(text)).logits)",
+    "outputs kept in a function without gradients": "@torch.inference_mode()\n"
+    "def read(texts):\n    for text in texts:\n"
+    "        kept.append(model(**tokenizer(text)).logits)",
+    "outputs detached": "for text in texts:\n"
+    "    kept.append(model(**tokenizer(text)).logits.detach().cpu())",
+    "numbers kept": "for text in texts:\n    logits = model(**tokenizer(text)).logits\n"
+    "    kept.append(logits.log_softmax(-1).max().item())",
+    "outputs of a training": "for batch in batches:\n    out = model(batch)\n"
+    "    losses.append(out.logits.sum())\n    losses[-1].backward()",
+    "an answer's chances": "logits = model(ids).logits[:, inputs.input_ids.shape[1] - 1 : -1]\n"
+    "chances = logits.log_softmax(-1)",
+    "a length that one was taken from": "n = len(question) - 1\n"
+    "chances = model(ids).logits[0, n:].log_softmax(-1)",
+    "shifted for a loss": "logits = model(ids).logits[:, :-1]\n"
+    "F.cross_entropy(logits.reshape(-1, 9), ids[:, 1:].reshape(-1))",
+    "other ids than were fed": "read, next_ids = ids[:, :-1], ids[:, 1:]\n"
+    "model(read).logits.log_softmax(-1).gather(-1, next_ids.unsqueeze(-1))",
+    "the last place": "model(**inputs).logits[0, -1].softmax(-1)",
+    "what comes after the prompt": "ids = model(**inputs).logits[:, inputs.input_ids.shape[1] :]",
+    "a processor that returns": PROCESSOR.format(does="scores[:, 7] = 0", returns="return scores"),
+    "a processor that is not written yet": PROCESSOR.format(
+        does="print(scores)", returns="raise NotImplementedError"
+    ),
+    "a class that is no processor": "class Form:\n    def __call__(self, ids):\n        print(ids)",
+    "a processor that counts, once": COUNTS
+    + "form = Format()\nmodel.generate(**inputs, logits_processor=[form])",
+    "a processor that counts, made anew": COUNTS + "for text in texts:\n    form = Format()\n"
+    "    model.generate(**tokenizer(text), logits_processor=[form])",
+    "a processor without a state": PROCESSOR.format(
+        does="place = input_ids.shape[1]", returns="return scores"
+    )
+    + "form = Format()\nfor text in texts:\n"
+    "    model.generate(**tokenizer(text), logits_processor=[form])",
+    "a processor that is set back": COUNTS + "    def reset(self):\n        self.place = 0\n"
+    "form = Format()\nfor text in texts:\n    form.reset()\n"
+    "    model.generate(**tokenizer(text), logits_processor=[form])",
+    "a stop word at the end": CRITERION.format(
+        returns="return tokenizer.decode(input_ids[0]).endswith(self.word)"
+    ),
+    "a stop word among the new": CRITERION.format(
+        returns="return self.word in tokenizer.decode(input_ids[0, self.start :])"
+    ),
+    "the last token among several": CRITERION.format(
+        returns="return input_ids[0, -1].item() in self.ids"
+    ),
+    "last tokens among several": CRITERION.format(
+        returns="return torch.isin(input_ids[:, -1], self.ids)"
+    ),
+    "a quantized model, moved": "model = transformers.AutoModelForCausalLM.from_pretrained(\n"
+    "    'x', quantization_config=config\n).to('cuda')",
+    "a full model, halved": "model.half().to(torch.float16)",
+    "checkpointing, disabled": "model.gradient_checkpointing_enable()\nmodel.train()\n"
+    "model.gradient_checkpointing_disable()\nmodel.generate(**inputs)",
+    "checkpointing, in eval mode": "model.gradient_checkpointing_enable()\nmodel.train()\n"
+    "model.eval()\nmodel.generate(**inputs)",
+    "checkpointing after it": ASKS + "model.train()\nmodel.gradient_checkpointing_enable()",
+    "an end in both configs": "model.config.eos_token_id = 7\n"
+    "model.generation_config.eos_token_id = 7\n" + ASKS,
+    "a cache switched off for a training": "model.config.use_cache = False\n" + ASKS,
+    "a config that is no model's": "config.max_length = 60\n" + ASKS,
+    "functions that give models": "for name in names:\n    kept.append(load_model(name))",
+    "banned in both spellings": "bad = [tokenizer(w).input_ids for w in ('Paris', ' Paris')]\n"
+    "model.generate(**inputs, bad_words_ids=bad)",
+    "banned signs": "model.generate(**inputs, bad_words_ids=tokenizer(['#', '<s>']).input_ids)",
+    "banned words that are not seen": "bad = tokenizer(words).input_ids\n"
+    "model.generate(**inputs, bad_words_ids=bad)",
+    "banned with the space that is added": "bad = tokenizer(['Paris']).input_ids\n"
+    "tokenizer = AutoTokenizer.from_pretrained('x', add_prefix_space=True)\n"
+    "model.generate(**inputs, bad_words_ids=bad)",
+    "the last id of a word": CRITERION.format(returns="return input_ids[0, -1] == self.id")
+    + "stop = Stop(tokenizer('a.').input_ids[-1])",
+    "ids of a stop word with its space": CRITERION.format(returns="return self.ids == 1")
+    + "stop = Stop(tokenizer(' seven').input_ids)",
+    "a stop word whose text is compared": CRITERION.format(
+        returns="return tokenizer.decode(input_ids[0]).endswith(self.word)"
+    )
+    + "stop = Stop(tokenizer('seven').input_ids)",
+    "no space at the end": "asked = tokenizer('Answer:', return_tensors='pt')\n"
+    "model.generate(**asked)",
+    "a template's own space": "asked = tokenizer(f'[INST] {q} [/INST] ', return_tensors='pt')\n"
+    "model.generate(**asked)",
+    "a space in a text that nothing continues": "start = tokenizer('A list: ')\n" + ASKS,
+    "a space before code": "asked = tokenizer('def f():\\n    ', return_tensors='pt')\n"
+    "model.generate(**asked)",
+    "an answer to come": "chat = [{'role': 'user', 'content': 'a'}]\n"
+    "tokenizer.apply_chat_template(chat, add_generation_prompt=True)",
+    "an answer, and a question after it": "chat = [{'role': 'assistant', 'content': 'a'}]\n"
+    "chat.append(question)\ntokenizer.apply_chat_template(chat, add_generation_prompt=True)",
+    "an answer that is continued": "chat = [{'role': 'assistant', 'content': 'a'}]\n"
+    "tokenizer.apply_chat_template(chat, continue_final_message=True)",
+    "a stream of the answer": "transformers.TextStreamer(tokenizer, skip_prompt=True)\n"
+    "transformers.TextStreamer(tokenizer, True)\ntransformers.TextStreamer(tokenizer, **shown)\n"
+    "transformers.TextIteratorStreamer(tokenizer, skip_prompt=True, timeout=60)\n"
+    "transformers.TextIteratorStreamer(tokenizer, skip_prompt=False, timeout=None)",
     "a mask made anew": LOOP.format(read="ids, attention_mask=torch.ones_like(ids)"),
     "a cache that is passed on": "cache = None\n"
     + LOOP.format(read="ids[:, -1:], past_key_values=cache"),

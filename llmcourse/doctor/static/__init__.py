@@ -13,13 +13,30 @@ from pathlib import Path
 
 from llmcourse.doctor.finding import Finding, in_order
 from llmcourse.doctor.notebook import code_cells
-from llmcourse.doctor.static import calls, loops, outputs
+from llmcourse.doctor.static import (
+    caches,
+    calls,
+    choosing,
+    classes,
+    forwards,
+    loops,
+    models,
+    outputs,
+    pieces,
+    returned,
+    templates,
+    words,
+)
 from llmcourse.doctor.static.registry import InTheSource
 from llmcourse.doctor.static.source import Source
 
+_MODULES = (
+    *(calls, choosing, outputs, pieces, returned, caches, forwards, loops, classes, models),
+    *(templates, words),
+)
 IN_THE_SOURCE: dict[str, InTheSource] = {
     known.code: known
-    for module in (calls, outputs, loops)
+    for module in _MODULES
     for known in vars(module).values()
     if isinstance(known, InTheSource)
 }

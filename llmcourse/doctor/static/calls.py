@@ -4,8 +4,9 @@ import ast
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
+from llmcourse.doctor.static.asked import every_asked
 from llmcourse.doctor.static.registry import found, in_the_source
-from llmcourse.doctor.static.source import Source, is_false, keyword, name_of
+from llmcourse.doctor.static.source import Source, name_of
 from llmcourse.doctor.subject import Subject
 
 _LENGTHS = ("max_length", "max_new_tokens")
@@ -37,7 +38,7 @@ def inputs_by_position(source: Source) -> Iterator[Finding]:
     """The tokenizer's output is the first argument."""
     for call in source.generate_calls:
         first = call.args[0] if call.args else None
-        if first is None or not _is_encoding(source, first):
+        if first is None or not source.is_encoding(first):
             continue
         name = first.id if isinstance(first, ast.Name) else "inputs"
         yield found(
@@ -48,17 +49,6 @@ def inputs_by_position(source: Source) -> Iterator[Finding]:
             why="generate fails: its first argument is a tensor.",
             fix=f"{source.words(call.func)}(**{name}, ...)",
         )
-
-
-def _is_encoding(source: Source, node: ast.AST) -> bool:
-    """Tell whether an expression is what a tokenizer or its template returned: a dictionary."""
-    value = source.placed(node)
-    if not isinstance(value, ast.Call):
-        return False
-    if name_of(value) == "apply_chat_template":
-        asks_text = is_false(keyword(value, "tokenize"))
-        return not asks_text and not is_false(keyword(value, "return_dict"))
-    return source.is_tokenizer(value.func)
 
 
 @in_the_source(
@@ -73,29 +63,18 @@ def _is_encoding(source: Source, node: ast.AST) -> bool:
 )
 def two_lengths(source: Source) -> Iterator[Finding]:
     """`max_length` and `max_new_tokens` in one call."""
-    for call in source.calls:
-        if call not in source.generate_calls and not _is_pipeline_call(source, call):
+    for asked in every_asked(source):
+        if not all(name in asked.given for name in _LENGTHS):
             continue
-        both = [keyword(call, name) for name in _LENGTHS]
-        if None in both:
-            continue
-        length, new = map(source.words, both)
+        length, new = (source.words(asked.given[name]) for name in _LENGTHS)
         yield found(
             "two-lengths",
             WARNING,
-            call,
+            asked.call,
             what=f"Both max_length={length} and max_new_tokens={new} are given.",
             why=f"max_new_tokens holds, and max_length={length} is ignored.",
-            fix=f"{source.words(call.func)}(..., max_new_tokens={new})  # without max_length",
+            fix=f"{asked.words}(..., max_new_tokens={new})  # without max_length",
         )
-
-
-def _is_pipeline_call(source: Source, call: ast.Call) -> bool:
-    """Tell whether what is called is a pipeline, or makes one."""
-    made = source.value(call.func)
-    return name_of(call) == "pipeline" or (
-        isinstance(made, ast.Call) and name_of(made) == "pipeline"
-    )
 
 
 @in_the_source(
@@ -131,17 +110,7 @@ def _draws(source: Source) -> bool:
     """Tell whether anything may draw: a call that says so, or whose settings are not to be seen."""
     if any(name_of(call) in _DRAWS for call in source.calls):
         return True
-    return any(_may_sample(source, call) for call in source.generate_calls)
-
-
-def _may_sample(source: Source, call: ast.Call) -> bool:
-    asked = keyword(call, "do_sample")
-    if asked is not None and not is_false(source.value(asked)):
-        return True
-    if keyword(call, "generation_config") is not None:
-        return True
-    unpacked = [each.value for each in call.keywords if each.arg is None]
-    return asked is None and not all(_is_encoding(source, each) for each in unpacked)
+    return any(asked.may_sample for asked in every_asked(source))
 
 
 def _varies(source: Source, call: ast.Call) -> bool:

@@ -4,10 +4,11 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llmcourse.doctor.finding import ERROR, Finding
-from llmcourse.doctor.static.outputs import is_chosen
+from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
+from llmcourse.doctor.static.asked import every_asked
+from llmcourse.doctor.static.pieces import is_chosen
 from llmcourse.doctor.static.registry import found, in_the_source
-from llmcourse.doctor.static.source import Source, keyword, last_name, name_of
+from llmcourse.doctor.static.source import Source, is_false, keyword, last_name, name_of
 from llmcourse.doctor.subject import Subject
 
 
@@ -75,10 +76,18 @@ def _assigned(nodes: list[ast.AST]) -> dict[str, list[ast.AST]]:
         ids = torch.cat([ids, token], dim=1)
         mask = torch.cat([mask, torch.ones_like(token)], dim=1)
     """,
-    how_sure="Likely: only the source was read; the ids grow in a loop, and the mask does not.",
+    how_sure="""
+        Likely: only the source was read; the ids grow in a loop, and the mask does not, or a cache
+        goes in with a mask of the new tokens alone.
+    """,
 )
 def mask_does_not_grow(source: Source) -> Iterator[Finding]:
-    """Ids are appended, and the mask stays as long as the prompt."""
+    """Ids are appended, and the mask stays as long as the prompt, or is of the new ids alone."""
+    yield from _mask_of_the_prompt(source)
+    yield from _mask_of_the_new_part(source)
+
+
+def _mask_of_the_prompt(source: Source) -> Iterator[Finding]:
     for step in steps(source):
         mask = keyword(step.call, "attention_mask")
         grown = [last_name(node) for node in ast.walk(step.ids) if isinstance(node, ast.Name)]
@@ -94,6 +103,37 @@ def mask_does_not_grow(source: Source) -> Iterator[Finding]:
             why="New tokens lie beyond the mask, so the model does not attend to them.",
             fix=f"{words} = torch.cat([{words}, {words}.new_ones(len({words}), 1)], dim=1)",
         )
+
+
+def _mask_of_the_new_part(source: Source) -> Iterator[Finding]:
+    """Yield where a filled cache goes in with a mask that leaves out what is in the cache."""
+    made_in_loops = {step.call: step.assigned for step in steps(source)}
+    for call in source.calls:
+        past, mask = keyword(call, "past_key_values"), keyword(call, "attention_mask")
+        if past is None or not source.is_forward(call):
+            continue
+        filled = isinstance(source.value(past), ast.Attribute)  # out.past_key_values
+        assigned = made_in_loops.get(call, {}).get(ast.unparse(mask), []) if mask else []
+        new = any(_is_ones(value) for value in assigned)
+        if mask is not None and filled:
+            new |= source.is_encoding(getattr(mask, "value", mask)) or _is_ones(source.value(mask))
+        unpacked = [each.value for each in call.keywords if each.arg is None]
+        new |= mask is None and filled and any(source.is_encoding(each) for each in unpacked)
+        if not new:
+            continue
+        words = source.words(mask) if mask is not None else "the tokenizer's attention_mask"
+        yield found(
+            "mask-does-not-grow",
+            ERROR,
+            call,
+            what=f"{words} covers the new tokens alone, and a cache goes in with them.",
+            why="The mask counts from the cache's first token, so the new ones lie beyond it.",
+            fix="mask = torch.cat([past_mask, new_mask], dim=1)  # the cache's tokens and the new",
+        )
+
+
+def _is_ones(value: ast.AST) -> bool:
+    return isinstance(value, ast.Call) and name_of(value) in ("ones_like", "ones")
 
 
 def _stays(source: Source, step: Step, mask: ast.AST) -> bool:
@@ -162,3 +202,38 @@ def _is_token(source: Source, value: ast.AST) -> bool:
     return {"argmax", "multinomial"} & set(calls) != set() or any(
         is_chosen(source, name) for name in names
     )
+
+
+@in_the_source(
+    "no-cache",
+    severities=(WARNING, NOTE),
+    how_sure="""
+        Likely where only the source was read. A note where a loop written by hand feeds all of the
+        text, as one may do to keep a loop short.
+    """,
+)
+def no_cache(source: Source) -> Iterator[Finding]:
+    """The whole text goes in at each step, or a call says `use_cache=False`."""
+    for asked in every_asked(source):
+        if is_false(asked.given.get("use_cache")):
+            yield found(
+                "no-cache",
+                WARNING,
+                asked.call,
+                what="The call says use_cache=False: each new token reads the whole text again.",
+                why="The text is the same without the cache, and takes many times longer.",
+                fix=f"{asked.words}(..., use_cache=True)",
+            )
+    for step in steps(source):
+        off = is_false(keyword(step.call, "use_cache"))
+        if not off or not isinstance(step.ids, ast.Name) or not step.grows(step.ids.id):
+            continue
+        ids = step.ids.id
+        yield found(
+            "no-cache",
+            NOTE,
+            step.call,
+            what=f"The loop feeds all of {ids} at each step, without a cache.",
+            why="Each token takes longer than the last; a cache keeps what was read before.",
+            fix=f"{source.words(step.call.func)}({ids}[:, -1:], past_key_values=cache)",
+        )

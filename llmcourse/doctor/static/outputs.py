@@ -6,14 +6,13 @@ from collections.abc import Iterator
 
 from llmcourse.doctor.finding import WARNING, Finding
 from llmcourse.doctor.static.registry import found, in_the_source
-from llmcourse.doctor.static.source import Source, keyword, last_name, name_of
+from llmcourse.doctor.static.source import Source, keyword, last_name, name_of, owner_of
 from llmcourse.doctor.subject import Subject
 
 # Names of what is meant to count new tokens, and of a time by which it is divided.
 _NEW = re.compile(r"new|generated|completion|output|produced|tokens?_out|^counts?$", re.IGNORECASE)
 _TIME = re.compile(r"time|elapsed|sec|dur|took|^dt$|^t\d?$|perf_counter|^s$", re.IGNORECASE)
 _NEW_IN_WORDS = re.compile(r"new tokens|generated|tok(en)?s?\s?(/|per)\s?s", re.IGNORECASE)
-_TOKENS = re.compile(r"ids$|tokens?$|generated$", re.IGNORECASE)
 
 
 @in_the_source(
@@ -42,7 +41,7 @@ def counts_prompt(source: Source) -> Iterator[Finding]:
             node,
             what=f"{words} is taken for the number of new tokens, and counts the prompt's too.",
             why="The longer the prompt, the more it is off.",
-            fix=f"{words} - {_prompt_length(source, output)}",
+            fix=f"{words} - {prompt_length(source, output)}",
         )
 
 
@@ -66,7 +65,7 @@ def _taken_for_new(source: Source, node: ast.AST) -> bool:
         if isinstance(above, ast.BinOp) and isinstance(above.op, ast.Div):
             return _is_time(source, above.right)
         if isinstance(above, ast.Call) and name_of(above) in ("append", "extend"):
-            return bool(_NEW.search(last_name(above.func.value)))
+            return bool(_NEW.search(last_name(owner_of(above))))
         if isinstance(above, ast.Assign) and isinstance(above.targets[0], ast.Name):
             return _name_means_new(source, above.targets[0])
         if isinstance(above, ast.AugAssign):
@@ -108,7 +107,7 @@ def _is_time(source: Source, node: ast.AST) -> bool:
     )
 
 
-def _prompt_length(source: Source, output: ast.AST) -> str:
+def prompt_length(source: Source, output: ast.AST) -> str:
     """Return the prompt's length in the call's own names."""
     call = source.placed(output)
     call = source.placed(call.value) if isinstance(call, ast.Attribute) else call
@@ -146,9 +145,8 @@ def prompt_cut_by_characters(source: Source) -> Iterator[Finding]:
         if cut is None:
             continue
         decoded, prompt = cut
-        row, tokenizer = decoded.args[0], source.words(decoded.func)
-        output = source.value(row).value
-        length = _prompt_length(source, output)
+        output, row = _decoded_rows(source, decoded)
+        length = prompt_length(source, output)
         more = ", skip_special_tokens=True" if keyword(decoded, "skip_special_tokens") else ""
         yield found(
             "prompt-cut-by-characters",
@@ -156,7 +154,7 @@ def prompt_cut_by_characters(source: Source) -> Iterator[Finding]:
             node,
             what=f"The prompt is cut off the decoded text by its characters: {prompt}.",
             why="The decoded prompt may differ from the prompt in special tokens and spaces.",
-            fix=f"{tokenizer}({source.words(output)}[0, {length}:]{more})",
+            fix=f"{source.words(decoded.func)}({source.words(output)}[{row}, {length}:]{more})",
         )
 
 
@@ -174,125 +172,45 @@ def _cut_text(source: Source, node: ast.AST) -> tuple[ast.Call, str] | None:
         return None
     if not isinstance(cutter, ast.Name | ast.Attribute | ast.Subscript):
         return None
-    decoded = source.value(text)
-    if not source.is_decode(decoded) or not source.is_output_row(decoded.args[0]):
+    decoded = _decoding_of(source, text)
+    if decoded is None or _decoded_rows(source, decoded) is None:
         return None
     if source.is_decode(source.value(cutter)) or not _is_prompt(source, cutter):
         return None
     return decoded, source.words(node)
 
 
+def _decoding_of(source: Source, text: ast.AST) -> ast.Call | None:
+    """Return the call that decoded a text: one by itself, or one of a list of texts."""
+    value = source.value(text)
+    if source.is_decode(value):
+        return value
+    if not isinstance(value, ast.Subscript) or not isinstance(value.slice, ast.Constant):
+        return None
+    texts = source.value(value.value)
+    texts = texts.elt if isinstance(texts, ast.ListComp) else texts
+    return texts if isinstance(texts, ast.Call) and name_of(texts) in _DECODES else None
+
+
+_DECODES = ("decode", "batch_decode")
+
+
+def _decoded_rows(source: Source, decoded: ast.Call) -> tuple[ast.AST, str] | None:
+    """Return the output of which whole rows are decoded, and which: "0", or ":" for all."""
+    rows = decoded.args[0] if decoded.args else None
+    if rows is not None and source.is_output(rows):
+        return rows, ":"
+    if rows is not None and source.is_output_row(rows):
+        return source.value(rows).value, "0"
+    return None
+
+
 def _is_prompt(source: Source, node: ast.AST) -> bool:
-    """Tell whether an expression is what the source gives to a tokenizer."""
+    """Tell whether an expression is what the source gives to a tokenizer, or one of several."""
     given = [call.args[0] for call in source.calls if call.args and source.is_tokenizer(call.func)]
     parts = [part for one in given for part in ([one, *getattr(one, "elts", [])])]
-    words = ast.unparse(node)
-    return any(ast.unparse(part) == words for part in parts) or "prompt" in words.lower()
-
-
-@in_the_source(
-    "piecewise-decoding",
-    severities=(WARNING,),
-    how_sure="""
-        Likely where only the source was read, and a warning: the pieces of English words often fit.
-    """,
-)
-def piecewise_decoding(source: Source) -> Iterator[Finding]:
-    """Tokens are decoded one by one, and their texts are put together."""
-    for call in source.calls:
-        if not source.is_decode(call) or not is_one_token(source, call.args[0]):
-            continue
-        if not _is_joined(source, call):
-            continue
-        decode = source.words(call.func)
-        yield found(
-            "piecewise-decoding",
-            WARNING,
-            call,
-            what=f"{source.words(call)} decodes one token, and the pieces are put together.",
-            why="A token alone loses its space, or is half a character.",
-            fix=f"{decode}(ids)  # all of them; or TextIteratorStreamer for text as it comes",
-        )
-
-
-def is_one_token(source: Source, node: ast.AST) -> bool:
-    """Tell whether an expression is a single token: chosen in a loop, or taken out of a row."""
-    while isinstance(node, ast.Call) and name_of(node) in ("item", "squeeze", "tolist", "cpu"):
-        node = node.func.value
-    if isinstance(node, ast.List) and len(node.elts) == 1:
-        node = node.elts[0]
-    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
-        return is_chosen(source, node.value)
-    if not isinstance(node, ast.Name):
-        return False
-    return is_chosen(source, node) or _goes_through_a_row(source, node)
-
-
-def is_chosen(source: Source, name: ast.Name) -> bool:
-    """Tell whether a name is what `argmax` or a draw gave, in a loop or before it."""
-    values = source.scopes[name].bound.get(name.id, [])
-    calls = [each for value in values if value is not None for each in ast.walk(value)]
-    chosen = ("argmax", "multinomial")
-    return bool(values) and any(
-        isinstance(one, ast.Call) and name_of(one) in chosen for one in calls
-    )
-
-
-def _goes_through_a_row(source: Source, name: ast.Name) -> bool:
-    """Tell whether a name is the variable of a loop through the tokens of one row."""
-    for above in source.above(name):
-        loops = [above] if isinstance(above, ast.For) else getattr(above, "generators", [])
-        for loop in loops:
-            if isinstance(loop.target, ast.Name) and loop.target.id == name.id:
-                return _is_row(source, loop.iter)
-    return False
-
-
-def _is_row(source: Source, node: ast.AST) -> bool:
-    """Tell whether an expression is a row of ids: `out[0]`, `out[0, 5:]`, `out[0][5:]`."""
     value = source.value(node)
-    if not isinstance(value, ast.Subscript):
-        return False
-    if isinstance(value.slice, ast.Slice):
-        return _is_row(source, value.value)
-    first = value.slice.elts[0] if isinstance(value.slice, ast.Tuple) else value.slice
-    whole = isinstance(first, ast.Constant) and isinstance(first.value, int)
-    known = source.is_output(value.value) or bool(_TOKENS.search(last_name(value.value)))
-    return whole and known
-
-
-def _is_joined(source: Source, call: ast.Call) -> bool:
-    """Tell whether a decoded piece is added to others, or printed after them."""
-    above = next(source.above(call))
-    if isinstance(above, ast.AugAssign):
-        return isinstance(above.op, ast.Add)
-    if isinstance(above, ast.BinOp):  # text = text + tokenizer.decode(token)
-        return isinstance(above.op, ast.Add)
-    if isinstance(above, ast.Call) and name_of(above) == "print":
-        end = keyword(above, "end")
-        return isinstance(end, ast.Constant) and end.value == ""
-    if isinstance(above, ast.Call) and name_of(above) == "append":
-        return _is_joined_later(source, last_name(above.func.value))
-    if isinstance(above, ast.ListComp | ast.GeneratorExp):
-        outer = source.parents[above]
-        if isinstance(outer, ast.Assign) and isinstance(outer.targets[0], ast.Name):
-            return _is_joined_later(source, outer.targets[0].id)
-        return _joins(outer)
-    return False
-
-
-def _is_joined_later(source: Source, name: str) -> bool:
-    joins = [call for call in source.calls if _joins(call)]
-    return any(last_name(call.args[0]) == name for call in joins)
-
-
-def _joins(node: ast.AST) -> bool:
-    """Tell whether a node is `"".join(...)`."""
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "join"
-        and isinstance(node.func.value, ast.Constant)
-        and node.func.value.value == ""
-        and len(node.args) == 1
-    )
+    one_of = value.value if isinstance(value, ast.Subscript) else node
+    words = {ast.unparse(node), ast.unparse(one_of)}
+    said = "prompt" in ast.unparse(node).lower()
+    return said or any(ast.unparse(part) in words for part in parts)

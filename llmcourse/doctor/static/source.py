@@ -1,7 +1,8 @@
 """A script's source as the checks read it: its calls, its loops, and what its names stand for.
 
-A name stands for something where its function binds it once, or does not and the module does.
-What is bound twice, in a loop or by an argument stands for nothing: a check has to be silent then.
+A name stands for something where its function binds it once, or does not and the module does; a
+loop's variable for `what_it_goes_through[0]`. What is bound twice or by an argument stands for
+nothing: a check has to be silent then.
 """
 
 import ast
@@ -13,6 +14,7 @@ from functools import cached_property
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _TOKENIZER = re.compile(r"(^|_)tok$|tokenizer", re.IGNORECASE)
 _MODEL = re.compile(r"(^|_)(model|lm|gpt|llama)\d*$", re.IGNORECASE)
+_MAKES_A_MODEL = re.compile(r"^_*(load|get|build|create|make|init|setup|prepare|wrap|save)_")
 _MODEL_CLASS = re.compile(r"ForCausalLM|LMHeadModel|^AutoModel|PeftModel|ForConditionalGeneration")
 _TWO_SEQUENCES = re.compile(r"Seq2Seq|^(T5|MT5|Bart|MBart|Marian|Pegasus|Whisper)|Vision|Speech")
 _PLACING = ("to", "cuda", "cpu", "eval", "half", "float", "bfloat16")  # give the same thing back
@@ -132,6 +134,16 @@ class Source:
         names = [node.id for node in self.scopes if isinstance(node, ast.Name)]
         return any(_TWO_SEQUENCES.search(name) for name in names)
 
+    def is_encoding(self, node: ast.AST) -> bool:
+        """Tell whether an expression is what a tokenizer or its template returned: a dictionary."""
+        value = self.placed(node)
+        if not isinstance(value, ast.Call):
+            return False
+        if name_of(value) == "apply_chat_template":
+            asks_text = is_false(keyword(value, "tokenize"))
+            return not asks_text and not is_false(keyword(value, "return_dict"))
+        return self.is_tokenizer(value.func)
+
     def is_generate(self, node: ast.AST) -> bool:
         """Tell whether an expression is a call of a model's `generate`."""
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
@@ -157,6 +169,15 @@ class Source:
             return isinstance(value.slice, ast.Constant) and self.is_output(value.value)
         return False
 
+    def constants(self, node: ast.AST | None) -> list:
+        """Return the values that an expression is seen to have: its own, or those of a loop."""
+        value = self.value(node)
+        if isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Constant):
+            value = self.value(value.value)
+        values = value.elts if isinstance(value, ast.Tuple | ast.List) else [value]
+        negative = [-one.operand.value for one in values if _is_negative(one)]
+        return [one.value for one in values if isinstance(one, ast.Constant)] + negative
+
     def is_decode(self, node: ast.AST) -> bool:
         """Tell whether an expression is a call of a tokenizer's `decode`."""
         return (
@@ -173,6 +194,7 @@ class Source:
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Name | ast.Attribute)
             and name_of(node) not in ("generate", "from_pretrained")
+            and not _MAKES_A_MODEL.search(name_of(node))
             and self.is_model(node.func)
         )
 
@@ -184,8 +206,10 @@ def _bind(node: ast.AST, scope: Scope) -> None:
             _bind_target(target, node.value, scope)
     elif isinstance(node, ast.AnnAssign | ast.NamedExpr) and node.value is not None:
         _bind_target(node.target, node.value, scope)
-    elif isinstance(node, ast.AugAssign | ast.For | ast.AsyncFor | ast.comprehension):
+    elif isinstance(node, ast.AugAssign):
         _bind_target(node.target, None, scope)
+    elif isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
+        _bind_target(node.target, _each_of(node.iter), scope)
     elif isinstance(node, ast.withitem) and node.optional_vars is not None:
         _bind_target(node.optional_vars, None, scope)
     elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -206,11 +230,23 @@ def _bind_target(target: ast.AST, value: ast.AST | None, scope: Scope) -> None:
             _bind_target(one, part, scope)
 
 
+def _each_of(gone_through: ast.AST) -> ast.AST:
+    """Return what a loop's variable stands for: `row` of `for row in rows` for `rows[0]`."""
+    inner = getattr(gone_through, "args", ())
+    if isinstance(gone_through, ast.Call) and last_name(gone_through.func) == "zip":
+        return ast.Tuple([_each_of(one) for one in inner])
+    if isinstance(gone_through, ast.Call) and last_name(gone_through.func) == "enumerate" and inner:
+        return ast.Tuple([ast.Name("its_place"), _each_of(inner[0])])
+    if isinstance(gone_through, ast.Call) and last_name(gone_through.func) == "tqdm" and inner:
+        return _each_of(inner[0])
+    return ast.Subscript(value=gone_through, slice=ast.Constant(0))
+
+
 def _parts(value: ast.AST | None, count: int) -> list[ast.AST | None]:
     """Return what each of so many targets gets: the elements of a tuple, or `value[0]` ..."""
     if isinstance(value, ast.Tuple | ast.List) and len(value.elts) == count:
         return list(value.elts)
-    if not isinstance(value, ast.Call):
+    if not isinstance(value, ast.Call | ast.Subscript):
         return [None] * count
     return [ast.Subscript(value=value, slice=ast.Constant(place)) for place in range(count)]
 
@@ -221,6 +257,15 @@ def _bind_arguments(function: ast.AST, scope: Scope) -> None:
     every += [one for one in (arguments.vararg, arguments.kwarg) if one is not None]
     for one in every:
         scope.bound.setdefault(one.arg, []).append(None)
+
+
+def _is_negative(node: ast.AST) -> bool:
+    """Tell whether an expression is a number with a minus before it."""
+    return (
+        isinstance(node, ast.UnaryOp)
+        and isinstance(node.op, ast.USub)
+        and isinstance(node.operand, ast.Constant)
+    )
 
 
 def _is_part_of_load(value: ast.AST, place: int) -> bool:
@@ -237,6 +282,11 @@ def _is_part_of_load(value: ast.AST, place: int) -> bool:
 def name_of(call: ast.Call) -> str:
     """Return the last name of what is called: `generate` of `model.generate(...)`."""
     return last_name(call.func)
+
+
+def owner_of(call: ast.Call) -> ast.AST:
+    """Return whose method is called, `a` of `a.b()`; what is called itself where it is none."""
+    return call.func.value if isinstance(call.func, ast.Attribute) else call.func
 
 
 def last_name(node: ast.AST) -> str:

@@ -1,0 +1,200 @@
+"""Logits processors and stopping criteria that somebody wrote: what they return, keep and read."""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from llmcourse.doctor.finding import ERROR, WARNING, Finding
+from llmcourse.doctor.static.asked import every_asked
+from llmcourse.doctor.static.registry import found, in_the_source
+from llmcourse.doctor.static.source import Source, last_name, name_of
+from llmcourse.doctor.subject import Subject
+
+_PROCESSOR = re.compile(r"Logits(Processor|Warper)$")
+_CRITERION = re.compile(r"StoppingCriteria$")
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """A class of the source that `generate` calls at each step."""
+
+    node: ast.ClassDef
+    call: ast.FunctionDef  # its __call__
+
+    @property
+    def is_processor(self) -> bool:
+        """Whether it changes scores, and does not decide about the end."""
+        return any(_PROCESSOR.search(last_name(base)) for base in self.node.bases)
+
+    @property
+    def ids(self) -> str:
+        """What its __call__ names the ids."""
+        arguments = self.call.args.args
+        return arguments[1].arg if len(arguments) > 1 else ""
+
+
+def written(source: Source) -> Iterator[Written]:
+    """Yield the processors and criteria that a source defines."""
+    for node in source.scopes:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        kinds = [last_name(base) for base in node.bases]
+        known = any(_PROCESSOR.search(kind) or _CRITERION.search(kind) for kind in kinds)
+        for method in node.body if known else ():
+            if isinstance(method, ast.FunctionDef) and method.name == "__call__":
+                yield Written(node, method)
+
+
+@in_the_source(
+    "processor-returns-none",
+    subject=Subject.CALL,
+    severities=(ERROR,),
+    symptom="`'NoneType' object has no attribute ...`, deep in `generate`.",
+    cause="""
+        `generate` goes on with what a processor returns, and stops by what a criterion returns. A
+        `__call__` without `return` returns None, also where it changes the scores in place.
+    """,
+    fix="Return the scores; a criterion returns True or False for each row.",
+    example="""
+        def __call__(self, input_ids, scores):
+            scores[:, self.ids] -= self.by
+            return scores
+    """,
+    how_sure="Likely: only the source was read, where `__call__` has no `return` with a value.",
+)
+def processor_returns_none(source: Source) -> Iterator[Finding]:
+    """A `__call__` that returns nothing."""
+    for one in written(source):
+        inside = list(ast.walk(one.call))
+        returns = any(isinstance(node, ast.Return) and node.value is not None for node in inside)
+        open_end = any(isinstance(node, ast.Raise | ast.Yield) for node in inside)
+        last = one.call.body[-1]
+        words = isinstance(last, ast.Expr) and isinstance(last.value, ast.Constant)
+        empty = words or isinstance(last, ast.Pass)  # not written yet
+        if returns or open_end or empty:
+            continue
+        what = "scores" if one.is_processor else "True or False for each row"
+        yield found(
+            "processor-returns-none",
+            ERROR,
+            one.call,
+            what=f"{one.node.name}.__call__ has no return, so it returns None.",
+            why=f"generate goes on with what it returns: {what}.",
+            fix="return scores" if one.is_processor else "return is_done",
+        )
+
+
+@in_the_source(
+    "stateful-processor",
+    subject=Subject.CALL,
+    severities=(WARNING,),
+    symptom="Only the first text keeps to the format; later ones are free, or fail.",
+    cause="""
+        A processor that counts its steps in itself goes on counting in the next call: `generate`
+        does not tell it that a new text begins.
+    """,
+    fix="Make one for each call, or work from the length of `input_ids`.",
+    example="model.generate(**inputs, logits_processor=[Format(ids)])",
+    how_sure="""
+        Likely: only the source was read, where one object with a state of its own goes into several
+        calls, and has no `reset`.
+    """,
+)
+def stateful_processor(source: Source) -> Iterator[Finding]:
+    """One processor with a state of its own, in several calls."""
+    classes = {one.node.name: one for one in written(source) if _keeps_state(one)}
+    uses: dict[str, list[ast.Call]] = {}
+    for asked in every_asked(source):
+        for name in ("logits_processor", "stopping_criteria"):
+            value = source.value(asked.given.get(name, ast.Constant(None)))
+            for part in ast.walk(value):
+                made = source.value(part) if isinstance(part, ast.Name) else None
+                if isinstance(made, ast.Call) and name_of(made) in classes:
+                    uses.setdefault(part.id, []).append(asked.call)
+                    uses[part.id] += [asked.call] if _repeats(source, asked.call, made) else []
+    for name, calls in uses.items():
+        if len(calls) < 2:
+            continue
+        yield found(
+            "stateful-processor",
+            WARNING,
+            calls[-1],
+            what=f"The processor {name} keeps a state of its own, and goes into several calls.",
+            why="It is not made new for each text: it goes on where the text before ended.",
+            fix=f"{name} = ...  # a new one for each call",
+        )
+
+
+def _keeps_state(one: Written) -> bool:
+    """Tell whether `__call__` changes what the object holds, and nothing sets it back."""
+    methods = [node.name for node in one.node.body if isinstance(node, ast.FunctionDef)]
+    text = ast.unparse(one.call)
+    begins_anew = "shape" in text or ("len(" in text and f"len({one.ids}" in text)
+    if "reset" in methods or begins_anew:
+        return False
+    for node in ast.walk(one.call):
+        stored = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        if stored and last_name(node.value) == "self":
+            return True
+        steps = isinstance(node, ast.Call) and name_of(node) in ("next", "pop", "popleft")
+        if steps and "self." in ast.unparse(node):
+            return True
+    return False
+
+
+def _repeats(source: Source, call: ast.Call, made: ast.Call) -> bool:
+    """Tell whether a call stands in a loop, and the object was made outside of it."""
+    loops = [above for above in source.above(call) if isinstance(above, ast.For | ast.While)]
+    around = list(source.above(made))
+    return any(loop not in around for loop in loops)
+
+
+@in_the_source(
+    "stop-reads-the-prompt",
+    subject=Subject.ENDS,
+    severities=(WARNING,),
+    symptom="It stops at once or too early, though the stop word has not been written.",
+    cause="""
+        A criterion gets prompt and new tokens in one row. Looking for a word, or its pieces,
+        anywhere in the row finds those of the prompt, and pieces in any order.
+    """,
+    fix="Look at the end of the row, or use `stop_strings`.",
+    example="model.generate(**inputs, stop_strings=['###'], tokenizer=tokenizer)",
+    how_sure="Likely: only the source was read, where the whole row is searched.",
+)
+def stop_reads_the_prompt(source: Source) -> Iterator[Finding]:
+    """A criterion searches all of the row, the prompt included."""
+    for one in written(source):
+        if one.is_processor:
+            continue
+        for node in ast.walk(one.call):
+            if not _searches_a_row(source, node, one.ids):
+                continue
+            yield found(
+                "stop-reads-the-prompt",
+                WARNING,
+                node,
+                what=f"{source.words(node)} looks for the stop word anywhere, the prompt included.",
+                why="What the prompt holds stops the text, as do a word's tokens in any order.",
+                fix="model.generate(..., stop_strings=[word], tokenizer=tokenizer)",
+            )
+            break
+
+
+def _searches_a_row(source: Source, node: ast.AST, ids: str) -> bool:
+    if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In):
+        text = source.value(node.comparators[0])
+        decodes = isinstance(text, ast.Call) and name_of(text) == "decode" and text.args
+        return _is_whole_row(text.args[0] if decodes else text, ids)
+    if isinstance(node, ast.Call) and name_of(node) == "isin" and len(node.args) == 2:
+        return _is_whole_row(node.args[1], ids)
+    return False
+
+
+def _is_whole_row(node: ast.AST, ids: str) -> bool:
+    """Tell whether a node is `input_ids[0]`, or a list of it."""
+    while isinstance(node, ast.Call) and name_of(node) in ("tolist", "cpu"):
+        node = getattr(node.func, "value", ast.Constant(None))
+    row = isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant)
+    return row and last_name(node.value) == ids

@@ -1,0 +1,195 @@
+"""Forward passes by hand: graphs that are kept, and logits read one place too late."""
+
+import ast
+from collections.abc import Iterator
+
+from llmcourse.doctor.finding import WARNING, Finding
+from llmcourse.doctor.static.registry import found, in_the_source
+from llmcourse.doctor.static.source import Source, keyword, last_name, name_of, owner_of
+from llmcourse.doctor.subject import Subject
+
+_NO_GRAPH = ("no_grad", "inference_mode", "set_grad_enabled", "requires_grad_", "enable_grad")
+_TRAINS = ("backward", "train", "Trainer", "SFTTrainer", "grad")
+# Calls that leave a tensor's graph behind.
+_LEAVES = ("detach", "item", "tolist", "argmax", "numpy", "decode", "float", "int", "multinomial")
+_CHANCES = ("log_softmax", "softmax", "cross_entropy", "gather")
+
+
+@in_the_source(
+    "loop-without-no-grad",
+    subject=Subject.MODEL,
+    severities=(WARNING,),
+    symptom="Memory grows with each text until there is none left.",
+    cause="""
+        A forward pass keeps what a backward pass would need. Whoever keeps its output keeps all of
+        that too.
+    """,
+    fix="Say that nothing is to be learned.",
+    example="""
+        with torch.inference_mode():
+            output = model(**inputs)
+    """,
+    how_sure="""
+        Likely: only the source was read, where nothing trains and nothing switches gradients off.
+    """,
+)
+def loop_without_no_grad(source: Source) -> Iterator[Finding]:
+    """A loop of forward passes keeps its outputs, with their graphs."""
+    if _switches_gradients(source):
+        return
+    for call in source.calls:
+        loops = [one for one in source.above(call) if isinstance(one, ast.For | ast.While)]
+        if not loops or not source.is_forward(call) or keyword(call, "labels") is not None:
+            continue
+        inside = [node for statement in loops[0].body for node in ast.walk(statement)]
+        kept = _kept(source, call, inside)
+        if kept is None:
+            continue
+        yield found(
+            "loop-without-no-grad",
+            WARNING,
+            call,
+            what=f"{source.words(kept)} keeps a forward pass's graph in each turn of the loop.",
+            why="What a backward pass would need stays in memory: torch.no_grad() leaves it out.",
+            fix=f"with torch.inference_mode(): {source.words(call.func)}(...)",
+        )
+
+
+def _switches_gradients(source: Source) -> bool:
+    """Tell whether the source trains, or names anything that switches gradients off."""
+    named = {last_name(node) for node in source.scopes}
+    return bool(named & {*_NO_GRAPH, *_TRAINS})
+
+
+def _kept(source: Source, call: ast.Call, inside: list[ast.AST]) -> ast.AST | None:
+    """Return what keeps a pass's output beyond its turn of the loop, or None."""
+    for node in inside:
+        appends = isinstance(node, ast.Call) and name_of(node) == "append" and node.args
+        if appends and _has_graph(source, node.args[0], call):
+            return node
+        if isinstance(node, ast.AugAssign) and _has_graph(source, node.value, call):
+            return node
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
+            value = getattr(source.parents.get(node), "value", None)
+            if value is not None and _has_graph(source, value, call):
+                return source.parents[node]
+    return None
+
+
+def _has_graph(source: Source, node: ast.AST, call: ast.Call, depth: int = 4) -> bool:
+    """Tell whether an expression is made of a pass's output, and still has its graph."""
+    calls = [name_of(one) for one in ast.walk(node) if isinstance(one, ast.Call)]
+    if set(calls) & set(_LEAVES):
+        return False
+    for part in ast.walk(node):
+        if part is call:
+            return True
+        value = source.value(part) if isinstance(part, ast.Name) else part
+        if value is not part and depth and _has_graph(source, value, call, depth - 1):
+            return True
+    return False
+
+
+@in_the_source(
+    "logits-not-shifted",
+    subject=Subject.READING,
+    severities=(WARNING,),
+    symptom="Scores of answers make no sense: wrong ones win, the loss is far too high.",
+    cause="""
+        The logits at a place are about the token *after* it. An answer's first token is predicted
+        by the prompt's last place.
+    """,
+    fix="Begin one place earlier, and leave the last one out.",
+    example="""
+        logits = model(ids).logits[:, prompt_length - 1 : -1]
+        logits.log_softmax(-1).gather(2, ids[:, prompt_length:, None])
+    """,
+    how_sure="""
+        Likely: only the source was read, where logits and ids meet at the same places.
+    """,
+)
+def logits_not_shifted(source: Source) -> Iterator[Finding]:
+    """An answer is scored with the logits of its own places."""
+    for node in list(source.scopes):
+        if not _begins_late(source, node) and not _meets_unshifted(source, node):
+            continue
+        yield found(
+            "logits-not-shifted",
+            WARNING,
+            node,
+            what=f"{source.words(node)} reads each token's chance at its own place.",
+            why="Logits are about the next token: the token's chance stands one place before it.",
+            fix="logits[:, :-1]  # with ids[:, 1:]; an answer's begin at prompt_length - 1",
+        )
+        return
+
+
+def _begins_late(source: Source, node: ast.AST) -> bool:
+    """Tell whether logits are taken from the answer's own first place on, for its chances."""
+    if not isinstance(node, ast.Subscript) or not _is_logits(source, node.value):
+        return False
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else []
+    place = parts[1] if len(parts) > 1 else None
+    if not isinstance(place, ast.Slice) or place.lower is None or place.upper is not None:
+        return False
+    lower = source.value(place.lower)
+    if any(isinstance(part, ast.BinOp) for part in ast.walk(lower)):
+        return False
+    measured = {last_name(part) for part in ast.walk(lower)} & {"shape", "len"}
+    scope = source.scopes[node]
+    return bool(measured) and any(
+        isinstance(one, ast.Call) and name_of(one) in _CHANCES for one in scope.nodes
+    )
+
+
+def _is_logits(source: Source, node: ast.AST) -> bool:
+    """Tell whether an expression is the logits of a forward pass, all of them."""
+    value = source.value(node)
+    if isinstance(value, ast.Call) and name_of(value) in ("log_softmax", "softmax", "float"):
+        owner = owner_of(value)
+        plain = owner is value.func or last_name(owner) in ("torch", "F", "functional")
+        inner = (value.args or [None])[0] if plain else owner
+        return inner is not None and _is_logits(source, inner)
+    if not isinstance(value, ast.Attribute) or value.attr != "logits":
+        return False
+    return source.is_forward(source.value(value.value))
+
+
+def _meets_unshifted(source: Source, node: ast.AST) -> bool:
+    """Tell whether all logits and all ids of a pass meet: in `gather`, or a `cross_entropy`."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    if node.func.attr == "gather" and node.args:
+        plain = last_name(node.func.value) == "torch"
+        logits, ids = (node.args[0] if plain else node.func.value), node.args[-1]
+    elif node.func.attr == "cross_entropy" and len(node.args) > 1:
+        logits, ids = node.args[0], node.args[1]
+    else:
+        return False
+    logits, ids = _unfolded(logits), _unfolded(ids)
+    if not _is_logits(source, logits):
+        return False
+    fed = [one for one in ast.walk(_pass_of(source, logits)) if isinstance(one, ast.Name)]
+    entry = isinstance(ids, ast.Subscript) and ast.unparse(ids.slice) == "'input_ids'"
+    owner = ids.value if entry or isinstance(ids, ast.Attribute) else ids
+    return isinstance(owner, ast.Name) and owner.id in [one.id for one in fed[1:]]
+
+
+def _unfolded(node: ast.AST) -> ast.AST:
+    """Return a tensor without what only changes its shape: `.view(-1)`, `.unsqueeze(-1)`."""
+    shapes = ("view", "reshape", "unsqueeze", "flatten", "transpose", "permute")
+    while isinstance(node, ast.Call) and name_of(node) in shapes:
+        node = owner_of(node)
+    return node
+
+
+def _pass_of(source: Source, node: ast.AST) -> ast.AST:
+    """Return the forward pass that logits come from."""
+    value = source.value(node)
+    for part in ast.walk(value):
+        if source.is_forward(part):
+            return part
+        inner = source.value(part) if isinstance(part, ast.Name) else part
+        if inner is not part and any(source.is_forward(one) for one in ast.walk(inner)):
+            return _pass_of(source, inner)
+    return value

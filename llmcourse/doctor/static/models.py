@@ -1,0 +1,168 @@
+"""What is done to a model before it generates: casts, checkpointing, settings in its config."""
+
+import ast
+from collections.abc import Iterator
+
+from llmcourse.doctor.finding import ERROR, WARNING, Finding
+from llmcourse.doctor.static.registry import found, in_the_source
+from llmcourse.doctor.static.source import Source, is_true, keyword, last_name, name_of, owner_of
+from llmcourse.doctor.subject import Subject
+
+_CASTS = ("half", "float", "bfloat16", "double")
+_LOADS_QUANTIZED = ("load_in_4bit", "load_in_8bit")
+# Settings of `generate` that a model's config had in earlier versions.
+_SETTINGS = (
+    *("max_length", "max_new_tokens", "min_length", "do_sample", "temperature", "top_k", "top_p"),
+    *("num_beams", "repetition_penalty", "length_penalty", "no_repeat_ngram_size"),
+    *("eos_token_id", "bad_words_ids", "num_return_sequences"),
+)
+
+
+@in_the_source(
+    "quantized-cast",
+    subject=Subject.MODEL,
+    severities=(ERROR,),
+    symptom="`ValueError: .half() is not supported for 4-bit or 8-bit models`, or noise.",
+    cause="""
+        Quantized weights are integers with scales beside them. Casting them to another type is
+        refused, or takes the numbers for weights.
+    """,
+    fix="Leave the cast out; `dtype` and `bnb_4bit_compute_dtype` say what is computed in.",
+    example="""
+        config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16)
+        model = AutoModelForCausalLM.from_pretrained(name, quantization_config=config)
+    """,
+    how_sure="Likely: only the source was read, where the model is loaded in 4 or 8 bits.",
+)
+def quantized_cast(source: Source) -> Iterator[Finding]:
+    """A quantized model gets another dtype."""
+    for call in source.calls:
+        if not isinstance(call.func, ast.Attribute) or not _is_cast(call):
+            continue
+        loads = _loads_of(source, call.func.value)
+        if not any(_is_quantized(one) for one in loads):
+            continue
+        yield found(
+            "quantized-cast",
+            ERROR,
+            call,
+            what=f"{source.words(call)} casts a quantized model to another dtype.",
+            why="Weights of 4-bit or 8-bit models cannot be cast: generate fails or writes noise.",
+            fix=f"{source.words(call.func.value)}  # as it was loaded, without the cast",
+        )
+
+
+def _is_cast(call: ast.Call) -> bool:
+    if name_of(call) in _CASTS:
+        return not call.args
+    given = [*call.args, *(each.value for each in call.keywords)]
+    return name_of(call) == "to" and any("float" in last_name(one) for one in given)
+
+
+def _loads_of(source: Source, node: ast.AST) -> list[ast.AST]:
+    """Return the calls that may have loaded a model: also where its name is given back to it."""
+    found = [one for one in source.values(node) if isinstance(one, ast.Call)]
+    if isinstance(node, ast.Call):
+        found.append(node)
+    return found
+
+
+def _is_quantized(load: ast.AST) -> bool:
+    if not isinstance(load, ast.Call) or name_of(load) != "from_pretrained":
+        return False
+    flags = [keyword(load, name) for name in _LOADS_QUANTIZED]
+    return any(map(is_true, flags)) or keyword(load, "quantization_config") is not None
+
+
+@in_the_source(
+    "gradient-checkpointing-left-on",
+    subject=Subject.MODEL,
+    severities=(WARNING,),
+    symptom="Samples between training steps are slow, or differ from those after the training.",
+    cause="""
+        Gradient checkpointing computes activations again for a backward pass, and switches the
+        key-value cache off while the model is in training mode.
+    """,
+    fix="Call `model.eval()` before generating, and `model.train()` afterwards.",
+    example="""
+        model.eval()
+        model.generate(**inputs)
+        model.train()
+    """,
+    how_sure="""
+        Likely: only the source was read, where checkpointing is enabled and neither disabled nor
+        followed by `eval()` before the call.
+    """,
+)
+def gradient_checkpointing_left_on(source: Source) -> Iterator[Finding]:
+    """Checkpointing is on when the model generates."""
+    for call in source.generate_calls:
+        scope = source.scopes[call]
+        before = [
+            one
+            for one in source.calls
+            if one.lineno < call.lineno and source.scopes[one] in (scope, source.module)
+        ]
+        named = [name_of(one) for one in before]
+        ends = [n for n, name in enumerate(named) if name in _ENDS]
+        starts = [n for n, name in enumerate(named) if name == "gradient_checkpointing_enable"]
+        trains = "train" in named
+        if not starts or not trains or (ends and ends[-1] > starts[-1]):
+            continue
+        yield found(
+            "gradient-checkpointing-left-on",
+            WARNING,
+            call,
+            what="Gradient checkpointing is on, and the model in training mode, when it generates.",
+            why="It computes everything again at each step, without a cache.",
+            fix=f"{source.words(owner_of(call))}.eval()  # before generate",
+        )
+        return
+
+
+_ENDS = ("gradient_checkpointing_disable", "eval")
+
+
+@in_the_source(
+    "settings-in-model-config",
+    subject=Subject.CALL,
+    severities=(WARNING,),
+    symptom="A setting that was set on `model.config` changes nothing, or the call is refused.",
+    cause="""
+        `generate` reads `model.generation_config`, which is made once, when the model is loaded.
+        What is written into `model.config` afterwards does not get there.
+    """,
+    fix="Set it on `model.generation_config`, or give it to the call.",
+    example="model.generation_config.max_new_tokens = 100",
+    how_sure="""
+        Likely: only the source was read, where nothing sets the same field on a
+        `generation_config`.
+    """,
+)
+def settings_in_model_config(source: Source) -> Iterator[Finding]:
+    """A setting of `generate` is written into the model's config."""
+    if not source.generate_calls:
+        return
+    stored = [
+        node
+        for node in source.scopes
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+    ]
+    elsewhere = {node.attr for node in stored if last_name(node.value) != "config"}
+    elsewhere |= {each.arg for call in source.calls for each in call.keywords}
+    for node in stored:
+        config = node.value
+        of_model = isinstance(config, ast.Attribute) and source.is_model(config.value)
+        if not of_model or config.attr != "config" or node.attr not in _SETTINGS:
+            continue
+        if node.attr in elsewhere:
+            continue
+        model = source.words(config.value)
+        yield found(
+            "settings-in-model-config",
+            WARNING,
+            node,
+            what=f"{source.words(node)} is set, and generate reads {model}.generation_config.",
+            why=f"{node.attr} changes nothing there, or is refused.",
+            fix=f"{model}.generation_config.{node.attr} = ...",
+        )
