@@ -282,6 +282,35 @@ def _chats() -> None:
 _chats()
 
 
+_TOOL = {"type": "function", "function": {"name": "weather", "parameters": {}}}
+
+
+def _with_tools(tools, writes: bool = False) -> Call:
+    """Return a call whose template was given tools; writes: whether it writes them."""
+    model, tokenizer = chat("chatml")
+    if writes:
+        tokenizer.chat_template = "{% if tools %}{{ tools }}{% endif %}" + tokenizer.chat_template
+    text = rendered(tokenizer, [USER], add_generation_prompt=True, tools=tools)
+    made = tensors(tokenizer, text, add_special_tokens=False)
+    recorded = {"template_calls": [TemplateCall([USER], {"tools": tools}, text)]}
+    return Call(model, tokenizer, made, LENGTH, recorded)
+
+
+@faulty("tools-dropped", "tools that the template does not write")
+def _():
+    return _with_tools([_TOOL])
+
+
+@sound("tools that the template writes")
+def _():
+    return _with_tools([_TOOL], writes=True)
+
+
+@sound("no tools for a template without")
+def _():
+    return _with_tools(None)
+
+
 @faulty("system-dropped", "a template that passes over the system")
 def _():
     model, tokenizer = chat("zephyr")
@@ -483,6 +512,14 @@ for _code, _name, _call, _settings in (
     ),
     ("no-eos", "no eos", LENGTH, {"eos_token_id": None}),
     (None, "no eos, a stop string", LENGTH | {"stop_strings": ["."]}, {"eos_token_id": None}),
+    (
+        "unknown-token-among-eos",
+        "eos by a name that is not there",
+        LENGTH | {"eos_token_id": [2, 3]},
+        None,
+    ),
+    ("unknown-token-among-eos", "eos unknown alone", LENGTH | {"eos_token_id": 3}, None),
+    (None, "eos of two known tokens", LENGTH | {"eos_token_id": [2, 5]}, None),
     ("no-cache", "the cache off in the call", LENGTH | {"use_cache": False}, None),
     ("no-cache", "the cache off in the model", LENGTH, {"use_cache": False}),
     (None, "the cache off for one token", {"max_new_tokens": 1, "use_cache": False}, None),

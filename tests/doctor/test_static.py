@@ -554,6 +554,8 @@ SOUND = {
     "outputs kept in a function without gradients": "@torch.inference_mode()\n"
     "def read(texts):\n    for text in texts:\n"
     "        kept.append(model(**tokenizer(text)).logits)",
+    "outputs kept in a method": "class Reader:\n    def read(self, texts):\n"
+    "        for text in texts:\n            self.kept.append(model(**tokenizer(text)).logits)",
     "outputs detached": "for text in texts:\n"
     "    kept.append(model(**tokenizer(text)).logits.detach().cpu())",
     "numbers kept": "for text in texts:\n    logits = model(**tokenizer(text)).logits\n"

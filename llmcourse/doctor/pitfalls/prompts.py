@@ -351,9 +351,48 @@ def system_dropped(case: Case) -> Iterator[Finding]:
         return
 
 
-def _try_to_render(case: Case, messages: list[dict]) -> str | None:
+@pitfall(
+    "tools-dropped",
+    subject=Subject.PROMPTS,
+    severities=(ERROR,),
+    needs=(Needs.TEMPLATE_CALLS,),
+    symptom="The model calls no tool, and says that it has none.",
+    cause="""
+        A template that does not write `tools` leaves them out, and `apply_chat_template` says
+        nothing.
+    """,
+    fix="Describe the tools in a message, or take a model whose template writes them.",
+    example=r"""
+        described = "\n".join(json.dumps(get_json_schema(tool)) for tool in tools)
+        messages[0]["content"] += "\n\nYou may call these tools:\n" + described
+    """,
+    how_sure="Certain: the text is the same with the tools and without.",
+)
+def tools_dropped(case: Case) -> Iterator[Finding]:
+    """The template leaves the tools out."""
+    for call in case.template_calls:
+        tools = call.kwargs.get("tools")
+        if not tools or not getattr(case.tokenizer, "chat_template", None):
+            continue
+        without = _try_to_render(case, call.messages)
+        if without is None or without != _try_to_render(case, call.messages, tools=tools):
+            continue
+        yield Finding(
+            code="tools-dropped",
+            severity=ERROR,
+            confidence=CERTAIN,
+            what=f"The chat template does not write the {len(tools)} tools that it was given."
+            if len(tools) > 1
+            else "The chat template does not write the tool that it was given.",
+            why="The model knows of none, so it cannot call any.",
+            fix='messages[0]["content"] += described  # the tools, as JSON',
+        )
+        return
+
+
+def _try_to_render(case: Case, messages: list[dict], **options) -> str | None:
     try:
-        return apply_chat_template(case.tokenizer, messages, tokenize=False)
+        return apply_chat_template(case.tokenizer, messages, tokenize=False, **options)
     except Exception:  # a template may raise what it likes
         return None
 

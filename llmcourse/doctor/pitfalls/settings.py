@@ -364,6 +364,56 @@ def _ends_otherwise(case: Case) -> bool:
 
 
 @pitfall(
+    "unknown-token-among-eos",
+    subject=Subject.ENDS,
+    severities=(WARNING,),
+    symptom="Answers run on, or end at a word that the tokenizer does not know.",
+    cause="""
+        `convert_tokens_to_ids` gives the unknown token's id for a name that the vocabulary lacks,
+        such as another model's end token. That token then ends texts, and the one that was meant
+        does not exist.
+    """,
+    fix="Name the end tokens that this tokenizer has.",
+    example="""
+        end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+        assert end != tokenizer.unk_token_id
+    """,
+    how_sure="""
+        Likely: the unknown token is among those that end the text. Where it is an end token of the
+        tokenizer too, only if it is there twice.
+    """,
+)
+def unknown_token_among_eos(case: Case) -> Iterator[Finding]:
+    """A text ends at the unknown token, which a name that is not there was turned into."""
+    unknown = getattr(case.tokenizer, "unk_token_id", None)
+    if case.config is None or unknown is None or not case.asked_here("eos_token_id"):
+        return
+    known = [getattr(case.tokenizer, f"{name}_token_id", None) for name in ("eos", "bos", "pad")]
+    times = case.eos_ids.count(unknown)
+    plain = unknown not in known and not _ends_texts(case, unknown)
+    if times == 0 or (times == 1 and not plain):
+        return
+    name = case.tokenizer.unk_token
+    ends = tuple(dict.fromkeys(id for id in case.eos_ids if id != unknown or not plain))
+    yield Finding(
+        code="unknown-token-among-eos",
+        severity=WARNING,
+        confidence=LIKELY,
+        what=(
+            f"eos_token_id={list(case.eos_ids)} holds the tokenizer's unknown token {name!r} "
+            f"({unknown})."
+        ),
+        why="A name that the vocabulary lacks becomes that token: the end that was meant is none.",
+        fix=f"model.generate(..., eos_token_id={list(ends) or 'tokenizer.eos_token_id'})",
+    )
+
+
+def _ends_texts(case: Case, token: int) -> bool:
+    """Tell whether a token has the name of an end, as in `<|endoftext|>`."""
+    return "end" in str(case.tokenizer.convert_ids_to_tokens(token)).lower()
+
+
+@pitfall(
     "eos-not-of-template",
     subject=Subject.ENDS,
     severities=(ERROR,),

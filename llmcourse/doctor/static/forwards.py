@@ -41,6 +41,8 @@ def loop_without_no_grad(source: Source) -> Iterator[Finding]:
         loops = [one for one in source.above(call) if isinstance(one, ast.For | ast.While)]
         if not loops or not source.is_forward(call) or keyword(call, "labels") is not None:
             continue
+        if isinstance(source.parents.get(source.scopes[call].node), ast.ClassDef):
+            continue  # a method: whoever calls it may switch gradients off
         inside = [node for statement in loops[0].body for node in ast.walk(statement)]
         kept = _kept(source, call, inside)
         if kept is None:
