@@ -3,6 +3,7 @@
     python -m benchmarks.doctor_field                     the whole corpus; results go into results/
     python -m benchmarks.doctor_field --split seen        a part of it, shown alone
     python -m benchmarks.doctor_field ID ...              these cases, shown alone
+    python -m benchmarks.doctor_field --static            what the source alone shows: a second
     python -m benchmarks.doctor_field --page              measure nothing: write the README's tables
 
 Each script of tests/doctor/field/ runs under `python -m llmcourse doctor`, one at a time, in a
@@ -27,6 +28,8 @@ from typing import IO
 
 from benchmarks.doctor_field_report import Report, as_json, figures, line, table, written
 from benchmarks.readme import README, RESULTS
+from llmcourse.doctor import static
+from llmcourse.doctor.finding import NOTE
 from llmcourse.measure.machine import describe_machine, machine_name
 from tools import field
 from tools.field import Case
@@ -109,11 +112,30 @@ def _noted(journal: Path) -> dict[str, Report]:
     return reports
 
 
+def in_the_source(cases: Iterable[Case]) -> str:
+    """Return what the checks of the source alone find, in a sentence; nothing is run."""
+    cases, named, warned = list(cases), [], []
+    for case in cases:
+        findings = static.look(str(case.file))
+        if case.faulty and any(map(case.named_by, findings)):
+            named.append(case)
+        if not case.faulty and any(found.severity != NOTE for found in findings):
+            warned.append(case)
+    parts = []
+    for split in field.SPLITS:
+        faulty = [case for case in cases if case.split == split and case.faulty]
+        found = [case for case in named if case.split == split]
+        parts += [f"{len(found)} of {len(faulty)} {split}"] if faulty else []
+    sound = sum(not case.faulty for case in cases)
+    return f"found by cause: {', '.join(parts)}; warned of {len(warned)} of {sound} sound ones"
+
+
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("ids", nargs="*", metavar="ID", help="these cases alone")
     parser.add_argument("--split", choices=field.SPLITS, help="this part of the corpus alone")
+    parser.add_argument("--static", action="store_true", help="what the source alone shows")
     parser.add_argument("--journal", type=Path, help="what was measured, to go on from")
     parser.add_argument("--out", type=Path, help="results/doctor-field-<machine>.json")
     parser.add_argument("--page", action="store_true", help="write results into the README alone")
@@ -124,6 +146,9 @@ def main() -> None:
     whole = not options.ids and not options.split
     cases = field.read([options.split] if options.split else field.SPLITS)
     cases = [case for case in cases if not options.ids or case.id in options.ids]
+    if options.static:
+        print(in_the_source(cases))
+        return
     shown = {case.id for case in cases if not whole or case.split == "seen"}
     reports = measured(cases, options.journal, shown)
     parts = figures(cases, reports)

@@ -186,3 +186,16 @@ def test_the_page_shows_what_was_measured():
     page = README.read_text(encoding="utf-8")
     made = doctor_field_report.written(page, RESULTS)
     assert made == page, "run `python -m benchmarks.doctor_field --page`"
+
+
+def test_the_source_alone_is_counted_by_parts_of_the_corpus(tmp_path):
+    (tmp_path / "faulty.py").write_text(
+        "model.generate(**inputs, max_length=9, max_new_tokens=9)\n", encoding="utf-8"
+    )
+    (tmp_path / "sound.py").write_text("print(1)\n", encoding="utf-8")
+    about = {"url": "", "kind": "length", "split": "seen"}
+    faulty = Case("a", tmp_path / "faulty.py", faulty=True, says=(("max_length",),), **about)
+    missed = Case("b", tmp_path / "sound.py", faulty=True, says=(("mask",),), **about)
+    sound = Case("c", tmp_path / "sound.py", faulty=False, **about)
+    said = doctor_field.in_the_source([faulty, missed, sound])
+    assert said == "found by cause: 1 of 2 seen; warned of 0 of 1 sound ones"
