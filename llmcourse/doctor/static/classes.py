@@ -160,7 +160,7 @@ def _repeats(source: Source, call: ast.Call, made: ast.Call) -> bool:
         anywhere in the row finds those of the prompt, and pieces in any order.
     """,
     fix="Look at the end of the row, or use `stop_strings`.",
-    example="model.generate(**inputs, stop_strings=['###'], tokenizer=tokenizer)",
+    example='model.generate(**inputs, stop_strings=["###"], tokenizer=tokenizer)',
     how_sure="Likely: only the source was read, where the whole row is searched.",
 )
 def stop_reads_the_prompt(source: Source) -> Iterator[Finding]:
