@@ -5,17 +5,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from math import sqrt
 from pathlib import Path
 
 from benchmarks import readme
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
+from llmcourse.quality import proportion
 from llmcourse.show import Table
 from tools.field import SPLITS, Case
 
 SCHEMA = "llmcourse.doctor-field/1"
 NOTHING = "Nothing has been measured yet."
-_95_PERCENT = 1.959964  # standard deviations
 # A row of the table: its name, and the figure.
 ROWS = {
     "found by cause": "recall",
@@ -52,13 +51,11 @@ class Report:
 
 
 def wilson(found: int, of: int) -> tuple[float, float]:
-    """Return the 95% interval of a share (Wilson 1927), from 0 to 1."""
+    """Return the 95% interval of a share (Wilson 1927): of none, all from 0 to 1."""
     if of == 0:
         return 0.0, 1.0
-    share, z2 = found / of, _95_PERCENT**2
-    middle = (share + z2 / (2 * of)) / (1 + z2 / of)
-    half = _95_PERCENT / (1 + z2 / of) * sqrt(share * (1 - share) / of + z2 / (4 * of * of))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    known = proportion(found, of)
+    return known.low, known.high
 
 
 def share(found: Iterable[bool]) -> dict:

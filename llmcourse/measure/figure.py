@@ -1,5 +1,6 @@
 """A number with its spread, and how to get one: in turns, after a warm-up."""
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -44,6 +45,18 @@ class Figure:
     def __str__(self) -> str:
         low, high = self.quartiles
         return f"{digits(self.median)} {self.unit} ({digits(low)} to {digits(high)})"
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """Return the smallest value that at least `share` of all values do not exceed.
+
+    The nearest rank: of fewer than 100 values the 99th percentile is the largest. Of none it is
+    nan. Raises ValueError for a share outside (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"share={share} must be in (0, 1].")
+    ordered = sorted(values)
+    return ordered[math.ceil(share * len(ordered)) - 1] if ordered else math.nan
 
 
 def digits(number: float) -> str:

@@ -1,14 +1,13 @@
 """What was measured, as JSON with a schema, as a table, and as a picture."""
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from llmcourse.html import BLUE, VERMILLION
-from llmcourse.measure.figure import Figure, digits, noise, ratios
+from llmcourse.measure.figure import Figure, digits, noise, percentile, ratios
 from llmcourse.measure.limit import Reads, fraction_of_limit
 from llmcourse.measure.memory import Memory
 from llmcourse.show import Table, amount, plural, printable
@@ -35,8 +34,7 @@ class Result:
     @property
     def slowest_between_ms(self) -> float:
         """The 99th percentile of the times between tokens."""
-        ordered = sorted(self.between_ms.values)
-        return ordered[math.ceil(0.99 * len(ordered)) - 1]
+        return percentile(self.between_ms.values, 0.99)
 
     @property
     def speed(self) -> float:

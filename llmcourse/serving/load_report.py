@@ -2,29 +2,17 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from llmcourse.html import BLUE, VERMILLION
-from llmcourse.measure.figure import digits
+from llmcourse.measure.figure import digits, percentile
 from llmcourse.measure.report import read_json
 from llmcourse.serving.client import Sent
 from llmcourse.show import Table, plural, printable
 
 SCHEMA = 1  # goes up when a field changes its meaning or goes
-
-
-def percentile(values: Iterable[float], share: float) -> float:
-    """Return the smallest value that at least `share` of all values do not exceed.
-
-    The nearest rank: of fewer than 100 values the 99th percentile is the largest. Of none it is
-    nan. Raises ValueError for a share outside (0, 1].
-    """
-    if not 0 < share <= 1:
-        raise ValueError(f"share={share} must be in (0, 1].")
-    ordered = sorted(values)
-    return ordered[math.ceil(share * len(ordered)) - 1] if ordered else math.nan
 
 
 @dataclass(frozen=True)
