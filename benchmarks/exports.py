@@ -28,7 +28,6 @@ from benchmarks.rung_process import Rung, RungFailed, RungProcess, Turn
 from llmcourse.measure import Figure, describe_machine, in_turns
 from llmcourse.measure.figure import digits, noise, ratios
 from llmcourse.measure.machine import machine_name
-from llmcourse.measure.report import read_json
 from llmcourse.show import plural, readable
 
 SCHEMA = 1  # goes up when a field changes its meaning or goes
@@ -135,12 +134,7 @@ def _row(process: RungProcess, ready: float, turns: list[Turn], expected: list[l
 
 def read(path: Path) -> tuple[dict, list[Row]]:
     """Return what a file of results says of its run, and its rows. Raises ValueError for others."""
-    return read_json(
-        path,
-        "result of benchmarks.exports",
-        SCHEMA,
-        lambda made: (made, [Row(**row) for row in made.pop("rows")]),
-    )
+    return readme.read_rows(path, "result of benchmarks.exports", SCHEMA, Row)
 
 
 def page(path: Path) -> str:

@@ -40,7 +40,6 @@ from benchmarks.rung_process import ROOT
 from llmcourse.measure import Figure, describe_machine, in_turns, weight_bytes
 from llmcourse.measure.figure import digits, ratios
 from llmcourse.measure.machine import machine_name
-from llmcourse.measure.report import read_json
 from llmcourse.models import fetch, load
 from llmcourse.show import in_words, plural, readable
 
@@ -167,12 +166,7 @@ def measured(
 
 def read(path: Path) -> tuple[dict, list[Row]]:
     """Return what a file of results says of its run, and its rows. Raises ValueError for others."""
-    return read_json(
-        path,
-        "result of benchmarks.quantizers",
-        SCHEMA,
-        lambda made: (made, [Row(**row) for row in made.pop("rows")]),
-    )
+    return readme.read_rows(path, "result of benchmarks.quantizers", SCHEMA, Row)
 
 
 def page(path: Path) -> str:

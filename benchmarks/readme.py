@@ -3,6 +3,11 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+from llmcourse.measure.report import read_json
+
+Row = TypeVar("Row")
 
 README = Path(__file__).resolve().parent / "README.md"
 RESULTS = README.parent / "results"
@@ -21,3 +26,15 @@ def written(text: str, name: str, results: Path, page: Callable[[Path], str], no
     """
     tables = "\n\n".join(page(path) for path in sorted(results.glob(f"{name}-*.json"))) or nothing
     return marks(name).sub(lambda found: f"{found[1]}\n{tables}\n\n{found[2]}", text)
+
+
+def read_rows(
+    path: Path, what: str, schema: int, row: Callable[..., Row]
+) -> tuple[dict, list[Row]]:
+    """Return what a file of results says of its run, and its rows, made by `row` of their fields.
+
+    what: the file should be. Raises ValueError for others, as `read_json` does.
+    """
+    return read_json(
+        path, what, schema, lambda made: (made, [row(**one) for one in made.pop("rows")])
+    )

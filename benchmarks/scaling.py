@@ -30,7 +30,6 @@ from benchmarks.rung_process import ROOT
 from llmcourse.measure import Figure, describe_machine, in_turns
 from llmcourse.measure.figure import digits, ratios
 from llmcourse.measure.machine import machine_name
-from llmcourse.measure.report import read_json
 from llmcourse.show import plural, readable
 
 SCHEMA = 1  # goes up when a field changes its meaning or goes
@@ -222,12 +221,7 @@ def typed(way: Way) -> str:
 
 def read(path: Path) -> tuple[dict, list[Row]]:
     """Return what a file of results says of its run, and its rows. Raises ValueError for others."""
-    return read_json(
-        path,
-        "result of benchmarks.scaling",
-        SCHEMA,
-        lambda made: (made, [Row(**row) for row in made.pop("rows")]),
-    )
+    return readme.read_rows(path, "result of benchmarks.scaling", SCHEMA, Row)
 
 
 def page(path: Path) -> str:
