@@ -194,9 +194,10 @@ class Probing:
     # without it nobody can tell whether a server stops when its client leaves
     context: int = 0  # tokens that the model reads at most; 0: an over-long prompt is not tried
     timeout: float = 240.0  # seconds of a request
-    watch: float = 3.0  # seconds that a server is watched: idle, answering, after a client left
+    watch: float = 3.0  # seconds at most of each look at a server: idle, answering, left
     settle: float = 1.0  # seconds that it gets to notice that a client has left
     rows: list[Row] = field(default_factory=list)  # what came of what was tried so far
+    _quarter: float | None = None  # seconds of a quarter of the long answer, or of `watch` at most
 
     def __post_init__(self):
         self.client = httpx.Client(
@@ -339,16 +340,24 @@ class Probing:
     def client_leaves(self, streams: bool) -> Row:
         """Whether a server goes on when whoever asked has gone, by the processor that it uses.
 
-        It is watched while it is idle, while it answers, and after the client has left.
+        It is watched while it is idle, while it answers, and after the client has left: for a
+        quarter of the answer each, or less, so that the answer does not end by itself meanwhile.
         """
         body = self.body(
             messages=[{"role": "user", "content": LONG_TASK}], max_tokens=600, stream=streams
         )
-        idle = self._busy(lambda: time.sleep(self.watch))
-        asks = self._read_for_a_while if streams else self._wait_for_a_while
-        answering = self._busy(lambda: asks(body))
+        if self._quarter is None:  # of the first time: a server may be slow with its first answer
+            self._read_for(body, 4 * self.watch)
+            started = time.perf_counter()
+            self._read_for(body, 4 * self.watch)
+            self._quarter = (time.perf_counter() - started) / 4
+        while_it = min(self.watch, self._quarter)
+        asks = self._read_for if streams else self._wait_for
         time.sleep(self.settle)
-        after = self._busy(lambda: time.sleep(self.watch))
+        idle = self._busy(lambda: time.sleep(while_it))
+        answering = self._busy(lambda: asks(body, while_it))
+        time.sleep(min(self.settle, while_it / 2))
+        after = self._busy(lambda: time.sleep(while_it))
         name = f"a client leaves {'a stream' if streams else 'a plain request'}"
         came = f"{after:.0%} of a core after it, {answering:.0%} before (idle: {idle:.0%})"
         stops = after < idle + (answering - idle) / 4  # False where `used` is not known
@@ -364,17 +373,18 @@ class Probing:
         meanwhile()
         return (self.used() - before) / (time.perf_counter() - began)
 
-    def _read_for_a_while(self, body: dict) -> None:
-        until = time.perf_counter() + self.watch
-        with self._streamed(body) as answer:
+    def _read_for(self, body: dict, seconds: float) -> None:
+        """Read the answer as a stream for so long, or to its end."""
+        until = time.perf_counter() + seconds
+        with self._streamed({**body, "stream": True}) as answer:
             for _ in answer.iter_text():
                 if time.perf_counter() > until:
                     return
 
-    def _wait_for_a_while(self, body: dict) -> None:
+    def _wait_for(self, body: dict, seconds: float) -> None:
         with contextlib.suppress(httpx.TimeoutException):
             self.client.post(
-                "/v1/chat/completions", json=body, timeout=self.watch, headers=self._key()
+                "/v1/chat/completions", json=body, timeout=seconds, headers=self._key()
             )
 
     def _streamed(self, body: dict):

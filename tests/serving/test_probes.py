@@ -1,6 +1,7 @@
 """Probes tell a server that keeps to the protocol from one that does not: on fake servers."""
 
 import json
+import threading
 import time
 
 import httpx
@@ -119,6 +120,9 @@ def test_a_server_that_works_on_after_its_client_left_is_seen_by_its_processor(s
     times = {}
 
     def answer(request):
+        if json.loads(request.content)["stream"]:  # how long the whole answer takes
+            time.sleep(0.4)
+            return httpx.Response(200, text="data: [DONE]")
         times["began"] = time.perf_counter()
         time.sleep(0.05)
         if stops:
@@ -131,6 +135,35 @@ def test_a_server_that_works_on_after_its_client_left_is_seen_by_its_processor(s
 
     made = probing(answer, used=used, watch=0.05, settle=0)
     assert made.client_leaves(streams=False).met == stops
+
+
+def test_a_short_answer_is_watched_for_less_time_than_it_takes():
+    answering = threading.Event()  # a server that goes on to its end, whoever has left
+
+    def works(seconds):
+        answering.set()
+        time.sleep(seconds)
+        answering.clear()
+
+    def answer(request):
+        if json.loads(request.content)["stream"]:
+            works(0.8)
+            return httpx.Response(200, text="data: [DONE]")
+        threading.Thread(target=works, args=(0.8,)).start()
+        time.sleep(request.extensions["timeout"]["read"])
+        raise httpx.ReadTimeout("left")
+
+    spent, last = 0.0, time.perf_counter()
+
+    def used():
+        nonlocal spent, last
+        now = time.perf_counter()
+        spent += (now - last) if answering.is_set() else 0
+        last = now
+        return spent
+
+    made = probing(answer, used=used, watch=3.0, settle=1.0)
+    assert not made.client_leaves(streams=False).met
 
 
 def test_greedy_answers_are_compared_with_those_of_generate():
