@@ -86,9 +86,9 @@ notebooks: model  ## run the lessons, store their outputs and the repository's a
 docs: setup  ## write the pages that are made from code
 	@$(VENV_PYTHON) -m tools.architecture
 	@$(VENV_PYTHON) -m tools.pitfalls_page
+	@$(VENV_PYTHON) -m tools.surface_page
 	@$(VENV_PYTHON) -m tools.versions_page
 	@$(VENV_PYTHON) -m tools.recorded_runs
-	@$(VENV_PYTHON) -m tools.lesson_results
 	@$(VENV_PYTHON) -m tools.teaching_page
 
 threads: model  ## check that outputs do not depend on threads or vector instructions

@@ -4,7 +4,7 @@
     python -m benchmarks.doctor_field --split seen        a part of it, shown alone
     python -m benchmarks.doctor_field ID ...              these cases, shown alone
     python -m benchmarks.doctor_field --static            what the source alone shows: a second
-    python -m benchmarks.doctor_field --page              measure nothing: write the README's tables
+    python -m benchmarks.doctor_field --page              measure nothing: write docs/doctor.md
 
 Each script of tests/doctor/field/ runs under `python -m llmcourse doctor`, one at a time, in a
 process with one thread: half an hour for the whole corpus. With --journal, what was measured of the
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import IO
 
 from benchmarks.doctor_field_report import Report, as_json, figures, line, table, written
-from benchmarks.readme import README, RESULTS
+from benchmarks.readme import RESULTS
 from llmcourse.doctor import static
 from llmcourse.doctor.finding import NOTE
 from llmcourse.measure.machine import describe_machine, machine_name
@@ -36,6 +36,7 @@ from tools.field import Case
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCTOR = ROOT / "llmcourse" / "doctor"
+PAGE = ROOT / "docs" / "doctor.md"
 PATIENCE = 240  # seconds that a script gets, with the doctor
 _ALONE = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
 
@@ -138,10 +139,12 @@ def main() -> None:
     parser.add_argument("--static", action="store_true", help="what the source alone shows")
     parser.add_argument("--journal", type=Path, help="what was measured, to go on from")
     parser.add_argument("--out", type=Path, help="results/doctor-field-<machine>.json")
-    parser.add_argument("--page", action="store_true", help="write results into the README alone")
+    parser.add_argument(
+        "--page", action="store_true", help="write results into docs/doctor.md alone"
+    )
     options = parser.parse_args()
     if options.page:
-        README.write_text(written(README.read_text("utf-8"), RESULTS), encoding="utf-8")
+        PAGE.write_text(written(PAGE.read_text("utf-8"), RESULTS), encoding="utf-8")
         return
     whole = not options.ids and not options.split
     cases = field.read([options.split] if options.split else field.SPLITS)
@@ -158,7 +161,7 @@ def main() -> None:
     if out:
         seen = [case for case in cases if case.split == "seen"]
         out.write_text(as_json(machine, parts, seen, reports), encoding="utf-8")
-        print(f"{out}: `python -m benchmarks.doctor_field --page` puts it into the README.")
+        print(f"{out}: `python -m benchmarks.doctor_field --page` puts it into docs/doctor.md.")
 
 
 if __name__ == "__main__":

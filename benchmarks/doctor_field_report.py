@@ -158,9 +158,10 @@ def _outcome(case: Case, report: Report) -> dict:
 
 
 def page(path: Path) -> str:
-    """Return a file of results as tables for the README."""
+    """Return a file of results as tables for docs/doctor.md."""
     made = json.loads(path.read_text(encoding="utf-8"))
-    machine, parts, folder = made["machine"], made["parts"], path.parent.name
+    machine, parts = made["machine"], made["parts"]
+    folder = f"../benchmarks/{path.parent.name}"
     said = (
         f"Python {machine['python']}, torch {machine['torch']}, transformers "
         f"{machine['transformers']}; {made['date']}; [`{path.name}`]({folder}/{path.name})."
@@ -185,5 +186,5 @@ def _markdown(headers: list[str], rows: list[list[str]]) -> str:
 
 
 def written(text: str, results: Path) -> str:
-    """Return the README's text with the tables of all results between its marks."""
+    """Return the text of docs/doctor.md with the tables of all results between its marks."""
     return readme.written(text, "doctor-field", results, page, NOTHING)

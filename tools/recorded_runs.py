@@ -1,19 +1,22 @@
-"""Copy the tables of benchmarks/README.md that lesson 11 shows into the package.
+"""Copy what lessons 10 and 11 show of the benchmarks' results into the package.
 
-    python -m tools.recorded_runs     # or `make docs`, after a benchmark wrote its tables
+    python -m tools.recorded_runs     # or `make docs`, after a benchmark wrote its results
 
-The lesson runs where the repository is not. A test asks that the copy is what the README says.
+Lessons run where the repository is not. A test asks that each copy is what the results say.
 """
 
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.readme import README, marks
 from llmcourse.serving.recorded import FILE
 from tools.lesson import ROOT
 
+RESULTS = ROOT / "benchmarks" / "results"
+TEXTS = ROOT / "llmcourse" / "texts"
 COPY = ROOT / "llmcourse" / FILE
 NAMES = ("serving", "exports", "scaling")  # of the marks in the README
 ROW = re.compile(r"(?<!\\)\|")
@@ -50,9 +53,51 @@ def made(readme: Path = README) -> str:
     return json.dumps(runs, indent=1, ensure_ascii=False) + "\n"
 
 
+def harness() -> str:
+    """Return, as JSON, what lm-evaluation-harness found for the facts, asked as they are.
+
+    Raises ValueError unless there is one result.
+    """
+    known = _only("lm-eval")
+    facts = {
+        one["id"]: one["theirs"]
+        for one in known["compared"]
+        if (one["kind"], one["variant"]) == ("facts", "zero-shot")
+    }
+    kept = {name: known[name] for name in ("lm_eval", "date", "task")}
+    return json.dumps(kept | {"facts": facts}) + "\n"
+
+
+def board() -> str:
+    """Return, as JSON, the whole leaderboard, without what was written and each log-likelihood.
+
+    Raises ValueError unless there is one result.
+    """
+    known = _only("leaderboard")
+    for standing in known["standings"]:
+        standing["answers"] = [
+            {name: answer[name] for name in ("id", "kind", "right")}
+            for answer in standing["answers"]
+        ]
+    return json.dumps(known) + "\n"
+
+
+def _only(name: str) -> dict:
+    [file] = RESULTS.glob(f"{name}-*.json")
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+COPIES: dict[Path, Callable[[], str]] = {
+    COPY: made,
+    TEXTS / "harness.json": harness,
+    TEXTS / "leaderboard.json": board,
+}
+
+
 def main() -> int:
-    COPY.write_text(made(), encoding="utf-8")
-    print(f"{COPY.relative_to(ROOT)}: {', '.join(json.loads(made()))}")
+    for file, copied in COPIES.items():
+        file.write_text(copied(), encoding="utf-8")
+        print(file.relative_to(ROOT))
     return 0
 
 

@@ -65,6 +65,7 @@ class Case:
     config: Any = None
     refusal: Exception | None = None  # why the call fails, if it does
     repeatable: bool = False  # whether the caller expects the same text again
+    cached: int = 0  # tokens that the call's cache held before the call
     output: torch.Tensor | None = None  # (rows, length) int64, what `generate` returned, if it ran
     rendered: list[str] = field(default_factory=list)  # `messages` as the template writes them
     # Facts that only somebody who watches can know.
@@ -191,10 +192,20 @@ def complete(
     that is none of these.
     """
     case = Case(model, tokenizer, call=dict(call), repeatable=repeatable)
+    case.cached = _cached(call.get("past_key_values"))
     _read(case, prompt_or_inputs)
     if case.refusal is None:
         resolve(case)
     return case
+
+
+def _cached(cache) -> int:
+    """Return how many tokens a cache holds; 0 for none, or where it cannot be asked."""
+    length = getattr(cache, "get_seq_length", None)
+    try:
+        return 0 if length is None else int(length())
+    except Exception:  # a cache of one's own, or one that was never used
+        return 0
 
 
 def _read(case: Case, prompt) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from llmcourse.html import BLUE, GREEN, GREY, ORANGE, SKY, VERMILLION
 from llmcourse.leaderboard.board import Board, Standing
@@ -17,8 +18,8 @@ _LARGEST = 300.0  # square points: the area of the marker of the entry that take
 _APART = 16.0  # points between entries whose speed is one and the same measurement
 
 
-def save_picture(board: Board, path: Path) -> None:
-    """Draw the board into a .png, .svg or .pdf file.
+def save_picture(board: Board, path: Path | BinaryIO) -> None:
+    """Draw the board into a .png, .svg or .pdf file, or as PNG into one that is open.
 
     Entries whose speed was not measured are left out. Names stand in a legend beside the picture,
     so that they never overlap. Raises ValueError where no speed was measured, and for more entries

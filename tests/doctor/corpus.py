@@ -655,3 +655,78 @@ def _beginning(name: str, text: str) -> None:
 _beginning("a story that ends with somebody's question", "There was a king. He said: why?")
 _beginning("an order with an arrow to be completed", "Translate to French: cheese =>")
 _beginning("questions and answers to be completed", "Q: 2+2?\nA: 4\nQ: 3+3?\nA:")
+
+
+def _begins_with(bos: bool, padded: bool = False) -> Call:
+    model, tokenizer = plain("sentencepiece")
+    made = tensors(tokenizer, TEXTS if padded else "a text", padding=padded, add_special_tokens=bos)
+    return Call(model, tokenizer, made, LENGTH)
+
+
+faulty("missing-bos", "ids without the token that begins texts")(lambda: _begins_with(False))
+faulty("missing-bos", "a padded batch without it")(lambda: _begins_with(False, padded=True))
+sound("a padded batch that begins as in training")(lambda: _begins_with(True, padded=True))
+
+
+@sound("a tokenizer that begins texts with nothing")
+def _():
+    model, tokenizer = plain("unigram")
+    return Call(model, tokenizer, tensors(tokenizer, "a text", add_special_tokens=False), LENGTH)
+
+
+def _with_cache_of(text: str, asked: str) -> Call:
+    model, tokenizer = plain()
+    with torch.no_grad():
+        cache = model(**tensors(tokenizer, text), use_cache=True).past_key_values
+    return Call(model, tokenizer, tensors(tokenizer, asked), LENGTH | {"past_key_values": cache})
+
+
+faulty("cache-already-filled", "the same prompt again, with its cache")(
+    lambda: _with_cache_of("a text", "a text")
+)
+faulty("cache-already-filled", "a shorter prompt with another's cache")(
+    lambda: _with_cache_of("a longer text", "a b")
+)
+sound("a cache of the prompt's beginning")(lambda: _with_cache_of("a text", "a text that goes on"))
+
+
+def _ends(tokenizer) -> list[int]:
+    return [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(OWN_END["chatml"])]
+
+
+def _thinks(closed: bool = False, **call) -> Call:
+    model, tokenizer = chat("chatml")
+    tokenizer.add_tokens(["<think>", "</think>"], special_tokens=False)
+    model = model_for(tokenizer, settings={"eos_token_id": _ends(tokenizer)}, **_LONG)
+    text = rendered(tokenizer, [USER], add_generation_prompt=True) + "<think>\n"
+    inputs = tensors(tokenizer, text + "\n</think>\n" * closed, add_special_tokens=False)
+    new = torch.tensor([[*range(8, 14)]])
+    output = torch.cat([inputs["input_ids"], new], dim=1)
+    return Call(model, tokenizer, inputs, {"max_new_tokens": 24} | call, {"output": output})
+
+
+_LONG = {"max_position_embeddings": 1024}
+faulty("thinking-greedy", "thinking, greedily")(_thinks)
+sound("thinking that is drawn")(lambda: _thinks(do_sample=True, top_k=0))
+sound("thinking switched off")(lambda: _thinks(closed=True))
+
+
+def _with_a_mark(*skips: bool, mark: str = "[CALL]") -> Call:
+    model, tokenizer = chat("chatml")
+    tokenizer.add_special_tokens({"additional_special_tokens": ["[CALL]"]})
+    model = model_for(tokenizer, settings={"eos_token_id": _ends(tokenizer)}, **_LONG)
+    text = rendered(tokenizer, [USER], add_generation_prompt=True)
+    inputs = tensors(tokenizer, text, add_special_tokens=False)
+    ids = [*tokenizer(f"{mark}f(1)", add_special_tokens=False)["input_ids"]]
+    output = torch.cat([inputs["input_ids"], torch.tensor([[*ids, tokenizer.eos_token_id]])], dim=1)
+    decoded = [
+        Decoded(ids, {"skip_special_tokens": skip}, tokenizer.decode(ids, skip_special_tokens=skip))
+        for skip in skips
+    ]
+    return Call(model, tokenizer, inputs, LENGTH, {"output": output, "decoded": decoded})
+
+
+faulty("needed-token-skipped", "a call's mark, dropped")(lambda: _with_a_mark(True))
+sound("a call's mark, kept")(lambda: _with_a_mark(False))
+sound("a call's mark, dropped for people and kept for a parser")(lambda: _with_a_mark(True, False))
+sound("a turn's mark, dropped")(lambda: _with_a_mark(True, mark="<|im_end|>"))

@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks import doctor_field, doctor_field_report
 from benchmarks.doctor_field_report import Report, figures, in_words, share, wilson
-from benchmarks.readme import README, RESULTS
+from benchmarks.readme import RESULTS
 from llmcourse.doctor.finding import Finding
 from llmcourse.doctor.pitfalls import PITFALLS
 from tools.field import CODES_THEN, FIELD, SPLITS, Case, read, split_of
@@ -183,7 +183,7 @@ def test_the_tables_stand_between_their_marks(tmp_path):
 
 
 def test_the_page_shows_what_was_measured():
-    page = README.read_text(encoding="utf-8")
+    page = doctor_field.PAGE.read_text(encoding="utf-8")
     made = doctor_field_report.written(page, RESULTS)
     assert made == page, "run `python -m benchmarks.doctor_field --page`"
 

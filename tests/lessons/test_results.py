@@ -1,13 +1,11 @@
-"""What lesson 10 shows of the harness is what is kept of it."""
+"""What lessons 10 and 11 show of the benchmarks' results is what is kept of them."""
 
 import pytest
 
-from tools import lesson_results
+from tools import recorded_runs
 
 
-@pytest.mark.skipif(
-    not any(lesson_results.RESULTS.glob("lm-eval-*.json")), reason="`make lm-eval` was not run"
-)
-def test_what_the_package_brings_is_of_the_committed_result():
-    brought = lesson_results.FILE.read_text(encoding="utf-8")
-    assert brought == lesson_results.harness(), "run `python -m tools.lesson_results`"
+@pytest.mark.parametrize("file", recorded_runs.COPIES, ids=lambda file: file.name)
+def test_what_the_package_brings_is_of_the_committed_results(file):
+    made = recorded_runs.COPIES[file]()
+    assert file.read_text(encoding="utf-8") == made, "run `python -m tools.recorded_runs`"

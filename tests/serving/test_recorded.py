@@ -40,12 +40,6 @@ def two_runs(monkeypatch, tmp_path):
     monkeypatch.setattr(recorded, "_runs", lambda: runs)
 
 
-def test_the_package_holds_what_the_readme_says():
-    assert recorded_runs.COPY.read_text(encoding="utf-8") == recorded_runs.made(), (
-        "run `python -m tools.recorded_runs`"
-    )
-
-
 def test_a_table_keeps_its_cells_and_says_where_it_was_measured(two_runs):
     table = recorded.recorded("exports", caption="Exports")
     assert table.caption == "Exports. A laptop, 2 cores; 3 rounds."

@@ -406,6 +406,61 @@ def _closed_by_tokenizer(case: Case) -> bool:
 
 
 @pitfall(
+    "missing-bos",
+    subject=Subject.PROMPTS,
+    severities=(WARNING,),
+    symptom="Answers are worse than those of the same model elsewhere, from the first word on.",
+    cause="""
+        The tokenizer begins a text with a token of its own, as in training, and these ids were made
+        with `add_special_tokens=False`, joined by hand, or cut at their beginning.
+    """,
+    fix="Let the tokenizer add it, or its template; and cut a long text before that.",
+    example='inputs = tokenizer(text, return_tensors="pt")  # adds it',
+    how_sure="""
+        Likely: that the token is missing is sure; a template may leave it out for a model that was
+        trained so, and then nothing is said.
+    """,
+)
+def missing_bos(case: Case) -> Iterator[Finding]:
+    """The tokenizer begins texts with BOS, and a prompt does not."""
+    ids, bos = case.input_ids, getattr(case.tokenizer, "bos_token_id", None)
+    if ids is None or bos is None or not ids.shape[1] or not case.decoder_only or case.cached:
+        return
+    if not _adds_bos(case.tokenizer, bos) or not _opens_with_bos(case):
+        return
+    mask = case.attention_mask
+    if mask is not None:
+        start = (mask != 0).long().argmax(1)
+    elif case.pad_id is not None:
+        start = (ids == case.pad_id).long().cumprod(1).sum(1).clamp(max=ids.shape[1] - 1)
+    else:
+        start = torch.zeros(len(ids), dtype=torch.long, device=ids.device)
+    without = ids.gather(1, start[:, None])[:, 0] != bos
+    if not without.any():
+        return
+    yield Finding(
+        code="missing-bos",
+        severity=WARNING,
+        confidence=LIKELY,
+        what=(
+            f"{int(without.sum())} of {len(ids)} prompts are missing {case.tokenizer.bos_token!r}, "
+            "with which this tokenizer begins every text."
+        ),
+        why="The model was trained on texts that begin with it: without it everything moves.",
+        fix='inputs = tokenizer(text, return_tensors="pt")  # not add_special_tokens=False',
+    )
+
+
+def _adds_bos(tokenizer, bos: int) -> bool:
+    return tokenizer("a")["input_ids"][:1] == [bos]
+
+
+def _opens_with_bos(case: Case) -> bool:
+    """Tell whether this kind of prompt begins with BOS: a chat does if its template writes it."""
+    return not case.is_chat or case.tokenizer.bos_token in case.template.opening
+
+
+@pitfall(
     "beyond-context",
     subject=Subject.LENGTH,
     severities=(WARNING,),

@@ -13,6 +13,8 @@ from llmcourse.show import message_of, printable
 ROUNDS, SHORTEST = 3, 12
 MOST_IN_A_PIECE = 4  # tokens; what is decoded with more at once is a text, not a piece
 _SHOWN = 60  # characters of a text that a finding repeats
+_THINK, _THOUGHT = "<think>", "</think>"  # around what a model thinks, in most published formats
+_PLAIN = ("bos", "eos", "pad", "unk", "sep", "cls", "mask")  # special tokens with a known part
 LONGEST_MESSAGE = 500  # characters of an error that a finding repeats
 
 
@@ -256,6 +258,120 @@ def _chain(row: list[int], start: int, pieces: list[Decoded]) -> list[Decoded]:
             found.append(piece)
             start += len(piece.ids)
     return found
+
+
+@pitfall(
+    "needed-token-skipped",
+    subject=Subject.READING,
+    severities=(WARNING,),
+    needs=(Needs.DECODINGS,),
+    symptom="A parser finds no call, or thinking and answer run into each other.",
+    cause="""
+        `skip_special_tokens=True` drops every special token, and with some models the marks around
+        a call or around thinking are special.
+    """,
+    fix="Decode with them, read what they enclose, and drop the others afterwards.",
+    example='text = tokenizer.decode(new_ids, skip_special_tokens=False).removesuffix("</s>")',
+    how_sure="""
+        Certain that the mark was written and is not in the text; no other text of the same tokens
+        has it. Tokens that only open or close texts and turns do not count.
+    """,
+)
+def needed_token_skipped(case: Case) -> Iterator[Finding]:
+    """A special token that is no end and no header was written, and dropped in decoding."""
+    if case.output is None or case.tokenizer is None:
+        return
+    marks = _marks(case)
+    kept = {mark for one in case.decoded for mark in marks.values() if mark in one.text}
+    for decoded in case.decoded:
+        if not decoded.kwargs.get("skip_special_tokens"):
+            continue
+        new = decoded.ids[case.prompt_length :] if _has_prompt(case, decoded) else decoded.ids
+        lost = [marks[token] for token in new if token in marks and marks[token] not in kept]
+        if not lost:
+            continue
+        yield Finding(
+            code="needed-token-skipped",
+            severity=WARNING,
+            confidence=CERTAIN,
+            what=(
+                f"{printable(lost[0], _SHOWN)!r} was written, and skip_special_tokens=True drops "
+                "it."
+            ),
+            why="It marks where something begins or ends that a program has to find.",
+            fix="text = tokenizer.decode(new_ids, skip_special_tokens=False)",
+            file=decoded.file,
+            line=decoded.line,
+        )
+        return
+
+
+def _marks(case: Case) -> dict[int, str]:
+    """Return the special tokens that do more than open or close a text or a turn, by id."""
+    tokenizer, template = case.tokenizer, case.template
+    named = [getattr(tokenizer, f"{name}_token", None) for name in _PLAIN]
+    turns = "" if template is None else "".join(vars(template).values())
+    return {
+        id: token.content
+        for id, token in tokenizer.added_tokens_decoder.items()
+        if token.special
+        and token.content not in named
+        and token.content not in turns
+        and id not in case.eos_ids
+    }
+
+
+def _has_prompt(case: Case, decoded: Decoded) -> bool:
+    length = case.prompt_length
+    return len(decoded.ids) >= length and decoded.ids[:length] in case.input_ids.tolist()
+
+
+@pitfall(
+    "thinking-greedy",
+    subject=Subject.CHOOSING,
+    severities=(WARNING,),
+    needs=(Needs.OUTPUT,),
+    symptom="The model thinks on and on, in circles, and never comes to its answer.",
+    cause="""
+        Models that think are trained on, and made for, sampling: the likeliest token at each step
+        leads long thoughts into loops.
+    """,
+    fix="Draw, as the model's card says; or switch thinking off in its template.",
+    example="model.generate(**inputs, do_sample=True, temperature=0.6, top_p=0.95)",
+    how_sure="""
+        Likely: a thinking block was open when the model went on, or it opened one, and nothing was
+        drawn; a short thought may well come to its end.
+    """,
+)
+def thinking_greedy(case: Case) -> Iterator[Finding]:
+    """A block of thinking, decoded greedily."""
+    if case.output is None or case.tokenizer is None or case.setting("do_sample"):
+        return
+    opened = case.tokenizer.get_vocab().get(_THINK)
+    if opened is None or (case.setting("num_beams") or 1) > 1:
+        return
+    closed = case.tokenizer.get_vocab().get(_THOUGHT)
+    for row in case.output.tolist():
+        prompt, new = row[: case.prompt_length], row[case.prompt_length :]
+        is_open = opened in prompt and closed not in prompt[_last(prompt, opened) :]
+        if not (is_open or opened in new):
+            continue
+        yield Finding(
+            code="thinking-greedy",
+            severity=WARNING,
+            confidence=LIKELY,
+            what=f"The model thinks ({_THINK}), and greedy decoding takes the likeliest token.",
+            why="Long thoughts come round to where they were, and the answer never comes.",
+            fix="model.generate(..., do_sample=True, temperature=0.6, top_p=0.95)",
+            repair=lambda: Repair(
+                case.inputs, {**case.call, "do_sample": True, "temperature": 0.6, "top_p": 0.95}
+            ),
+        )
+        return
+
+
+def _last(ids: list[int], token: int) -> int:
+    return len(ids) - 1 - ids[::-1].index(token)
 
 
 @pitfall(

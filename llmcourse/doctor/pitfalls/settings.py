@@ -494,6 +494,36 @@ def no_cache(case: Case) -> Iterator[Finding]:
     )
 
 
+@pitfall(
+    "cache-already-filled",
+    subject=Subject.MODEL,
+    severities=(ERROR,),
+    symptom="The second answer mixes in the first question, goes on from it, or the call fails.",
+    cause="""
+        `generate` writes into the cache that it is given. Handed in again with another text, or
+        with the same one, it still holds the first call's tokens, and more than there are ids.
+    """,
+    fix="Give each text a copy of the prefix's cache, or a new cache.",
+    example="model.generate(**inputs, past_key_values=copy.deepcopy(prefix_cache))",
+    how_sure="Certain where the call was seen: tokens in the cache and ids are counted.",
+)
+def cache_already_filled(case: Case) -> Iterator[Finding]:
+    """A cache that holds as many tokens as the call has ids, or more."""
+    if not case.cached or case.input_ids is None or case.cached < case.prompt_length:
+        return
+    yield Finding(
+        code="cache-already-filled",
+        severity=ERROR,
+        confidence=CERTAIN,
+        what=(
+            f"The cache already holds {case.cached} tokens, and the ids are {case.prompt_length}: "
+            "nothing of them is new to it."
+        ),
+        why="The model goes on from what the cache holds, not from these ids.",
+        fix="model.generate(..., past_key_values=copy.deepcopy(prefix_cache))  # or a new cache",
+    )
+
+
 # A fresh process begins with 53 or 64 random bits, or with torch's own 67280421310721; a seed that
 # somebody chose is nearly always one that `set_seed` takes, of 32 bits.
 _LARGEST_CHOSEN = 2**32 - 1

@@ -48,17 +48,9 @@ def cache_without_ids(source: Source) -> Iterator[Finding]:
 
 @in_the_source(
     "cache-already-filled",
-    subject=Subject.MODEL,
     severities=(WARNING,),
-    symptom="The second answer mixes in the first question, or the call fails.",
-    cause="""
-        `generate` writes into the cache that it is given. Handed in again with another text, it
-        still holds the first one's tokens, and the new text is taken for what comes after them.
-    """,
-    fix="Give each text a copy of the prefix's cache, or a new cache.",
-    example="model.generate(**inputs, past_key_values=copy.deepcopy(prefix_cache))",
     how_sure="""
-        Likely: only the source was read, where a loop hands in the same cache and its text does not
+        Likely where only the source was read: a loop hands in the same cache, and its text does not
         grow from turn to turn.
     """,
 )
