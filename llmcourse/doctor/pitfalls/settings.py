@@ -214,6 +214,35 @@ def hidden_top_k(case: Case) -> Iterator[Finding]:
 
 
 @pitfall(
+    "top-p-above-one",
+    subject=Subject.CHOOSING,
+    severities=(WARNING,),
+    symptom="Samples are as wild as without `top_p`.",
+    cause="""
+        `top_p` is a share, from 0 to 1. Above 1, as in 95 for 95%, all tokens together never reach
+        it: no token is removed, and `generate` says nothing.
+    """,
+    example="model.generate(**inputs, do_sample=True, top_p=0.95)",
+    how_sure="Certain: the number is in the settings.",
+)
+def top_p_above_one(case: Case) -> Iterator[Finding]:
+    """A nucleus that is given in percent."""
+    value = case.setting("top_p")
+    if not isinstance(value, int | float) or value <= 1 or not case.setting("do_sample"):
+        return
+    share = value / 100 if value <= 100 else 0.95
+    yield Finding(
+        code="top-p-above-one",
+        severity=WARNING,
+        confidence=CERTAIN,
+        what=f"top_p={value} is more than all tokens have together, which is 1.",
+        why="It removes no token.",
+        fix=f"model.generate(..., do_sample=True, top_p={share:g})",
+        repair=lambda: _with(case, top_p=share),
+    )
+
+
+@pitfall(
     "temperature-too-high",
     subject=Subject.CHOOSING,
     severities=(WARNING,),
