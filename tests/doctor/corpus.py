@@ -733,3 +733,11 @@ faulty("needed-token-skipped", "a call's mark, dropped")(lambda: _with_a_mark(Tr
 sound("a call's mark, kept")(lambda: _with_a_mark(False))
 sound("a call's mark, dropped for people and kept for a parser")(lambda: _with_a_mark(True, False))
 sound("a turn's mark, dropped")(lambda: _with_a_mark(True, mark="<|im_end|>"))
+
+
+@sound("only the answer to embeddings, decoded for people")
+def _():
+    made = _with_a_mark(True, mark="<|im_end|>")
+    ids = made.prompt.pop("input_ids")
+    made.prompt["inputs_embeds"] = made.model.get_input_embeddings()(ids)
+    return made

@@ -323,7 +323,9 @@ def _marks(case: Case) -> dict[int, str]:
 
 def _has_prompt(case: Case, decoded: Decoded) -> bool:
     length = case.prompt_length
-    return len(decoded.ids) >= length and decoded.ids[:length] in case.input_ids.tolist()
+    if case.input_ids is None or len(decoded.ids) < length:
+        return False
+    return decoded.ids[:length] in case.input_ids.tolist()
 
 
 @pitfall(
