@@ -8,8 +8,9 @@ they are ready, and are written down as they come. A run that was ended is start
 what is missing, or whose prompt is another now. In the end the answers stand in the prompts' order.
 
 On a cluster what changes is the address, and the number of workers; each of its machines needs this
-package, the model, and the cluster's token (~/.ray/auth_token). Only the program that asks reads
-and writes files; it holds all prompts.
+package, the model, and the cluster's token: RAY_AUTH_MODE=token, and ~/.ray/auth_token, which
+`ray get-auth-token --generate` makes on one of them. Only the program that asks reads and writes
+files; it holds all prompts.
 """
 
 import argparse

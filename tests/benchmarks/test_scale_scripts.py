@@ -2,7 +2,13 @@
 
 import importlib.util
 import json
+import secrets
+import shutil
+import socket
+import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +17,8 @@ from benchmarks import scaling
 from benchmarks.scale import ray_batch
 from benchmarks.scale.data_parallel import answer
 from benchmarks.scaling import PROMPTS
+from llmcourse.serving.server import free_port
+from tools.lesson import ROOT
 
 FEW = PROMPTS[:3]
 WAYS = {way.name: way for way in scaling.ways(Path(sys.executable))}
@@ -119,3 +127,65 @@ def test_a_killed_worker_loses_and_doubles_nothing(course_model):
     made = scaling.run(WAYS["Ray Data, a worker killed"], prompts)
     assert made["killed"] == 1 and made["missing"] == 0
     assert made["answers"] == [answer(*course_model, prompt) for prompt in PROMPTS] * 2
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """Start a cluster of two nodes on this machine, and yield its address; both end with it.
+
+    The head computes nothing: what is asked runs on the node that joined.
+    """
+    from ray._private.services import get_node_ip_address
+
+    (tmp_path / "token").write_text(secrets.token_hex(32), encoding="utf-8")
+    settings = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    address = f"{get_node_ip_address()}:{free_port()}"
+    started = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # paths of sockets have to be short
+    ray = [sys.executable, "-c", "from ray.scripts.scripts import main; main()"]
+    quiet = ["--disable-usage-stats", "--object-store-memory=100000000"]
+    head = ["--head", f"--port={address.rpartition(':')[2]}", "--num-cpus=0"]
+    head += ["--include-dashboard=false", f"--temp-dir={started}"]
+    nodes = []
+    try:
+        for node in (head, [f"--address={address}", "--num-cpus=2"]):
+            nodes.append(
+                subprocess.Popen(
+                    [*ray, "start", *node, *quiet, "--block"],
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+            )
+            wait_for(address)
+        yield address
+    finally:
+        for node in reversed(nodes):
+            node.terminate()
+            node.wait(timeout=60)
+        shutil.rmtree(started, ignore_errors=True)
+
+
+def wait_for(address: str) -> None:
+    """Wait until somebody listens there."""
+    host, _, port = address.rpartition(":")
+    for _ in range(300):
+        with socket.socket() as asked:
+            if asked.connect_ex((host, int(port))) == 0:
+                return
+        time.sleep(0.2)
+    raise TimeoutError(address)
+
+
+@with_ray
+@pytest.mark.slow
+def test_on_a_cluster_the_address_is_all_that_changes(files, cluster, expected):
+    asked, answers = files
+    asked.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in FEW))
+    command = [sys.executable, "-m", "benchmarks.scale.ray_batch", str(asked), str(answers)]
+    command += ["--address", cluster, "--workers", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    made = [json.loads(line) for line in answers.read_text(encoding="utf-8").splitlines()]
+    assert [one["number"] for one in made] == [0, 1, 2]
+    assert [one["tokens"] for one in made] == expected

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import httpx
 import pytest
@@ -97,3 +99,22 @@ def test_transformers_serve_from_start_to_end(course_model):
         assert killed.met and not running.running
         with pytest.raises(httpx.ConnectError):
             httpx.get(running.url, trust_env=False)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    "LLMCOURSE_SERVING_TESTS" not in os.environ, reason="`make test-serving` runs it"
+)
+def test_transformers_chat_talks_to_a_server_that_runs():
+    code = "from transformers.cli.transformers import main; main()"
+    with server.running_server(fetch.course_model()) as running:
+        url = f"{running.url.rstrip('/').removesuffix('/v1')}/v1"
+        done = subprocess.run(
+            [sys.executable, "-c", code, "chat", running.model, url, "max_new_tokens=8"],
+            input="Name three rivers.\nn\n!exit\n",  # n: not to go on after the eight
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "was already loaded" in done.stdout and "8 tokens in" in done.stdout
