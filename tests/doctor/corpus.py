@@ -523,6 +523,9 @@ for _code, _name, _call, _settings in (
     ),
     ("unknown-token-among-eos", "eos unknown alone", LENGTH | {"eos_token_id": 3}, None),
     (None, "eos of two known tokens", LENGTH | {"eos_token_id": [2, 5]}, None),
+    ("stop-string-empty", "an empty stop string", LENGTH | {"stop_strings": ["b", ""]}, None),
+    ("stop-string-empty", "a stop string of None", LENGTH | {"stop_strings": [None]}, None),
+    (None, "two stop strings", LENGTH | {"stop_strings": ["b", "c"]}, None),
     ("no-cache", "the cache off in the call", LENGTH | {"use_cache": False}, None),
     ("no-cache", "the cache off in the model", LENGTH, {"use_cache": False}),
     (None, "the cache off for one token", {"max_new_tokens": 1, "use_cache": False}, None),
@@ -741,3 +744,17 @@ def _():
     ids = made.prompt.pop("input_ids")
     made.prompt["inputs_embeds"] = made.model.get_input_embeddings()(ids)
     return made
+
+
+def _ended(*skips: bool) -> Call:
+    made = _with_a_mark(*skips, mark="")
+    ids = made.facts["output"][0, made.prompt["input_ids"].shape[1] :].tolist()
+    made.facts["decoded"] = [
+        Decoded(one.ids, one.kwargs, made.tokenizer.decode(ids, **one.kwargs))
+        for one in [Decoded(ids, {"skip_special_tokens": skip}, "") for skip in skips]
+    ]
+    return made
+
+
+faulty("end-token-in-text", "an answer with its end")(lambda: _ended(False))
+sound("an answer with its end, and without")(lambda: _ended(False, True))

@@ -13,7 +13,8 @@ from llmcourse.show import message_of, printable
 ROUNDS, SHORTEST = 3, 12
 MOST_IN_A_PIECE = 4  # tokens; what is decoded with more at once is a text, not a piece
 _SHOWN = 60  # characters of a text that a finding repeats
-_THINK, _THOUGHT = "<think>", "</think>"  # around what a model thinks, in most published formats
+_THINK = "<think>"  # before what a model thinks, in most published formats
+_BEGINNING = 12  # tokens in which that mark is, if an answer begins with it
 _PLAIN = ("bos", "eos", "pad", "unk", "sep", "cls", "mask")  # special tokens with a known part
 LONGEST_MESSAGE = 500  # characters of an error that a finding repeats
 
@@ -329,6 +330,46 @@ def _has_prompt(case: Case, decoded: Decoded) -> bool:
 
 
 @pitfall(
+    "end-token-in-text",
+    subject=Subject.READING,
+    severities=(NOTE,),
+    needs=(Needs.DECODINGS,),
+    symptom="`<|im_end|>` or `</s>` at the end of what is shown, or of what a parser reads.",
+    cause="The new tokens hold the one that ended the text, and `decode` writes it out.",
+    fix="Drop special tokens, if nothing else among them is needed.",
+    example="text = tokenizer.decode(new_ids, skip_special_tokens=True)",
+    how_sure="""
+        Certain that it is there; to look at the raw text may be what you want. Nothing is said
+        where the same tokens are decoded without it, too.
+    """,
+)
+def end_token_in_text(case: Case) -> Iterator[Finding]:
+    """The token that ends an answer is part of the decoded text."""
+    if case.output is None or case.tokenizer is None or not case.is_chat:
+        return
+    if any(one.kwargs.get("skip_special_tokens") for one in case.decoded):
+        return
+    for decoded in case.decoded:
+        end = next((token for token in decoded.ids[-1:] if token in case.eos_ids), None)
+        if end is None or len(decoded.ids) < 2:
+            continue
+        name = case.tokenizer.convert_ids_to_tokens(end)
+        if not decoded.text.rstrip().endswith(name):
+            continue
+        yield Finding(
+            code="end-token-in-text",
+            severity=NOTE,
+            confidence=CERTAIN,
+            what=f"The decoded text ends with {printable(name, _SHOWN)!r}, a special token.",
+            why="It ends the text for the model; whoever reads or parses it finds it there.",
+            fix="tokenizer.decode(new_ids, skip_special_tokens=True)",
+            file=decoded.file,
+            line=decoded.line,
+        )
+        return
+
+
+@pitfall(
     "thinking-greedy",
     subject=Subject.CHOOSING,
     severities=(WARNING,),
@@ -341,21 +382,19 @@ def _has_prompt(case: Case, decoded: Decoded) -> bool:
     fix="Draw, as the model's card says; or switch thinking off in its template.",
     example="model.generate(**inputs, do_sample=True, temperature=0.6, top_p=0.95)",
     how_sure="""
-        Likely: a thinking block was open when the model went on, or it opened one, and nothing was
-        drawn; a short thought may well come to its end.
+        Likely: the prompt ends, or the answer begins, with the mark that opens a thought, and
+        nothing was drawn; a short thought may well come to its end.
     """,
 )
 def thinking_greedy(case: Case) -> Iterator[Finding]:
     """A block of thinking, decoded greedily."""
     if case.output is None or case.tokenizer is None or case.setting("do_sample"):
         return
-    opened, closed = (_id_of(case.tokenizer, name) for name in (_THINK, _THOUGHT))
-    if opened is None or (case.setting("num_beams") or 1) > 1:
+    if (case.setting("num_beams") or 1) > 1:
         return
-    for row in case.output.tolist():
-        prompt, new = row[: case.prompt_length], row[case.prompt_length :]
-        is_open = opened in prompt and closed not in prompt[_last(prompt, opened) :]
-        if not (is_open or opened in new):
+    for prompt, new in zip(case.texts, new_tokens(case), strict=False):
+        begun = case.tokenizer.decode(new[:_BEGINNING], clean_up_tokenization_spaces=False)
+        if not (prompt.rstrip().endswith(_THINK) or begun.lstrip().startswith(_THINK)):
             continue
         yield Finding(
             code="thinking-greedy",
@@ -369,16 +408,6 @@ def thinking_greedy(case: Case) -> Iterator[Finding]:
             ),
         )
         return
-
-
-def _id_of(tokenizer, name: str) -> int | None:
-    """Return the id of a token, None if there is no such; a vocabulary as a dict takes 20 ms."""
-    id = tokenizer.convert_tokens_to_ids(name)
-    return None if id == getattr(tokenizer, "unk_token_id", None) else id
-
-
-def _last(ids: list[int], token: int) -> int:
-    return len(ids) - 1 - ids[::-1].index(token)
 
 
 @pitfall(

@@ -443,6 +443,43 @@ def _ends_texts(case: Case, token: int) -> bool:
 
 
 @pitfall(
+    "stop-string-empty",
+    subject=Subject.ENDS,
+    severities=(ERROR,),
+    explains_refusal=True,
+    symptom="Every answer is one token long; or an AttributeError about `encode`.",
+    cause="""
+        A list of stop strings was put together from settings, and one of them is empty or None.
+        Every text ends with the empty string, so the loop stops after its first token.
+    """,
+    fix="Leave out what is empty.",
+    example="""
+        stops = [stop for stop in stops if stop]
+        model.generate(**inputs, stop_strings=stops or None, tokenizer=tokenizer)
+    """,
+    how_sure="Certain: the string is in the call.",
+)
+def stop_string_empty(case: Case) -> Iterator[Finding]:
+    """A stop string of nothing."""
+    given = case.asked("stop_strings")
+    strings = given if isinstance(given, list | tuple) else [given]
+    if given is None or all(strings):
+        return
+    empty = next(one for one in strings if not one)
+    yield Finding(
+        code="stop-string-empty",
+        severity=ERROR,
+        confidence=CERTAIN,
+        what=f"stop_strings={given!r} holds {'None' if empty is None else 'an empty string'}.",
+        why="Every text ends with the empty string: the answer stops after one token."
+        if empty is not None
+        else "generate fails: None is no text.",
+        fix="model.generate(..., stop_strings=[stop for stop in stops if stop])",
+        repair=lambda: _with(case, stop_strings=[one for one in strings if one] or None),
+    )
+
+
+@pitfall(
     "eos-not-of-template",
     subject=Subject.ENDS,
     severities=(ERROR,),
