@@ -11,11 +11,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.readme import README, marks
+from benchmarks.readme import README, RESULTS, marks
 from llmcourse.serving.recorded import FILE
 from tools.lesson import ROOT
 
-RESULTS = ROOT / "benchmarks" / "results"
 TEXTS = ROOT / "llmcourse" / "texts"
 COPY = ROOT / "llmcourse" / FILE
 NAMES = ("serving", "exports", "scaling")  # of the marks in the README

@@ -9,9 +9,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmcourse.doctor.explain import every_code
-from llmcourse.doctor.finding import SEVERITIES
-from llmcourse.doctor.static import IN_THE_SOURCE
+from llmcourse.doctor.explain import every_code, severities_of
 
 TABLE = Path(__file__).with_name("surface.toml")
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "surface.md"
@@ -111,10 +109,8 @@ def _codes(codes: tuple[str, ...]) -> str:
 
 
 def _code(code: str) -> str:
-    of_source = IN_THE_SOURCE.get(code)
-    also = of_source.severities if of_source else ()
-    severities = [each for each in SEVERITIES if each in (*every_code()[code].severities, *also)]
-    return f"[{code}](pitfalls.md#{code}) ({' or '.join(severities)})"
+    severities = " or ".join(severities_of(every_code()[code]))
+    return f"[{code}](pitfalls.md#{code}) ({severities})"
 
 
 def _cell(text: str) -> str:

@@ -57,10 +57,15 @@ def section(known) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def severities_of(known) -> list[str]:
+    """Return the severities that a code's findings may have, in a run or in the source."""
+    also = IN_THE_SOURCE.get(known.code, known).severities
+    return [each for each in SEVERITIES if each in (*known.severities, *also)]
+
+
 def _kind(known) -> str:
     """Return a line such as `*Warning or note, seen in the output, with run=True or watch.*`"""
-    also = IN_THE_SOURCE.get(known.code, known).severities
-    *others, last = [each for each in SEVERITIES if each in (*known.severities, *also)]
+    *others, last = severities_of(known)
     severities = f"{', '.join(others)} or {last}" if others else last
     return f"*{severities.capitalize()}{_seen(known)}.*"
 

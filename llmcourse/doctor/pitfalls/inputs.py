@@ -364,18 +364,22 @@ def doubled_bos(case: Case) -> Iterator[Finding]:
 
 def _begins_twice(case: Case, bos: int) -> torch.Tensor | None:
     """Return which rows begin with two BOS, (batch,) bool, padding apart."""
-    ids, mask = case.input_ids, case.attention_mask
-    if mask is not None:
-        start = mask.long().argmax(1)
-    elif bos == case.pad_id:
+    ids = case.input_ids
+    if case.attention_mask is None and bos == case.pad_id:
         return None  # padding cannot be told from BOS
-    elif case.pad_id is None:
-        start = torch.zeros(len(ids), dtype=torch.long, device=ids.device)
-    else:
-        start = (ids == case.pad_id).long().cumprod(1).sum(1)
-    start = start.clamp(max=ids.shape[1] - 2)
+    start = _begins_at(case).clamp(max=ids.shape[1] - 2)
     pair = torch.stack([start, start + 1], dim=1)
     return (ids.gather(1, pair) == bos).all(1)
+
+
+def _begins_at(case: Case) -> torch.Tensor:
+    """Return where each row's text begins, (batch,) int64: after the padding on its left."""
+    ids, mask = case.input_ids, case.attention_mask
+    if mask is not None:
+        return (mask != 0).long().argmax(1)
+    if case.pad_id is None:
+        return torch.zeros(len(ids), dtype=torch.long, device=ids.device)
+    return (ids == case.pad_id).long().cumprod(1).sum(1)
 
 
 def _without_first_bos(case: Case, twice: torch.Tensor) -> dict:
@@ -428,13 +432,7 @@ def missing_bos(case: Case) -> Iterator[Finding]:
         return
     if not _adds_bos(case.tokenizer, bos) or not _opens_with_bos(case):
         return
-    mask = case.attention_mask
-    if mask is not None:
-        start = (mask != 0).long().argmax(1)
-    elif case.pad_id is not None:
-        start = (ids == case.pad_id).long().cumprod(1).sum(1).clamp(max=ids.shape[1] - 1)
-    else:
-        start = torch.zeros(len(ids), dtype=torch.long, device=ids.device)
+    start = _begins_at(case).clamp(max=ids.shape[1] - 1)
     without = ids.gather(1, start[:, None])[:, 0] != bos
     if not without.any():
         return
