@@ -10,7 +10,9 @@ import torch
 
 from llmcourse.decoding.cache import CACHE_NAMES
 from llmcourse.decoding.ingredients import CALL, CONFIG, HIDDEN, asked, ingredients
+from llmcourse.decoding.refusals import check_call
 from llmcourse.doctor.quiet import quietly
+from llmcourse.doctor.remembered import Remembered, facts_of
 from llmcourse.doctor.template_marks import Template
 from llmcourse.sandbox import apply_chat_template
 
@@ -183,19 +185,24 @@ class Case:
 
 
 def complete(
-    model, tokenizer, prompt_or_inputs, call: dict[str, Any], repeatable: bool = False
+    model,
+    tokenizer,
+    prompt_or_inputs,
+    call: dict[str, Any],
+    repeatable: bool = False,
+    remembered: Remembered | None = None,
 ) -> Case:
     """Return the call as a Case: prompt tokenized, settings resolved; no forward pass is run.
 
-    prompt_or_inputs: a text, texts, messages, ids, or what a tokenizer returns. What the tokenizer,
-    its template or `generate` refuses becomes the case's `refusal`. Raises TypeError for a prompt
-    that is none of these.
+    prompt_or_inputs: a text, texts, messages, ids, or what a tokenizer returns. remembered: the
+    settings of earlier calls. What the tokenizer, its template or `generate` refuses becomes the
+    case's `refusal`. Raises TypeError for a prompt that is none of these.
     """
     case = Case(model, tokenizer, call=dict(call), repeatable=repeatable)
     case.cached = _cached(call.get("past_key_values"))
     _read(case, prompt_or_inputs)
     if case.refusal is None:
-        resolve(case)
+        resolve(case, remembered or Remembered())
     return case
 
 
@@ -278,21 +285,27 @@ _NOT_ASKED = (
 )
 
 
-def resolve(case: Case) -> None:
-    """Fill in the case's config, or its refusal; ask `generate` itself, quietly."""
+def resolve(case: Case, remembered: Remembered) -> None:
+    """Fill in the case's config, or its refusal: ask `generate`, quietly, once for equal calls."""
     call = {name: value for name, value in case.call.items() if name not in _NOT_ASKED}
     if not case.decoder_only or call.get("cache_implementation") == "paged":
         return
     if case.call.get("custom_generate") is not None and "num_beam_groups" in call:
         return  # a way of decoding that lives outside the library
+    facts = facts_of(case.model, case.inputs, call)
     try:
+        case.config = remembered.config_for(case.model, facts)
+        if case.config is not None:  # what it depends on besides is what is in the tensors
+            check_call(case.model, {**case.inputs, **call})
+            return
         with quietly():
             inputs, call = with_own_cache(case.inputs), with_own_cache(call)
             made = ingredients(case.model, tokenizer=case.tokenizer, **inputs, **call)
     except Exception as error:  # whatever `generate` raises
-        case.refusal = error
+        case.config, case.refusal = None, error
         return
     case.config = made.generation_config
+    remembered.keep(case.model, facts, case.config)
 
 
 def with_own_cache(call: dict[str, Any]) -> dict[str, Any]:

@@ -126,12 +126,13 @@ def _wrap(owner, name: str) -> None:
 
 def _telling(function: Callable, name: str, bound_to) -> Callable:
     """Return `function`, with a word to the listeners about each call that user code makes."""
+    signature = _signature(function)
 
     def call(owner, arguments, keywords):
         listeners = _who_listens(name)
         if not listeners:
             return function(*arguments, **keywords)
-        event = _event(name, function, owner, arguments, keywords)
+        event = _event(name, signature, owner, arguments, keywords)
         if event is None:
             return function(*arguments, **keywords)
         if name == "generate":
@@ -194,13 +195,13 @@ def _who_listens(name: str) -> tuple:
     return tuple(_listeners)
 
 
-def _event(name, function, owner, arguments, keywords) -> Event | None:
+def _event(name, signature, owner, arguments, keywords) -> Event | None:
     """Return the call as an event, or None where the library decodes for itself."""
     caller = _caller()
     by_library = caller is not None and is_of_a_library(caller)
     if name in ("decode", "batch_decode") and by_library:
         return None  # a streamer of the library, or a pipeline
-    named = _named(function, arguments, keywords)
+    named = _named(signature, arguments, keywords)
     return Event(
         name=name,
         owner=owner,
@@ -219,11 +220,21 @@ def _caller() -> FrameType | None:
     return next((frame for frame in frames if frame.f_globals is not globals()), None)
 
 
-def _named(function, arguments, keywords) -> dict[str, Any]:
-    """Return the arguments of a call by their names; what has no name is left out."""
+def _signature(function) -> inspect.Signature | None:
+    """Return the signature of a function; None where it has none that can be read."""
     try:
-        bound = inspect.signature(function).bind_partial(*arguments, **keywords)
-    except (TypeError, ValueError):  # the call itself will say so
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+
+
+def _named(signature, arguments, keywords) -> dict[str, Any]:
+    """Return the arguments of a call by their names; what has no name is left out."""
+    if signature is None:
+        return dict(keywords)
+    try:
+        bound = signature.bind_partial(*arguments, **keywords)
+    except TypeError:  # the call itself will say so
         return dict(keywords)
     named = dict(bound.arguments)
     for name, parameter in bound.signature.parameters.items():
@@ -239,7 +250,7 @@ def _before_forward(model, arguments: tuple, keywords: dict) -> None:
     """
     if not _listeners or getattr(_local, "unheard", False) or _inside("generate"):
         return
-    named = _named(model.forward, arguments, keywords) if arguments else keywords
+    named = _named(_signature(model.forward), arguments, keywords) if arguments else keywords
     if named.get("attention_mask") is None:
         return
     event = Event("forward", owner=model, arguments=named, site=site_of(_caller()))

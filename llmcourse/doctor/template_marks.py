@@ -1,11 +1,17 @@
 """What a chat template puts around what is said, found by rendering and comparing."""
 
+import contextlib
+import copy
 import re
+import weakref
 from dataclasses import dataclass
 
 from llmcourse.sandbox import apply_chat_template
 
 _USER, _REPLY, _AGAIN = "Qquestionq", "Aanswera", "Ffollowupf"
+
+# By tokenizer: the template and the special tokens that were asked, and what came of it.
+_KNOWN: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -21,9 +27,22 @@ class Template:
 
     @classmethod
     def of(cls, tokenizer) -> "Template | None":
-        """Return what `tokenizer`'s template writes; None if it has none that can be asked."""
+        """Return what `tokenizer`'s template writes; None if it has none that can be asked.
+
+        A template is asked once, until the tokenizer has another, or other special tokens.
+        """
         if not getattr(tokenizer, "chat_template", None):
             return None
+        asked = (copy.copy(tokenizer.chat_template), getattr(tokenizer, "special_tokens_map", None))
+        with contextlib.suppress(TypeError):  # a tokenizer of one's own, which cannot be a key
+            known = _KNOWN.get(tokenizer)
+            if known is None or known[0] != asked:
+                known = _KNOWN[tokenizer] = asked, cls._asked_of(tokenizer)
+            return known[1]
+        return cls._asked_of(tokenizer)
+
+    @classmethod
+    def _asked_of(cls, tokenizer) -> "Template | None":
         user, reply = ({"role": "user", "content": _USER}, {"role": "assistant", "content": _REPLY})
         again = {"role": "user", "content": _AGAIN}
         try:

@@ -22,6 +22,7 @@ from llmcourse.doctor.finding import Finding, in_order, once_per_line
 from llmcourse.doctor.journal import Journal
 from llmcourse.doctor.listen import Event
 from llmcourse.doctor.pitfalls import PITFALLS, Needs
+from llmcourse.doctor.remembered import Remembered
 from llmcourse.doctor.report import as_json, findings_as_html, findings_as_text
 from llmcourse.doctor.template_marks import squeezed
 from llmcourse.html import escape
@@ -107,6 +108,7 @@ class Watch:
     _decoded: deque[WatchedCall] = field(default_factory=deque)  # of which decodings are kept
     _kept: int = 0  # decodings that are kept, of all calls
     _numbers: itertools.count = field(default_factory=itertools.count)  # of the calls to come
+    _remembered: Remembered = field(default_factory=Remembered)  # settings of equal calls
     # Where all that is seen is written down for another process; None: nowhere.
     journal: Journal | None = None
     # What was found in a loop written by hand, by the line of its forward pass and by code.
@@ -335,7 +337,7 @@ class Watch:
         # The one that was named at the start, or with the call, or the last that was used.
         known = (self.tokenizer, call.get("tokenizer"), self._tokenizer_in_use)
         tokenizer = next((one for one in known if one is not None), None)
-        case = complete(event.owner, tokenizer, inputs, call, self.repeatable)
+        case = complete(event.owner, tokenizer, inputs, call, self.repeatable, self._remembered)
         if self.evidence:  # the call is about to write into its own cache
             case.call = with_own_cache(call)
         case.loads = [one.arguments for one in self._loads if one.result() is event.owner]

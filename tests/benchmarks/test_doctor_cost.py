@@ -13,7 +13,7 @@ MADE = {
     "threads": 2,
     "block": 10,
     "tokens": 20,
-    "pairs": [[10.0, 10.1], [10.0, 10.2], [20.0, 20.0]],
+    "pairs": [[10.0, 10.1, 0.02], [10.0, 10.2, 0.01], [20.0, 20.0, 0.03]],
 }
 
 
@@ -21,6 +21,7 @@ def test_the_cost_is_the_median_of_pairs():
     said = doctor_cost.in_words(MADE)
     assert "+1.0% of the time (+0.5% to +1.5%)" in said
     assert "+10.0 ms a call (+5.0 to +15.0)" in said and "30 calls of 20 tokens" in said
+    assert "the doctor takes 2.0 ms a call (1.5 to 2.5)" in said
 
 
 def test_the_sentence_stands_between_its_marks(tmp_path):
