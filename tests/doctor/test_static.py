@@ -32,6 +32,12 @@ for _ in range(5):
     ids = torch.cat([ids, token], dim=1)
 """
 
+WRAPPER = """\
+class Wrapped(torch.nn.Module):
+    def generate(self, {takes}):
+        return self.base.generate(**kwargs)
+model = Wrapped(model)
+"""
 PROCESSOR = """\
 class Format(transformers.LogitsProcessor):
     def __call__(self, input_ids, scores):
@@ -56,6 +62,10 @@ FAULTY = {
         "inputs-by-position",
         "chat = tokenizer.apply_chat_template([], add_generation_prompt=True)\n"
         "model.generate(chat)",
+    ),
+    "ids by position to a wrapper of keywords": (
+        "wrapper-takes-keywords",
+        WRAPPER.format(takes="**kwargs") + "model.generate(inputs.input_ids, max_new_tokens=5)",
     ),
     "both lengths": ("two-lengths", "model.generate(**inputs, max_length=9, max_new_tokens=5)"),
     "both lengths in a pipeline": (
@@ -422,6 +432,12 @@ FAULTY = {
 
 # What is sound and looks like it.
 SOUND = {
+    "ids by name to a wrapper": WRAPPER.format(takes="**kwargs")
+    + "model.generate(input_ids=inputs.input_ids, max_new_tokens=5)",
+    "ids by position to a wrapper that takes them": WRAPPER.format(takes="ids, **kwargs")
+    + "model.generate(inputs.input_ids, max_new_tokens=5)",
+    "ids by position to a wrapper of anything": WRAPPER.format(takes="*args, **kwargs")
+    + "model.generate(inputs.input_ids, max_new_tokens=5)",
     "unpacked": ASKS,
     "ids by position": "model.generate(inputs.input_ids)\nmodel.generate(inputs['input_ids'])",
     "encoded by position": "model.generate(tokenizer.encode(prompt, return_tensors='pt'))",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
 from llmcourse.doctor.static.asked import every_asked
 from llmcourse.doctor.static.registry import found, in_the_source
-from llmcourse.doctor.static.source import Source, name_of
+from llmcourse.doctor.static.source import Source, name_of, owner_of
 from llmcourse.doctor.subject import Subject
 
 _LENGTHS = ("max_length", "max_new_tokens")
@@ -49,6 +49,55 @@ def inputs_by_position(source: Source) -> Iterator[Finding]:
             why="generate fails: its first argument is a tensor.",
             fix=f"{source.words(call.func)}(**{name}, ...)",
         )
+
+
+@in_the_source(
+    "wrapper-takes-keywords",
+    subject=Subject.CALL,
+    severities=(ERROR,),
+    symptom="`TypeError: generate() takes 1 positional argument but 2 were given`.",
+    cause="""
+        A class around a model hands on what it was given by name, `def generate(self, **kwargs)`,
+        and takes nothing by position. Adapters' libraries had such wrappers too.
+    """,
+    fix="Give the ids by name.",
+    example="wrapped.generate(input_ids=ids, attention_mask=mask, max_new_tokens=100)",
+    how_sure="Likely: only the source was read, where the class and its `generate` stand.",
+)
+def wrapper_takes_keywords(source: Source) -> Iterator[Finding]:
+    """Ids by position for a `generate` of one's own that takes keywords alone."""
+    for call in source.calls:
+        if name_of(call) != "generate" or not call.args:
+            continue
+        made = [name_of(one) for one in source.values(owner_of(call)) if isinstance(one, ast.Call)]
+        name = made[-1] if made else ""
+        if not _takes_keywords_alone(source, name):
+            continue
+        given = source.words(call.args[0])
+        yield found(
+            "wrapper-takes-keywords",
+            ERROR,
+            call,
+            what=f"{given} is passed by position, and {name}.generate takes keywords alone.",
+            why="The call fails with a TypeError before the model is asked.",
+            fix=f"{source.words(call.func)}(input_ids={given}, ...)",
+        )
+
+
+def _takes_keywords_alone(source: Source, name: str) -> bool:
+    """Tell whether the source has a class of this name whose `generate` takes no positions."""
+    classes = (one for one in ast.walk(source.tree) if isinstance(one, ast.ClassDef))
+    methods = (
+        method
+        for one in classes
+        if one.name == name
+        for method in one.body
+        if isinstance(method, ast.FunctionDef) and method.name == "generate"
+    )
+    wanted = [method.args for method in methods]
+    return bool(wanted) and all(
+        one.vararg is None and len(one.posonlyargs) + len(one.args) == 1 for one in wanted
+    )
 
 
 @in_the_source(
