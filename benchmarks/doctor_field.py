@@ -41,11 +41,14 @@ PATIENCE = 240  # seconds that a script gets, with the doctor
 _ALONE = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
 
 
-def examine(case: Case, stderr: int | IO = subprocess.DEVNULL) -> Report:
+def examine(
+    case: Case, stderr: int | IO = subprocess.DEVNULL, patience: float | None = None
+) -> Report:
     """Run a case's script under the doctor, in a process group of its own.
 
-    stderr: where what the script prints goes.
+    stderr: where what the script prints goes. patience: seconds that it gets; None: as many as all.
     """
+    patience = PATIENCE if patience is None else patience
     command = [sys.executable, "-m", "llmcourse", "doctor", "--json", str(case.file)]
     started = time.monotonic()
     child = subprocess.Popen(
@@ -58,11 +61,11 @@ def examine(case: Case, stderr: int | IO = subprocess.DEVNULL) -> Report:
         start_new_session=True,
     )
     try:
-        said, _ = child.communicate(timeout=PATIENCE)
+        said, _ = child.communicate(timeout=patience)
     except subprocess.TimeoutExpired:
         os.killpg(child.pid, signal.SIGKILL)
         child.communicate()
-        return Report(case.id, fault=f"no report after {PATIENCE} s", seconds=PATIENCE)
+        return Report(case.id, fault=f"no report after {patience} s", seconds=patience)
     seconds = round(time.monotonic() - started, 1)
     try:
         said = json.loads(said)

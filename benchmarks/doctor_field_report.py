@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import readme
-from llmcourse.doctor.finding import ERROR, WARNING, Finding
+from llmcourse.doctor.finding import ERROR, SEVERITIES, WARNING, Finding
 from llmcourse.quality import proportion
 from llmcourse.show import Table
 from tools.field import SPLITS, Case
@@ -48,6 +48,15 @@ class Report:
         """Return the codes of the findings that are errors or warnings."""
         grave = (ERROR, WARNING)
         return {found["code"] for found in self.findings if found["severity"] in grave}
+
+    def gravest(self) -> dict[str, str]:
+        """Return the gravest severity of each code."""
+        said: dict[str, str] = {}
+        for severity in SEVERITIES:
+            for found in self.findings:
+                if found["severity"] == severity:
+                    said.setdefault(found["code"], severity)
+        return said
 
 
 def wilson(found: int, of: int) -> tuple[float, float]:
@@ -105,9 +114,19 @@ def _figures(cases: list[Case], reports: dict[str, Report]) -> dict:
         },
         "false_alarms": share(bool(report.alarms()) for report in sound),
         "false_alarms_by_code": dict(Counter(code for one in sound for code in one.alarms())),
+        "sound_by_code": sound_by_code(sound),
         "faults_of_the_doctor": sum(reports[case.id].fault is not None for case in cases),
         "sound_scripts_that_failed": sum(report.failed is not None for report in sound),
     }
+
+
+def sound_by_code(reports: Iterable[Report]) -> dict[str, dict[str, int]]:
+    """Return for each code at how many sound scripts it speaks, by the gravest it says of one."""
+    counts: dict[str, Counter] = {}
+    for report in reports:
+        for code, severity in report.gravest().items():
+            counts.setdefault(code, Counter())[severity] += 1
+    return {code: dict(counts[code]) for code in sorted(counts)}
 
 
 def by_cause(cases: Iterable[Case], reports: dict[str, Report]) -> dict[str, dict]:
