@@ -654,6 +654,26 @@ faulty("cut-off", "as long as it may be, no end")(lambda: _made([*range(8, 20)],
 sound("the end comes with the last token")(lambda: _made([*range(8, 19), 2], length=12))
 
 
+def _answered(new: int, length: int, rows: tuple[bool, ...] = (), **call) -> Call:
+    """An answer of so many tokens in a chat; rows: decoded with the prompt, or without it."""
+    model, tokenizer = chat("chatml")
+    text = rendered(tokenizer, [USER], add_generation_prompt=True)
+    inputs = tensors(tokenizer, text, add_special_tokens=False)
+    output = torch.cat([inputs["input_ids"], torch.arange(70, 70 + new)[None]], dim=1)
+    starts = [0 if whole else inputs["input_ids"].shape[1] for whole in rows]
+    each = [output[0, start:].tolist() for start in starts]
+    decoded = [Decoded(ids, {}, tokenizer.decode(ids)) for ids in each]
+    facts = {"output": output, "decoded": decoded}
+    return Call(model, tokenizer, inputs, {"max_new_tokens": length} | call, facts)
+
+
+faulty("cut-off", "an answer that is as long as it may be")(lambda: _answered(12, 12))
+sound("one token is asked for")(lambda: _answered(1, 1))
+sound("as many tokens at least as at most")(lambda: _answered(12, 12, min_new_tokens=12))
+faulty("prompt-in-output", "a question decoded with its answer")(lambda: _answered(4, 24, (True,)))
+sound("the whole row for a log, then the answer")(lambda: _answered(4, 24, (True, False)))
+
+
 def _beginning(name: str, text: str) -> None:
     sound(name)(lambda: Call(*chat("chatml"), text, LENGTH))
 

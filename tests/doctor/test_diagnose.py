@@ -46,6 +46,24 @@ def test_a_sound_call_gets_no_warning_and_no_error(name):
     assert not grave
 
 
+@pytest.mark.parametrize(
+    ("family", "dtype", "severity"),
+    [
+        ("gpt2", torch.float32, "error"),
+        ("llama", torch.float32, "note"),
+        ("llama", torch.bfloat16, "warning"),
+    ],
+)
+def test_positions_that_count_padding_are_as_grave_as_what_the_model_makes_of_them(
+    family, dtype, severity
+):
+    model, tokenizer = corpus.plain("unigram", family=family, settings={})
+    batch = corpus.tensors(tokenizer, TEXTS, padding=True)
+    call = {**LENGTH, "position_ids": torch.arange(batch["input_ids"].shape[1])[None]}
+    found = check(complete(model.to(dtype), tokenizer, batch, call))
+    assert [one.severity for one in found if one.code == "position-ids"] == [severity]
+
+
 def test_the_corpus_is_large_enough_and_every_code_is_found_somewhere_and_absent_somewhere():
     assert len(FAULTY) >= 60 and len(SOUND) >= 60
     assert {code for code, _ in FAULTY.values()} == set(CODES)

@@ -212,7 +212,7 @@ def hidden_text(case: Case) -> torch.Tensor | None:
 @pitfall(
     "position-ids",
     subject=Subject.BATCHES,
-    severities=(ERROR, WARNING),
+    severities=(ERROR, WARNING, NOTE),
     needs=(Needs.CALL, Needs.FORWARDS),
     symptom="""
         A loop written by hand around `model(...)` differs from `generate` as soon as a row is
@@ -231,8 +231,9 @@ def hidden_text(case: Case) -> torch.Tensor | None:
     """,
     how_sure="""
         Certain: the positions are in the call. With a table of learned positions it is an error;
-        with rotary positions a warning, as it matters in half precision and seldom in float32. Only
-        `watch` and `python -m llmcourse doctor` see loops.
+        with rotary positions a warning in half precision, where tokens change, and a note in
+        float32, where that takes two tokens that are all but tied. Only `watch` and
+        `python -m llmcourse doctor` see loops.
     """,
 )
 def position_ids(case: Case) -> Iterator[Finding]:
@@ -249,7 +250,7 @@ def position_ids(case: Case) -> Iterator[Finding]:
         right = _positions(step.attention_mask)
         yield Finding(
             code="position-ids",
-            severity=ERROR if learned else WARNING,
+            severity=ERROR if learned else NOTE if _in_float32(case.model) else WARNING,
             confidence=CERTAIN,
             what=(
                 f"position_ids {does}: a row begins with {shift} padding tokens, and its text is "
@@ -269,6 +270,10 @@ _ROTARY = (
     "Rotary positions only shift together: logits move in their last digits, and in bfloat16 "
     "tokens change."
 )
+
+
+def _in_float32(model) -> bool:
+    return getattr(model, "dtype", None) == torch.float32
 
 
 def _with_positions(case: Case, positions: torch.Tensor) -> Repair:

@@ -11,6 +11,7 @@ from llmcourse.show import message_of, printable
 # A loop is the same tokens at least 3 times over at the end, 12 tokens or more: shorter ones are
 # "ha ha ha", or a row of zeros.
 ROUNDS, SHORTEST = 3, 12
+FEW = 3  # new tokens; who asks for so few wants a word, a letter or a score, and no text
 MOST_IN_A_PIECE = 4  # tokens; what is decoded with more at once is a text, not a piece
 _SHOWN = 60  # characters of a text that a finding repeats
 _THINK = "<think>"  # before what a model thinks, in most published formats
@@ -33,6 +34,7 @@ LONGEST_MESSAGE = 500  # characters of an error that a finding repeats
     example="model.generate(**inputs, max_new_tokens=400)",
     how_sure="""
         Certain that no row ended itself by `eos`; whether you wanted more is for you to say.
+        Nothing is said where three tokens or fewer are asked for, or as many at least as at most.
     """,
 )
 def cut_off(case: Case) -> Iterator[Finding]:
@@ -62,6 +64,8 @@ def _longer(case: Case, tokens: int) -> Repair:
 
 def _is_cut(case: Case, new: list[int]) -> bool:
     limit = int(case.setting("max_length")) - case.prompt_length
+    if limit <= FEW or case.setting("min_new_tokens") == limit:
+        return False  # so few, or so many in any case, are asked for on purpose
     ended = any(token in case.eos_ids for token in new)
     others = case.asked("stop_strings") or case.call.get("stopping_criteria")
     return bool(case.eos_ids) and not ended and not others and len(new) >= limit
@@ -158,7 +162,8 @@ def _before_end(new: list[int], eos_ids: tuple[int, ...]) -> list[int]:
     """,
     how_sure="""
         Certain that the decoded ids begin with the prompt's. To show prompt and continuation
-        together may be what you want, so outside a chat it is a note.
+        together may be what you want, so outside a chat it is a note; nothing is said where the
+        answer was decoded by itself too.
     """,
 )
 def prompt_in_output(case: Case) -> Iterator[Finding]:
@@ -166,10 +171,12 @@ def prompt_in_output(case: Case) -> Iterator[Finding]:
     if case.output is None or case.input_ids is None or not case.decoder_only:
         return
     length, prompts, rows = case.prompt_length, case.input_ids.tolist(), case.output.tolist()
+    answers = [row[length:] for row in rows]
+    if any(_is_beginning(decoded.ids, answers) for decoded in case.decoded):
+        return  # the answer was decoded by itself too: the whole row is for a log
     for decoded in case.decoded:
         with_prompt = len(decoded.ids) > length and decoded.ids[:length] in prompts
-        begins_a_row = any(row[: len(decoded.ids)] == decoded.ids for row in rows)
-        if not (with_prompt and begins_a_row):
+        if not (with_prompt and _is_beginning(decoded.ids, rows)):
             continue
         yield Finding(
             code="prompt-in-output",
@@ -188,6 +195,11 @@ def prompt_in_output(case: Case) -> Iterator[Finding]:
             line=decoded.line,
         )
         return
+
+
+def _is_beginning(ids: list[int], rows: list[list[int]]) -> bool:
+    """Tell whether ids are the beginning of a row."""
+    return bool(ids) and any(row[: len(ids)] == ids for row in rows)
 
 
 @pitfall(
