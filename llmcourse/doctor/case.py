@@ -9,12 +9,22 @@ from typing import Any
 import torch
 
 from llmcourse.decoding.cache import CACHE_NAMES
-from llmcourse.decoding.ingredients import CALL, CONFIG, HIDDEN, asked, ingredients
+from llmcourse.decoding.ingredients import CALL, CONFIG, HIDDEN, MODEL, asked, ingredients
 from llmcourse.decoding.refusals import check_call
+from llmcourse.doctor.finding import THE_MODEL
 from llmcourse.doctor.quiet import quietly
 from llmcourse.doctor.remembered import Remembered, facts_of
 from llmcourse.doctor.template_marks import Template
 from llmcourse.sandbox import apply_chat_template
+
+PIPELINE = "the pipeline's defaults"  # one more place that a setting may come from
+_SET_BY = {
+    CALL: "the call sets",
+    CONFIG: "the passed generation_config sets",
+    MODEL: f"{THE_MODEL} sets",
+    PIPELINE: "the pipeline sets by its own defaults",
+    HIDDEN: "nobody sets",
+}
 
 # Rows of a batch that are read as text: enough to see how they were made, at little cost.
 MOST_ROWS = 8
@@ -67,6 +77,8 @@ class Case:
     config: Any = None
     refusal: Exception | None = None  # why the call fails, if it does
     repeatable: bool = False  # whether the caller expects the same text again
+    by_pipeline: frozenset[str] = frozenset()  # settings that a pipeline added of its own accord
+    earlier: torch.Tensor | None = None  # what one of the last calls made of the same ids
     cached: int = 0  # tokens that the call's cache held before the call
     output: torch.Tensor | None = None  # (rows, length) int64, what `generate` returned, if it ran
     rendered: list[str] = field(default_factory=list)  # `messages` as the template writes them
@@ -129,20 +141,27 @@ class Case:
         return next((value for _, value in asked(name, self.model, self.call)), None)
 
     def origin(self, name: str) -> str:
-        """Return who asked for a setting: the call, its config, the model's, or nobody."""
+        """Return who asked for a setting: the call, its config, a pipeline, the model, nobody."""
+        if name in self.by_pipeline:
+            return PIPELINE
         return next((origin for origin, _ in asked(name, self.model, self.call)), HIDDEN)
 
     def asked_here(self, name: str) -> bool:
         """Whether the call or the config passed with it asks for a setting."""
         return self.origin(name) in (CALL, CONFIG)
 
+    def set_by(self, name: str) -> str:
+        """Return who asked for a setting in words that its name completes: "the call sets"."""
+        return _SET_BY[self.origin(name)]
+
     @cached_property
     def eos_ids(self) -> tuple[int, ...]:
-        """The tokens that end a text in this call."""
+        """The tokens that end a text in this call; () also where they are no ids."""
         ids = self.setting("eos_token_id")
-        if ids is None:
+        try:
+            return () if ids is None else tuple(map(int, torch.as_tensor(ids).flatten().tolist()))
+        except (TypeError, ValueError, RuntimeError):  # names of tokens: the call is refused
             return ()
-        return tuple(torch.as_tensor(ids).flatten().tolist())
 
     @cached_property
     def pad_id(self) -> int | None:

@@ -20,7 +20,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llmcourse.doctor import static
-from llmcourse.doctor.finding import ERROR, WARNING, Finding, in_order, once_per_line
+from llmcourse.doctor.finding import (
+    ERROR,
+    NOTE,
+    THE_MODEL,
+    WARNING,
+    Finding,
+    in_order,
+    once_per_line,
+)
 from llmcourse.doctor.journal import Seen
 from llmcourse.doctor.own_names import in_own_names
 from llmcourse.doctor.report import as_json, counted, findings_as_lines, from_here
@@ -190,9 +198,17 @@ def _with_its_source(visited: Visit) -> Visit:
         return visited
     seen = {(one.code, _place(one)) for one in findings}
     more = [one for one in shown if (one.code, _place(one)) not in seen]
+    if any(one.code == "sampling-unasked" and THE_MODEL in one.what for one in findings):
+        more = [one for one in more if not _says_nothing_is_drawn(one)]
     explained = {_place(one) for one in more if static.IN_THE_SOURCE[one.code].explains_refusal}
     kept = [one for one in findings if not (one.code == "refused" and _place(one) in explained)]
     return replace(visited, findings=in_order([*kept, *more]))
+
+
+def _says_nothing_is_drawn(found: Finding) -> bool:
+    """Tell whether a source was read as if the model's own settings did not sample."""
+    unless = found.code == "sampling-ignored" and found.severity == NOTE
+    return unless or found.code == "seed-without-sampling"
 
 
 def _place(found: Finding) -> tuple[str | None, int | None]:

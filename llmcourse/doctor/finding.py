@@ -7,6 +7,7 @@ from typing import Any
 ERROR, WARNING, NOTE = "error", "warning", "note"
 SEVERITIES = (ERROR, WARNING, NOTE)  # the gravest first
 CERTAIN, LIKELY = "certain", "likely"
+THE_MODEL = "the model's own generation_config"  # as findings name who set something
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,10 @@ def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def once_per_line(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Return the first finding of each code and line, with how often it came; errors first."""
+    """Return the gravest finding of each code and line, with how often it came; errors first."""
     first: dict[tuple, Finding] = {}
     counts: dict[tuple, int] = {}
-    for found in findings:
+    for found in in_order(findings):
         key = (found.code, found.file, found.line)
         first.setdefault(key, found)
         counts[key] = counts.get(key, 0) + found.count

@@ -36,6 +36,9 @@ class Event:
     result: Any = None  # what it returned; None while it runs, or where it raised an error
     error: BaseException | None = None  # what it raised
     inside_generate: bool = False  # made by a streamer, a criterion or the like
+    by_pipeline: frozenset[str] = (
+        frozenset()
+    )  # settings that a pipeline added, and nobody asked for
 
 
 _lock = threading.RLock()
@@ -208,7 +211,25 @@ def _event(name, signature, owner, arguments, keywords) -> Event | None:
         arguments=named,
         site=site_of(caller),
         inside_generate=_inside("generate"),
+        by_pipeline=_added_by_pipeline(caller) if name == "generate" else frozenset(),
     )
+
+
+def _added_by_pipeline(caller: FrameType | None) -> frozenset[str]:
+    """Return the names of the settings that a pipeline adds to a call of its own accord."""
+    module = "" if caller is None else str(caller.f_globals.get("__name__", ""))
+    if not module.startswith("transformers.pipelines"):
+        return frozenset()
+    made = caller.f_locals.get("self")
+    defaults = getattr(made, "_generation_defaults", None) or {}
+    asked = dict(getattr(made, "_generate_kwargs", None) or {})
+    for frame in calls_up_from(caller):
+        if "forward_params" in frame.f_locals:
+            asked |= frame.f_locals["forward_params"]
+            break
+    sources = (made.model.generation_config, asked.get("generation_config"))
+    said = {name for one in sources if one is not None for name in one.to_diff_dict()}
+    return frozenset(defaults) - said - frozenset(asked)
 
 
 def _caller() -> FrameType | None:

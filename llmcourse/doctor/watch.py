@@ -30,6 +30,7 @@ from llmcourse.show import in_words, plural, printable
 
 SCHEMA = "llmcourse.watch/1"
 _KEPT = 1000  # template calls that a watch remembers, and texts decoded of one call, or of several
+_REMEMBERED = 8  # calls whose ids are compared with a new one's
 _LONGEST = 600  # characters of a failure that are shown
 _PATIENCE = 10  # seconds that a reader waits for other threads to end the calls they are in
 _TENSORS = ("inputs", "input_ids", "attention_mask", "position_ids", "token_type_ids")
@@ -338,11 +339,22 @@ class Watch:
         known = (self.tokenizer, call.get("tokenizer"), self._tokenizer_in_use)
         tokenizer = next((one for one in known if one is not None), None)
         case = complete(event.owner, tokenizer, inputs, call, self.repeatable, self._remembered)
+        case.by_pipeline, case.earlier = event.by_pipeline, self._made_before(case)
         if self.evidence:  # the call is about to write into its own cache
             case.call = with_own_cache(call)
         case.loads = [one.arguments for one in self._loads if one.result() is event.owner]
         case.template_calls = [one.call for one in self._led_to(case)]
         return case
+
+    def _made_before(self, case: Case) -> torch.Tensor | None:
+        """Return what one of the last calls of this model made of the same ids."""
+        ids = case.input_ids
+        for call in reversed(self.calls[-_REMEMBERED:] if ids is not None else []):
+            other = call.case.input_ids
+            alike = other is not None and (other.shape, other.device) == (ids.shape, ids.device)
+            if alike and call.case.model.config is case.model.config and torch.equal(other, ids):
+                return call.case.output
+        return None
 
     def _led_to(self, case: Case) -> list[Rendered]:
         """Return the last conversation that was rendered into this call's first prompt, if any."""

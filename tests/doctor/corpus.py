@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import torch
+import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 
@@ -778,3 +779,294 @@ def _ended(*skips: bool) -> Call:
 
 faulty("end-token-in-text", "an answer with its end")(lambda: _ended(False))
 sound("an answer with its end, and without")(lambda: _ended(False, True))
+
+
+# Settings by who set them, of the wrong kind, without effect, and penalties: one line each.
+def _always(_row, _ids):
+    return [7, 8]
+
+
+def _static_cache(places: int) -> dict:
+    model, _ = plain("unigram")
+    return {"past_key_values": transformers.StaticCache(model.config, max_cache_len=places)}
+
+
+_TEMPERED = transformers.TemperatureLogitsWarper(0.5)
+for _code, _name, _call, _settings in (
+    ("sampling-unasked", "the model's own sampling", LENGTH, {"do_sample": True, "top_k": 5}),
+    ("sampling-unasked", "a config that leaves sampling open", LENGTH, {"do_sample": True}),
+    (None, "sampling that the call asks for", _SAMPLE, {"do_sample": True}),
+    (
+        None,
+        "the model's own sampling, switched off",
+        LENGTH | {"do_sample": False},
+        _OWN := {"do_sample": True},
+    ),
+    (
+        "beam-sampling",
+        "beams in a call that the model makes sample",
+        LENGTH | {"num_beams": 2},
+        _OWN,
+    ),
+    ("beam-sampling", "beams and sampling", _SAMPLE | {"num_beams": 2}, None),
+    (
+        None,
+        "beams, the model's own sampling switched off",
+        LENGTH | {"num_beams": 2, "do_sample": False},
+        _OWN,
+    ),
+    (None, "one beam and sampling", _SAMPLE | {"num_beams": 1}, None),
+    ("one-candidate", "a top-k of 1", _SAMPLE | {"top_k": 1}, None),
+    ("one-candidate", "a top-p of 0", _SAMPLE | {"top_p": 0.0}, None),
+    (None, "a top-k of 2", _SAMPLE | {"top_k": 2}, None),
+    (None, "a small nucleus", _SAMPLE | {"top_p": 0.1}, None),
+    ("argument-of-wrong-kind", "sampling off as a text", LENGTH | {"do_sample": "False"}, None),
+    ("argument-of-wrong-kind", "a temperature as a text", _SAMPLE | {"temperature": "0.7"}, None),
+    ("argument-of-wrong-kind", "a length as a text", {"max_new_tokens": "4"}, None),
+    ("argument-of-wrong-kind", "a whole temperature", _SAMPLE | {"temperature": 2}, None),
+    ("argument-of-wrong-kind", "a whole penalty", LENGTH | {"repetition_penalty": 2}, None),
+    ("argument-of-wrong-kind", "a broken top-k", _SAMPLE | {"top_k": 10.0}, None),
+    ("argument-of-wrong-kind", "an end token by its name", LENGTH | {"eos_token_id": "</s>"}, None),
+    ("argument-of-wrong-kind", "end tokens by name", LENGTH | {"eos_token_id": ["</s>"]}, None),
+    ("argument-of-wrong-kind", "one processor", LENGTH | {"logits_processor": _TEMPERED}, None),
+    (
+        "argument-of-wrong-kind",
+        "a processor's class",
+        LENGTH | {"logits_processor": [type(_TEMPERED)]},
+        None,
+    ),
+    (
+        "argument-of-wrong-kind",
+        "a criterion alone",
+        LENGTH | {"stopping_criteria": lambda ids, _: False},
+        None,
+    ),
+    (
+        "argument-of-wrong-kind",
+        "a streamer's class",
+        LENGTH | {"streamer": transformers.TextStreamer},
+        None,
+    ),
+    (
+        "argument-of-wrong-kind",
+        "a list of allowed tokens",
+        LENGTH | {"prefix_allowed_tokens_fn": [7]},
+        None,
+    ),
+    (
+        "argument-of-wrong-kind",
+        "a dictionary as config",
+        {"generation_config": {"max_new_tokens": 4}},
+        None,
+    ),
+    (
+        None,
+        "sampling on as a number",
+        LENGTH | {"do_sample": 1, "temperature": 1, "top_k": 9},
+        None,
+    ),
+    (None, "a list of one processor", LENGTH | {"logits_processor": [_TEMPERED]}, None),
+    (None, "a list of one function", LENGTH | {"stopping_criteria": [lambda ids, _: False]}, None),
+    (None, "an end token as a tensor", LENGTH | {"eos_token_id": torch.tensor([2])}, None),
+    (
+        "setting-without-effect",
+        "a negative prompt alone",
+        LENGTH | {"negative_prompt_ids": torch.tensor([[9]])},
+        None,
+    ),
+    ("setting-without-effect", "groups without beams", LENGTH | {"diversity_penalty": 0.5}, None),
+    (
+        "setting-without-effect",
+        "a token that begins another model's text",
+        LENGTH | {"forced_bos_token_id": 5},
+        None,
+    ),
+    ("setting-without-effect", "drafts of nobody", LENGTH | {"num_assistant_tokens": 5}, None),
+    (
+        "setting-without-effect",
+        "scores of which nothing comes back",
+        LENGTH | {"output_scores": True},
+        None,
+    ),
+    (
+        "setting-without-effect",
+        "an end that is pushed after the limit",
+        LENGTH | {"exponential_decay_length_penalty": (9, 1.1)},
+        None,
+    ),
+    (
+        "setting-without-effect",
+        "the end token as a bad word",
+        LENGTH | {"bad_words_ids": [[2]]},
+        None,
+    ),
+    (
+        None,
+        "a negative prompt with guidance",
+        LENGTH | {"negative_prompt_ids": torch.tensor([[9]]), "guidance_scale": 1.5},
+        None,
+    ),
+    (
+        None,
+        "scores in an object",
+        LENGTH | {"output_scores": True, "return_dict_in_generate": True},
+        None,
+    ),
+    (
+        None,
+        "draft tokens of prompt lookup",
+        LENGTH | {"prompt_lookup_num_tokens": 3, "max_matching_ngram_size": 2},
+        None,
+    ),
+    (
+        None,
+        "an end that is pushed early",
+        LENGTH | {"exponential_decay_length_penalty": (1, 1.1)},
+        None,
+    ),
+    (None, "a bad word", LENGTH | {"bad_words_ids": [[9]]}, None),
+    ("beam-settings-ignored", "a length penalty, one beam", LENGTH | {"length_penalty": 2.0}, None),
+    ("beam-settings-ignored", "early stopping, one beam", LENGTH | {"early_stopping": True}, None),
+    (None, "a length penalty and beams", LENGTH | {"length_penalty": 2.0, "num_beams": 2}, None),
+    (None, "a neutral length penalty", LENGTH | {"length_penalty": 1.0}, None),
+    (None, "a length penalty of the model's, one beam", LENGTH, {"length_penalty": 2.0}),
+    (
+        "guidance-without-negative",
+        "guidance away from nothing",
+        LENGTH | {"guidance_scale": 1.5},
+        None,
+    ),
+    (
+        "attentions-not-made",
+        "attentions of sdpa",
+        LENGTH | {"output_attentions": True, "return_dict_in_generate": True},
+        None,
+    ),
+    ("cache-too-short", "a static cache of few places", LENGTH | _static_cache(6), None),
+    (None, "a static cache of enough places", LENGTH | _static_cache(60), None),
+    (None, "a static cache that generate makes", LENGTH | {"cache_implementation": "static"}, None),
+    (
+        "penalty-hits-the-prompt",
+        "a penalty on a prompt",
+        LENGTH | {"repetition_penalty": 1.5},
+        None,
+    ),
+    (None, "a mild penalty", LENGTH | {"repetition_penalty": 1.1}, None),
+    (None, "a neutral penalty", LENGTH | {"repetition_penalty": 1.0}, None),
+    ("penalty-rewards", "a penalty below 1", LENGTH | {"repetition_penalty": 0.5}, None),
+    (
+        "penalty-rewards",
+        "a penalty of the encoder's",
+        LENGTH | {"encoder_repetition_penalty": 1.5},
+        None,
+    ),
+    (
+        None,
+        "a penalty of the encoder's that penalizes",
+        LENGTH | {"encoder_repetition_penalty": 0.8},
+        None,
+    ),
+    ("end-token-banned", "the end token suppressed", LENGTH | {"suppress_tokens": [2, 9]}, None),
+    (
+        "end-token-banned",
+        "a bias against the end token",
+        LENGTH | {"sequence_bias": {(2,): -50.0}},
+        None,
+    ),
+    (None, "other tokens suppressed", LENGTH | {"suppress_tokens": [9]}, None),
+    (
+        None,
+        "the end token suppressed at the beginning",
+        LENGTH | {"begin_suppress_tokens": [2]},
+        None,
+    ),
+    (None, "a bias for the end token", LENGTH | {"sequence_bias": {(2,): 5.0}}, None),
+    (
+        "end-beyond-vocabulary",
+        "an end token of a larger model",
+        LENGTH | {"eos_token_id": 50256},
+        None,
+    ),
+    (None, "an end token that never comes, on purpose", LENGTH | {"eos_token_id": -1}, None),
+    (None, "one of two end tokens of a larger model", LENGTH | {"eos_token_id": [2, 50256]}, None),
+    (
+        "eos-from-encode",
+        "the token that begins texts as an end",
+        LENGTH | {"eos_token_id": [1, 9]},
+        None,
+    ),
+    (
+        "eos-from-encode",
+        "a word in pieces as an end",
+        LENGTH | {"eos_token_id": [128, 19, 18]},
+        None,
+    ),
+    (None, "punctuation as ends", LENGTH | {"eos_token_id": [57, 60, 61]}, None),
+    (None, "one letter as an end", LENGTH | {"eos_token_id": [2, 9]}, None),
+    ("min-beyond-limit", "a minimum above the limit", LENGTH | {"min_new_tokens": 9}, None),
+    (
+        "min-beyond-limit",
+        "a minimum with the prompt, above the hidden limit",
+        {"min_length": 90},
+        None,
+    ),
+    (None, "a minimum as large as the limit", LENGTH | {"min_new_tokens": 4}, None),
+    (None, "a minimum with the prompt, below the limit", LENGTH | {"min_length": 5}, None),
+):
+    _setting(_code, _name, _call, _settings)
+
+
+def _written(new: list[int], name: str | None = None, prompt: str = "a text", **call) -> Call:
+    """Return a call whose first row wrote these tokens; name: a chat's, by its template."""
+    model, tokenizer = plain() if name is None else chat(name)
+    text = prompt if name is None else rendered(tokenizer, [USER], add_generation_prompt=True)
+    inputs = tensors(tokenizer, text, add_special_tokens=name is None)
+    output = torch.cat([inputs["input_ids"], torch.tensor([new])], dim=1)
+    return Call(model, tokenizer, inputs, {"max_new_tokens": 24} | call, {"output": output})
+
+
+_ENDLESS = [*range(8, 32)]
+faulty("penalty-hits-the-prompt", "a penalty on a chat's marks, and no end")(
+    lambda: _written(_ENDLESS, "chatml", repetition_penalty=1.2)
+)
+sound("a mild penalty in a chat that ends")(
+    lambda: _written([9, 10, 11, chat("chatml")[1].eos_token_id], "chatml", repetition_penalty=1.05)
+)
+sound("a mild penalty in a story without an end")(
+    lambda: _written(_ENDLESS, repetition_penalty=1.1)
+)
+faulty("ngram-ban-hits-the-prompt", "what the prompt says comes again, and may not")(
+    lambda: _written(
+        [*tensors(plain()[1], "a tex")["input_ids"][0].tolist(), 9], no_repeat_ngram_size=3
+    )
+)
+sound("an n-gram ban in a text of other words")(
+    lambda: _written([*range(30, 40)], no_repeat_ngram_size=3)
+)
+sound("an n-gram ban, and nothing of the prompt was begun")(
+    lambda: _written([9, 10, 9, 10, 9], prompt="b", no_repeat_ngram_size=2)
+)
+faulty("never-allowed-to-end", "allowed tokens without an end")(
+    lambda: _written([7, 8] * 12, prefix_allowed_tokens_fn=_always, do_sample=True, top_k=0)
+)
+sound("allowed tokens, and an end")(lambda: _written([7, 8, 2], prefix_allowed_tokens_fn=_always))
+sound("one token of some that are allowed")(
+    lambda: _written([7], prefix_allowed_tokens_fn=_always, max_new_tokens=1)
+)
+faulty("only-special-tokens", "a row of padding")(lambda: _written([0] * 6))
+faulty("only-special-tokens", "an answer of nothing but its end")(
+    lambda: _written([chat("chatml")[1].eos_token_id], "chatml")
+)
+sound("a text that comes to its end at once")(lambda: _written([2]))
+sound("a short answer, then its end and padding")(lambda: _written([9, 2, 0, 0]))
+sound("a word, over and over")(lambda: _written([9, 9, 9, 2]))
+
+
+def _stopped(text: str) -> Call:
+    made = _written([9, 10, 60], stop_strings=["."])
+    made.facts["decoded"] = [Decoded([9, 10, 60], {}, text)]
+    return made
+
+
+faulty("stop-string-in-text", "an answer with its stop string")(lambda: _stopped("on."))
+sound("an answer without its stop string")(lambda: _stopped("on"))

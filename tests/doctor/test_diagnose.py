@@ -218,7 +218,8 @@ from llmcourse.doctor.case import Case
 from llmcourse.doctor.pitfalls.settings import no_seed
 if sys.argv[1] == "seeded":
     transformers.set_seed(0)
-case = Case(None, None, config=SimpleNamespace(do_sample=True), repeatable=True)
+model = SimpleNamespace(generation_config=None)
+case = Case(model, None, config=SimpleNamespace(do_sample=True), repeatable=True)
 print(bool(list(no_seed(case))))
 """
 

@@ -49,6 +49,17 @@ class Stop(transformers.StoppingCriteria):
     def __call__(self, input_ids, scores, **kwargs):
         {returns}
 """
+BATCH = """\
+prompts = ["one", "two"]
+batch = tokenizer(prompts, padding=True, return_tensors="pt")
+"""
+SEVERAL = (
+    BATCH
+    + """\
+out = model.generate(**batch, do_sample=True, num_return_sequences=3)
+texts = tokenizer.batch_decode(out, skip_special_tokens=True)
+"""
+)
 COUNTS = PROCESSOR.format(does="self.place += 1", returns="return scores")
 
 # What is wrong, in a line or a few after LOADS: the code, by what somebody wrote.
@@ -428,6 +439,73 @@ FAULTY = {
         "    made = model(token, use_cache=True)\n"
         "    token = made.logits[:, -1:].argmax(-1)",
     ),
+    "sampling off as a text": (
+        "argument-of-wrong-kind",
+        "model.generate(**inputs, max_new_tokens=5, do_sample='False')",
+    ),
+    "a temperature as a text": (
+        "argument-of-wrong-kind",
+        "model.generate(**inputs, do_sample=True, temperature='0.7')",
+    ),
+    "a token for its id": (
+        "argument-of-wrong-kind",
+        "model.generate(**inputs, eos_token_id=tokenizer.eos_token)",
+    ),
+    "one processor for a list": (
+        "argument-of-wrong-kind",
+        "model.generate(**inputs, logits_processor=transformers.TopKLogitsWarper(5))",
+    ),
+    "a flag of the command line as bool": (
+        "argument-of-wrong-kind",
+        "parser.add_argument('--do_sample', type=bool, default=False)",
+    ),
+    "another library's names": ("refused", "model.generate(**inputs, max_tokens=5)"),
+    "another library's stop words": ("refused", "model.generate(**inputs, stop=['###'])"),
+    "a minimum above the limit": (
+        "min-beyond-limit",
+        "model.generate(**inputs, min_new_tokens=50, max_new_tokens=20)",
+    ),
+    "a penalty below 1": ("penalty-rewards", "model.generate(**inputs, repetition_penalty=0.5)"),
+    "beams that are drawn": (
+        "beam-sampling",
+        "model.generate(**inputs, do_sample=True, num_beams=4)",
+    ),
+    "beams of a pipeline that samples of its own accord": (
+        "beam-sampling",
+        "pipe = transformers.pipeline('text-generation', model=model)\npipe(prompt, num_beams=4)",
+    ),
+    "the end token suppressed": (
+        "end-token-banned",
+        "model.generate(**inputs, suppress_tokens=[*tokenizer.all_special_ids])",
+    ),
+    "the first piece of a word as the end": (
+        "eos-from-encode",
+        "model.generate(**inputs, eos_token_id=tokenizer.encode('END')[0])",
+    ),
+    "the pieces of a word as ends": (
+        "eos-from-encode",
+        "stop = tokenizer('Human:', add_special_tokens=False).input_ids\n"
+        "model.generate(**inputs, eos_token_id=stop)",
+    ),
+    "a config that no call gets": (
+        "config-never-used",
+        "config = transformers.GenerationConfig(max_new_tokens=5)\n" + ASKS,
+    ),
+    "Python's seed": (
+        "seed-of-another-library",
+        "import random\nrandom.seed(0)\nmodel.generate(**inputs, do_sample=True)",
+    ),
+    "prompts beside several rows each": ("rows-per-prompt", SEVERAL + "list(zip(prompts, texts))"),
+    "rows counted as prompts": (
+        "rows-per-prompt",
+        SEVERAL + "for i, text in enumerate(texts):\n    print(prompts[i], text)",
+    ),
+    "a criterion of the first row": (
+        "criterion-of-one-row",
+        CRITERION.format(returns="return input_ids[0, -1] == 9")
+        + BATCH
+        + "model.generate(**batch, stopping_criteria=[Stop()])",
+    ),
 }
 
 # What is sound and looks like it.
@@ -670,6 +748,52 @@ SOUND = {
     "a batch at a time": "for batch in loader:\n"
     "    model(batch.input_ids, attention_mask=batch.attention_mask)",
     "a model that is none": "class Model:\n    pass\nmodel = Model()\nmodel.generate(inputs)",
+    "sampling off": "model.generate(**inputs, do_sample=False)",
+    "a list of one processor": "model.generate(\n"
+    "    **inputs, logits_processor=[transformers.TopKLogitsWarper(5)]\n)",
+    "an end token by its id": "model.generate(**inputs, eos_token_id=tokenizer.eos_token_id)",
+    "a flag of the command line": "parser.add_argument('--do_sample', action='store_true')",
+    "another flag as bool": "parser.add_argument('--verbose', type=bool)",
+    "another library's call": "llm = vllm.LLM('x')\nllm.generate(prompt, max_tokens=5)",
+    "a minimum below the limit": "model.generate(**inputs, min_new_tokens=5, max_new_tokens=20)",
+    "a minimum and a limit of another kind": "model.generate(\n"
+    "    **inputs, min_length=50, max_new_tokens=20\n)",
+    "a penalty above 1": "model.generate(**inputs, repetition_penalty=1.1)",
+    "beams that are not drawn": "model.generate(**inputs, do_sample=False, num_beams=4)",
+    "a pipeline that is told to sample": "pipe = transformers.pipeline('text-generation')\n"
+    "pipe(prompt, do_sample=True)",
+    "a pipeline that is told at its making": "pipe = transformers.pipeline(\n"
+    "    'text-generation', do_sample=False\n)\npipe(prompt, num_beams=4)",
+    "a pipeline that classifies": "pipe = transformers.pipeline('text-classification')\n"
+    "pipe(prompt)",
+    "other tokens suppressed": "model.generate(**inputs, suppress_tokens=[5, 6])",
+    "all but the end token suppressed": "banned = [t for t in range(9) if t != "
+    "tokenizer.eos_token_id]\nmodel.generate(**inputs, suppress_tokens=banned)",
+    "a line's end as the end": "model.generate(**inputs, eos_token_id=tokenizer.encode('\\n')[0])",
+    "a mark as the end": "model.generate(\n"
+    "    **inputs, eos_token_id=tokenizer.encode('<|im_end|>')[0]\n)",
+    "a config that a call gets": "config = transformers.GenerationConfig(max_new_tokens=5)\n"
+    "model.generate(**inputs, generation_config=config)",
+    "a config that is saved": "config = transformers.GenerationConfig(max_new_tokens=5)\n"
+    "config.save_pretrained('.')\n" + ASKS,
+    "a config and no call": "config = transformers.GenerationConfig(max_new_tokens=5)",
+    "all seeds": "random.seed(0)\nset_seed(0)\nmodel.generate(**inputs, do_sample=True)",
+    "Python's seed for Python's draws": "random.seed(0)\nrandom.shuffle(prompts)\n"
+    "model.generate(**inputs, do_sample=True)",
+    "Python's seed, nothing drawn": "random.seed(0)\nmodel.generate(**inputs, do_sample=False)",
+    "prompts beside a row each": BATCH + "texts = tokenizer.batch_decode(model.generate(**batch))\n"
+    "list(zip(prompts, texts))",
+    "rows grouped by prompt": SEVERAL + "groups = [texts[i * 3 : i * 3 + 3] for i in range(2)]\n"
+    "list(zip(prompts, groups))",
+    "rows divided by their number": SEVERAL + "for i, text in enumerate(texts):\n"
+    "    print(prompts[i // 3], text)",
+    "prompts repeated for their rows": SEVERAL + "many = [p for p in prompts for _ in range(3)]\n"
+    "list(zip(many, texts))",
+    "a criterion of all rows": CRITERION.format(returns="return input_ids[:, -1] == 9")
+    + BATCH
+    + "model.generate(**batch, stopping_criteria=[Stop()])",
+    "a criterion of the first row of one": CRITERION.format(returns="return input_ids[0, -1] == 9")
+    + "model.generate(**inputs, stopping_criteria=[Stop()])",
 }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from llmcourse.doctor.case import Case, Decoded
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
+from llmcourse.doctor.pitfalls.kinds import behind
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.sandbox import LimitReached
 from llmcourse.show import message_of, printable
@@ -446,6 +447,9 @@ def refused(case: Case) -> Iterator[Finding]:
     words = " ".join(message_of(case.refusal)[: 10 * LONGEST_MESSAGE].split()) or "no message"
     what, why = f"The call fails with {kind}: {words[:LONGEST_MESSAGE]}", "There is no output."
     stopped = isinstance(case.refusal, LimitReached)
+    cause = behind(case)
+    if cause is not None:
+        why = f"There is no output. {cause[0]}"
     if stopped:
         what = f"The chat template was stopped on its way: {words[:LONGEST_MESSAGE]}."
         why = "The doctor renders a template within limits; the library has none and goes on."
@@ -455,5 +459,5 @@ def refused(case: Case) -> Iterator[Finding]:
         confidence=LIKELY if stopped else CERTAIN,
         what=what,
         why=why,
-        fix="# see the message",
+        fix="# see the message" if cause is None else cause[1],
     )

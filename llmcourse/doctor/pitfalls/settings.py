@@ -47,10 +47,10 @@ def no_length(case: Case) -> Iterator[Finding]:
         code="no-length",
         severity=WARNING,
         confidence=CERTAIN,
-        what=f"No length is given, so generate stops after {_room(case)} new tokens.",
+        what=f"No length is given, so generate stops after {room_of(case)} new tokens.",
         why="Longer answers are cut off in the middle of a sentence.",
         fix=f"model.generate(..., max_new_tokens={_ENOUGH})",
-        repair=lambda: _with(case, max_new_tokens=_ENOUGH),
+        repair=lambda: changed(case, max_new_tokens=_ENOUGH),
     )
 
 
@@ -58,7 +58,7 @@ def _asked_length(case: Case) -> bool:
     return any(case.origin(name) != HIDDEN for name in ("max_new_tokens", "max_length"))
 
 
-def _room(case: Case) -> int:
+def room_of(case: Case) -> int:
     return int(case.setting("max_length")) - case.prompt_length
 
 
@@ -88,7 +88,7 @@ def max_length_counts_prompt(case: Case) -> Iterator[Finding]:
         ),
         why="The longer the prompt, the shorter the answer, down to an error.",
         fix=f"model.generate(..., max_new_tokens={most})",
-        repair=lambda: _with(case, max_length=None, max_new_tokens=most),
+        repair=lambda: changed(case, max_length=None, max_new_tokens=most),
     )
 
 
@@ -168,7 +168,7 @@ def sampling_ignored(case: Case) -> Iterator[Finding]:
         what=f"{said} and do_sample=False: the likeliest token is taken at every step.",
         why="These settings change nothing; the text is the same at every run.",
         fix=f"model.generate(..., do_sample=True, {said})",
-        repair=lambda: _with(case, do_sample=True),
+        repair=lambda: changed(case, do_sample=True),
     )
 
 
@@ -206,10 +206,13 @@ def hidden_top_k(case: Case) -> Iterator[Finding]:
         code="hidden-top-k",
         severity=NOTE,
         confidence=CERTAIN,
-        what=f"top_k={top_k} is in force beside {said}, a default that the call does not mention.",
+        what=(
+            f"top_k={top_k} is in force beside {said}, which {case.set_by(others[0])}: a hidden "
+            "default of generate."
+        ),
         why=f"Never are more than {top_k} tokens in the draw, whatever the other rules keep.",
         fix="model.generate(..., top_k=0)  # or say top_k=50, if you want it",
-        repair=lambda: _with(case, top_k=0),
+        repair=lambda: changed(case, top_k=0),
     )
 
 
@@ -235,10 +238,13 @@ def top_p_above_one(case: Case) -> Iterator[Finding]:
         code="top-p-above-one",
         severity=WARNING,
         confidence=CERTAIN,
-        what=f"top_p={value} is more than all tokens have together, which is 1.",
+        what=(
+            f"top_p={value}, which {case.set_by('top_p')}, is more than all tokens have together, "
+            "which is 1."
+        ),
         why="It removes no token.",
         fix=f"model.generate(..., do_sample=True, top_p={share:g})",
-        repair=lambda: _with(case, top_p=share),
+        repair=lambda: changed(case, top_p=share),
     )
 
 
@@ -265,10 +271,13 @@ def temperature_too_high(case: Case) -> Iterator[Finding]:
         code="temperature-too-high",
         severity=WARNING,
         confidence=LIKELY,
-        what=f"temperature={value} divides every logit by {value}.",
+        what=(
+            f"temperature={value}, which {case.set_by('temperature')}, divides every logit by "
+            f"{value}."
+        ),
         why="Unlikely tokens come nearly as often as likely ones, and the text falls apart.",
         fix=f"model.generate(..., do_sample=True, temperature={_LIVELY})",
-        repair=lambda: _with(case, temperature=_LIVELY),
+        repair=lambda: changed(case, temperature=_LIVELY),
     )
 
 
@@ -299,20 +308,26 @@ def temperature_too_low(case: Case) -> Iterator[Finding]:
             code="temperature-too-low",
             severity=ERROR,
             confidence=CERTAIN,
-            what=f"temperature={value} with do_sample=True: logits cannot be divided by it.",
+            what=(
+                f"temperature={value}, which {case.set_by('temperature')}, with do_sample=True, "
+                f"which {case.set_by('do_sample')}: logits cannot be divided by it."
+            ),
             why="generate refuses the call; a temperature near 0 means greedy decoding.",
             fix="model.generate(..., do_sample=False)",
-            repair=lambda: _with(case, **greedy),
+            repair=lambda: changed(case, **greedy),
         )
         return
     yield Finding(
         code="temperature-too-low",
         severity=WARNING,
         confidence=LIKELY,
-        what=f"temperature={value} multiplies every logit by {1 / value:.0f}.",
+        what=(
+            f"temperature={value}, which {case.set_by('temperature')}, multiplies every logit by "
+            f"{1 / value:.0f}."
+        ),
         why="All probability goes to the likeliest token: greedy decoding with a draw for show.",
         fix="model.generate(..., do_sample=False)",
-        repair=lambda: _with(case, **greedy),
+        repair=lambda: changed(case, **greedy),
     )
 
 
@@ -354,7 +369,7 @@ def hidden_repetition_penalty(case: Case) -> Iterator[Finding]:
             "that should be repeated are changed, in greedy decoding too."
         ),
         fix=f"model.generate(..., repetition_penalty=1.0)  # or say {penalty}, if you want it",
-        repair=lambda: _with(case, repetition_penalty=1.0),
+        repair=lambda: changed(case, repetition_penalty=1.0),
     )
 
 
@@ -369,7 +384,7 @@ def hidden_repetition_penalty(case: Case) -> Iterator[Finding]:
 )
 def no_eos(case: Case) -> Iterator[Finding]:
     """No token ends the text."""
-    if case.config is None or case.eos_ids or _ends_otherwise(case):
+    if case.config is None or case.eos_ids or ends_otherwise(case):
         return
     own = getattr(case.tokenizer, "eos_token_id", None)
     known = own is not None
@@ -383,11 +398,11 @@ def no_eos(case: Case) -> Iterator[Finding]:
         ),
         why="Nothing but the length ends the text: the model goes on after its answer.",
         fix=f"model.generate(..., eos_token_id={own if known else 'tokenizer.eos_token_id'})",
-        repair=(lambda: _with(case, eos_token_id=own)) if known else None,
+        repair=(lambda: changed(case, eos_token_id=own)) if known else None,
     )
 
 
-def _ends_otherwise(case: Case) -> bool:
+def ends_otherwise(case: Case) -> bool:
     criteria = case.call.get("stopping_criteria")
     return bool(case.asked("stop_strings")) or bool(criteria is not None and len(criteria))
 
@@ -475,7 +490,7 @@ def stop_string_empty(case: Case) -> Iterator[Finding]:
         if empty is not None
         else "generate fails: None is no text.",
         fix="model.generate(..., stop_strings=[stop for stop in stops if stop])",
-        repair=lambda: _with(case, stop_strings=[one for one in strings if one] or None),
+        repair=lambda: changed(case, stop_strings=[one for one in strings if one] or None),
     )
 
 
@@ -494,7 +509,7 @@ def stop_string_empty(case: Case) -> Iterator[Finding]:
 )
 def eos_not_of_template(case: Case) -> Iterator[Finding]:
     """The template ends a reply with a token that does not end the text."""
-    if case.config is None or not case.is_chat or _ends_otherwise(case):
+    if case.config is None or not case.is_chat or ends_otherwise(case):
         return
     token = end_of_reply(case)
     if token is None or token in case.eos_ids:
@@ -511,7 +526,7 @@ def eos_not_of_template(case: Case) -> Iterator[Finding]:
         ),
         why="The model ends its reply, and is then made to go on: it writes turns of its own.",
         fix=f"model.generate(..., eos_token_id={both})",
-        repair=lambda: _with(case, eos_token_id=both),
+        repair=lambda: changed(case, eos_token_id=both),
     )
 
 
@@ -541,7 +556,7 @@ def end_of_reply(case: Case) -> int | None:
 )
 def no_cache(case: Case) -> Iterator[Finding]:
     """The key-value cache is off."""
-    if case.config is None or case.setting("use_cache") is not False or _room(case) <= 1:
+    if case.config is None or case.setting("use_cache") is not False or room_of(case) <= 1:
         return
     here = case.asked_here("use_cache")
     where = "The call says" if here else "The model's generation_config says"
@@ -556,7 +571,7 @@ def no_cache(case: Case) -> Iterator[Finding]:
         ),
         why="The text is the same, and takes as many times longer as it is long.",
         fix="model.generate(..., use_cache=True)",
-        repair=lambda: _with(case, use_cache=True),
+        repair=lambda: changed(case, use_cache=True),
     )
 
 
@@ -621,13 +636,16 @@ def no_seed(case: Case) -> Iterator[Finding]:
         code="no-seed",
         severity=WARNING,
         confidence=LIKELY,
-        what="The call samples, the same text is expected again, and no seed was set.",
+        what=(
+            f"The call samples by do_sample=True, which {case.set_by('do_sample')}; the same text "
+            "is expected again, and no seed was set."
+        ),
         why="Each run draws other tokens, and so will every comparison of two settings.",
-        fix="transformers.set_seed(0)  # right before the call",
+        fix="transformers.set_seed(0)  # right before the call; or do_sample=False",
     )
 
 
-def _with(case: Case, **changes) -> Repair:
+def changed(case: Case, **changes) -> Repair:
     """Return the call with other settings; None takes one away."""
     call = {**case.call, **changes}
     return Repair(case.inputs, {name: value for name, value in call.items() if value is not None})

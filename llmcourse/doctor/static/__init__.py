@@ -19,12 +19,14 @@ from llmcourse.doctor.static import (
     choosing,
     classes,
     forwards,
+    given,
     loops,
     models,
     outputs,
     pieces,
     returned,
     templates,
+    unused,
     words,
 )
 from llmcourse.doctor.static.registry import InTheSource
@@ -32,7 +34,7 @@ from llmcourse.doctor.static.source import Source
 
 _MODULES = (
     *(calls, choosing, outputs, pieces, returned, caches, forwards, loops, classes, models),
-    *(templates, words),
+    *(templates, words, given, unused),
 )
 IN_THE_SOURCE: dict[str, InTheSource] = {
     known.code: known

@@ -101,16 +101,8 @@ def temperature_too_low(source: Source) -> Iterator[Finding]:
 
 @in_the_source(
     "one-candidate",
-    subject=Subject.CHOOSING,
     severities=(WARNING,),
-    symptom="Sampling gives the same text each time, at any temperature.",
-    cause="""
-        `top_k=1` keeps one token, the likeliest, and so does a `top_p` of 0. A draw among one is
-        greedy decoding.
-    """,
-    fix="Leave more to draw from, or decode greedily and say so.",
-    example="model.generate(**inputs, do_sample=True, top_k=50)",
-    how_sure="Likely: only the source was read, where the number stands beside `do_sample=True`.",
+    how_sure="Likely where only the source was read: the number stands beside `do_sample=True`.",
 )
 def one_candidate(source: Source) -> Iterator[Finding]:
     """Sampling from one token."""
@@ -131,17 +123,10 @@ def one_candidate(source: Source) -> Iterator[Finding]:
 
 @in_the_source(
     "beam-settings-ignored",
-    subject=Subject.CHOOSING,
     severities=(WARNING,),
-    symptom="`length_penalty` or `early_stopping` changes neither length nor text.",
-    cause="""
-        Both are rules for beam search: how finished beams are compared, and when the search ends.
-        With one beam there is nothing to compare.
-    """,
-    fix="Search with beams, or limit the length by its own settings.",
-    example="model.generate(**inputs, num_beams=4, length_penalty=2.0)",
     how_sure="""
-        Likely: only the source was read. A model's own `generation_config` may set `num_beams`.
+        Likely where only the source was read: a model's own `generation_config` may set
+        `num_beams`.
     """,
 )
 def beam_settings_ignored(source: Source) -> Iterator[Finding]:

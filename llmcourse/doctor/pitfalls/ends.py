@@ -1,0 +1,355 @@
+"""Pitfalls of ends: tokens that cannot come, that came from `encode`, and texts of nothing else."""
+
+from collections.abc import Iterator
+
+from llmcourse.doctor.case import Case
+from llmcourse.doctor.finding import CERTAIN, LIKELY, NOTE, WARNING, Finding
+from llmcourse.doctor.pitfalls.outputs import new_tokens
+from llmcourse.doctor.pitfalls.penalties import never_ends
+from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
+from llmcourse.doctor.pitfalls.settings import changed, ends_otherwise
+from llmcourse.show import printable
+
+_BANNED = -10.0  # a bias from which on a token does not come
+_SHOWN = 40  # characters of a token or text that a finding repeats
+_KINDS = 3  # different tokens that a row of special tokens has at most
+
+
+@pitfall(
+    "end-token-banned",
+    subject=Subject.ENDS,
+    severities=(WARNING,),
+    symptom="Every text runs until the limit, and rambles after its answer.",
+    cause="""
+        `suppress_tokens` and `sequence_bias` put tokens out of reach. Where the list holds every
+        token that ends a text (often as one special token among all of them), none can end.
+    """,
+    fix="Take the end tokens out of the list.",
+    example="""
+        banned = [token for token in banned if token != tokenizer.eos_token_id]
+        model.generate(**inputs, suppress_tokens=banned)
+    """,
+    how_sure="""
+        Certain that no end token can be chosen; whoever measures speed may want just that.
+    """,
+)
+def end_token_banned(case: Case) -> Iterator[Finding]:
+    """No token that ends a text can be chosen."""
+    if case.config is None or not case.eos_ids or ends_otherwise(case):
+        return
+    for name, banned in _bans(case):
+        if not set(case.eos_ids) <= banned:
+            continue
+        yield Finding(
+            code="end-token-banned",
+            severity=WARNING,
+            confidence=CERTAIN,
+            what=(
+                f"{name}, which {case.set_by(name)}, puts every end token out of reach: "
+                f"{_names(case, case.eos_ids)}."
+            ),
+            why="Nothing but the limit ends the text: the model goes on after its answer.",
+            fix=f"model.generate(..., {name}=...)  # without {list(case.eos_ids)}",
+            repair=lambda name=name: changed(case, **{name: None}),
+        )
+
+
+def _bans(case: Case) -> Iterator[tuple[str, set[int]]]:
+    """Yield (setting, the tokens that it puts out of reach)."""
+    suppressed = case.setting("suppress_tokens")
+    if suppressed is not None:
+        yield "suppress_tokens", set(getattr(suppressed, "tolist", lambda: suppressed)())
+    bias = case.setting("sequence_bias")
+    pairs = bias.items() if isinstance(bias, dict) else bias or ()
+    low = {ids[0] for ids, by in pairs if len(ids) == 1 and by <= _BANNED}
+    if low:
+        yield "sequence_bias", low
+
+
+def _names(case: Case, ids) -> str:
+    """Return tokens as a finding shows them."""
+    if case.tokenizer is None:
+        return ", ".join(map(str, ids))
+    names = [case.tokenizer.convert_ids_to_tokens(one) for one in ids]
+    return ", ".join(
+        f"{printable(str(name), _SHOWN)!r} ({one})" for name, one in zip(names, ids, strict=True)
+    )
+
+
+@pitfall(
+    "end-beyond-vocabulary",
+    subject=Subject.ENDS,
+    severities=(WARNING,),
+    symptom="Every answer runs until the limit.",
+    cause="""
+        The id that should end texts is of another model or tokenizer: this model has fewer tokens,
+        so it never comes.
+    """,
+    example="model.generate(**inputs, eos_token_id=tokenizer.eos_token_id)",
+    how_sure="Certain: the ids and the size of the vocabulary are in the finding.",
+)
+def end_beyond_vocabulary(case: Case) -> Iterator[Finding]:
+    """Every token that ends a text has an id that the model lacks."""
+    if case.config is None or not case.eos_ids or ends_otherwise(case):
+        return
+    size = getattr(case.model.config.get_text_config(), "vocab_size", None)
+    if not isinstance(size, int) or min(case.eos_ids) < size:
+        return
+    yield Finding(
+        code="end-beyond-vocabulary",
+        severity=WARNING,
+        confidence=CERTAIN,
+        what=(
+            f"eos_token_id={list(case.eos_ids)}, which {case.set_by('eos_token_id')}, is beyond "
+            f"the model's {size} tokens."
+        ),
+        why="Such a token never comes: nothing but the limit ends the text.",
+        fix="model.generate(..., eos_token_id=tokenizer.eos_token_id)",
+    )
+
+
+@pitfall(
+    "eos-from-encode",
+    subject=Subject.ENDS,
+    severities=(WARNING,),
+    symptom="Answers end at a colon or after a word; or they never end.",
+    cause="""
+        `tokenizer.encode("Human:")` gives several ids, and each id in `eos_token_id` ends the text
+        by itself. Some tokenizers put the token that begins texts first, or a bare space: the list,
+        or its first id, is then not what was meant.
+    """,
+    fix="Use `stop_strings` for what is a text; `eos_token_id` is for single tokens.",
+    example='model.generate(**inputs, stop_strings=["Human:"], tokenizer=tokenizer)',
+    how_sure="""
+        Likely: the ids spell a word in several pieces, or hold the token that begins texts, or one
+        that is nothing but a space.
+    """,
+)
+def eos_from_encode(case: Case) -> Iterator[Finding]:
+    """The ids that end a text are the pieces of a word, or what `encode` puts before it."""
+    if case.config is None or case.tokenizer is None or not case.asked_here("eos_token_id"):
+        return
+    if not case.eos_ids or min(case.eos_ids) < 0:
+        return
+    reason = _begins(case) or _spells(case)
+    if reason is None:
+        return
+    what, word = reason
+    stop = repr(word) if word.strip() else "stop"
+    yield Finding(
+        code="eos-from-encode",
+        severity=WARNING,
+        confidence=LIKELY,
+        what=f"eos_token_id={list(case.eos_ids)} {what}.",
+        why="Each of these ids ends the text by itself, and all others do not.",
+        fix=f"model.generate(..., stop_strings=[{stop}], tokenizer=tokenizer)",
+    )
+
+
+def _begins(case: Case) -> tuple[str, str] | None:
+    """Return what is wrong where the ids hold what begins a text, and the word that they spell."""
+    bos, eos = (getattr(case.tokenizer, f"{name}_token_id", None) for name in ("bos", "eos"))
+    own = case.model.generation_config.eos_token_id
+    known = {eos, *(own if isinstance(own, list) else [own])}
+    if bos in case.eos_ids and bos not in known:
+        word = _decoded(case, [one for one in case.eos_ids if one != bos])
+        return f"holds {_names(case, [bos])}, the token that begins texts", word
+    first = case.eos_ids[0]
+    if first not in known and str(case.tokenizer.convert_ids_to_tokens(first)) in ("▁", "Ġ"):
+        return f"begins with {_names(case, [first])}, a bare space", ""
+    return None
+
+
+def _spells(case: Case) -> tuple[str, str] | None:
+    """Return what is wrong where several ids are the pieces of one text, and that text."""
+    if len(case.eos_ids) < 2:
+        return None
+    special = case.tokenizer.all_special_ids
+    plain = [one for one in case.eos_ids if one not in special]
+    word = _decoded(case, plain) if len(plain) > 1 else ""
+    if not any(map(str.isalpha, word)) and "#" not in word:
+        return None
+    if case.tokenizer(word, add_special_tokens=False)["input_ids"] != plain:
+        return None
+    shown = printable(word, _SHOWN)
+    return f"is {shown!r} in pieces: {_names(case, plain)}", word
+
+
+def _decoded(case: Case, ids: list[int]) -> str:
+    return case.tokenizer.decode(ids, clean_up_tokenization_spaces=False) if ids else ""
+
+
+@pitfall(
+    "min-beyond-limit",
+    subject=Subject.LENGTH,
+    severities=(WARNING,),
+    symptom="Texts are shorter than the minimum that was asked for.",
+    cause="""
+        A minimum only keeps the end token out. The limit holds all the same: that of the call, or
+        20 new tokens where nobody set one.
+    """,
+    example="model.generate(**inputs, min_new_tokens=50, max_new_tokens=200)",
+    how_sure="Certain: both numbers are in the finding.",
+)
+def min_beyond_limit(case: Case) -> Iterator[Finding]:
+    """More tokens are asked for than the limit allows."""
+    if case.config is None or not case.decoder_only:
+        return
+    name = next((one for one in ("min_new_tokens", "min_length") if case.asked_here(one)), None)
+    least, most = (0 if name is None else case.asked(name)), case.setting("max_length")
+    if not isinstance(least, int) or not isinstance(most, int) or not least:
+        return
+    if name == "min_new_tokens":
+        least += case.prompt_length
+    if least <= most:
+        return
+    counted = "" if name == "min_new_tokens" else ", with the prompt"
+    room = most - case.prompt_length
+    longer = max(2 * (least - case.prompt_length), 1)
+    yield Finding(
+        code="min-beyond-limit",
+        severity=WARNING,
+        confidence=CERTAIN,
+        what=f"{name}={case.asked(name)}{counted}, and the limit is {room} new tokens.",
+        why="The limit holds, so the text is shorter than the minimum, and has no end of its own.",
+        fix=f"model.generate(..., max_new_tokens={longer})",
+        repair=lambda: changed(case, max_new_tokens=longer, max_length=None),
+    )
+
+
+@pitfall(
+    "never-allowed-to-end",
+    subject=Subject.ENDS,
+    severities=(WARNING,),
+    needs=(Needs.OUTPUT,),
+    symptom="With `prefix_allowed_tokens_fn` the text goes on until the limit.",
+    cause="""
+        The function says which tokens may come next, and the end token is one of them: where it
+        never returns that, the text cannot end.
+    """,
+    example="""
+        def allowed(row, ids):
+            return after.get(tuple(ids[length:].tolist()), [tokenizer.eos_token_id])
+    """,
+    how_sure="""
+        Likely: every row ran to its limit with such a function, and no row has an end.
+    """,
+)
+def never_allowed_to_end(case: Case) -> Iterator[Finding]:
+    """A function of allowed tokens, and no text came to an end."""
+    if case.call.get("prefix_allowed_tokens_fn") is None or not case.eos_ids:
+        return
+    if case.config is None or ends_otherwise(case) or not never_ends(case):
+        return
+    count = len(new_tokens(case)[0])
+    yield Finding(
+        code="never-allowed-to-end",
+        severity=WARNING,
+        confidence=LIKELY,
+        what=(
+            f"With prefix_allowed_tokens_fn every row ran to its limit of {count} new tokens; "
+            f"{_names(case, case.eos_ids)} never came."
+        ),
+        why="A text can end only where the function allows the end token.",
+        fix="return allowed or [tokenizer.eos_token_id]  # in prefix_allowed_tokens_fn",
+    )
+
+
+@pitfall(
+    "only-special-tokens",
+    subject=Subject.ENDS,
+    severities=(WARNING, NOTE),
+    needs=(Needs.OUTPUT,),
+    symptom="The answer is empty; or it is a row of `[PAD]`, `<unk>` or another special token.",
+    cause="""
+        The model ended the text with its first token, or wrote nothing but tokens that decoding
+        skips. An empty answer comes from a prompt that is closed already, such as one that ends
+        with the token which ends a text. A row of one special token comes from an embedding that
+        was added and never trained, and beats all others, or from weights that do not fit.
+    """,
+    fix="""
+        Look at the end of the prompt; give new tokens the mean of the other embeddings; or leave
+        the vocabulary as it is and pad with a token that exists.
+    """,
+    example="""
+        tokenizer.pad_token = tokenizer.eos_token  # and no resize_token_embeddings
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=True)
+    """,
+    how_sure="""
+        Certain that nothing else was written. A note where only some rows of a batch are so, or
+        where a text was asked of a prompt that is no chat: it may have come to its end.
+    """,
+)
+def only_special_tokens(case: Case) -> Iterator[Finding]:
+    """Nothing was written but special tokens."""
+    rows = new_tokens(case)
+    if case.tokenizer is None or not rows or not rows[0] or case.config is None:
+        return
+    few = [row for row in rows if row and len(set(row)) <= _KINDS]
+    special = {*case.tokenizer.all_special_ids, *case.eos_ids, case.pad_id} if few else set()
+    empty = [row for row in few if special.issuperset(row)]
+    if not empty:
+        return
+    first = empty[0][0]
+    ended = first in case.eos_ids
+    all_rows = len(empty) == len(rows)
+    grave = all_rows and (not ended or case.is_chat)
+    yield Finding(
+        code="only-special-tokens",
+        severity=WARNING if grave else NOTE,
+        confidence=CERTAIN,
+        what=(
+            f"{len(empty)} of {len(rows)} texts hold nothing but special tokens: "
+            + (f"{_names(case, [first])} came first and ended them." if ended else "")
+            + ("" if ended else f"{_names(case, [first])} first, {len(empty[0])} in all.")
+        ),
+        why=_why_empty(case, ended),
+        fix="# look at the end of the prompt, tokenizer.decode(ids[0][-10:])"
+        if ended
+        else "model.resize_token_embeddings(len(tokenizer), mean_resizing=True)",
+    )
+
+
+def _why_empty(case: Case, ended: bool) -> str:
+    if not ended:
+        return "Such a token was added and never trained, or the weights are not this tokenizer's."
+    last = None if case.input_ids is None else int(case.input_ids[0, -1])
+    if last in case.eos_ids:
+        return "The prompt ends with the token that ends a text: there is nothing left to say."
+    return "The model took the prompt for a text that is complete."
+
+
+@pitfall(
+    "stop-string-in-text",
+    subject=Subject.READING,
+    severities=(NOTE,),
+    needs=(Needs.DECODINGS,),
+    symptom="The answer ends with the stop word.",
+    cause="""
+        `stop_strings` stops after the string is written, so it is part of the output; no option of
+        `decode` takes plain words away.
+    """,
+    example='text = tokenizer.decode(new_ids, skip_special_tokens=True).removesuffix("User:")',
+    how_sure="Certain that it ends the decoded text; what is done with it later is not seen.",
+)
+def stop_string_in_text(case: Case) -> Iterator[Finding]:
+    """What stopped the text is shown with it."""
+    given = case.asked("stop_strings")
+    strings = [given] if isinstance(given, str) else list(given or ())
+    for decoded in case.decoded if strings else ():
+        text = decoded.text.rstrip()
+        stop = next((one for one in strings if one and text.endswith(one.rstrip())), None)
+        if stop is None or not stop.strip() or len(decoded.ids) < 2:
+            continue
+        said = printable(stop, _SHOWN)
+        yield Finding(
+            code="stop-string-in-text",
+            severity=NOTE,
+            confidence=CERTAIN,
+            what=f"The decoded text ends with {said!r}, the stop string.",
+            why="generate stops after it; whoever reads or parses the text finds it there.",
+            fix=f"text = text.removesuffix({said!r})",
+            file=decoded.file,
+            line=decoded.line,
+        )
+        return

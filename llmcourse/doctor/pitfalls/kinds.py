@@ -1,0 +1,250 @@
+"""Arguments of the wrong kind, and what is behind the words in which `generate` refuses a call."""
+
+import difflib
+import inspect
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from transformers import GenerationConfig, GenerationMixin
+
+from llmcourse.doctor.case import Case
+from llmcourse.doctor.finding import CERTAIN, ERROR, Finding
+from llmcourse.doctor.names_elsewhere import elsewhere
+from llmcourse.doctor.pitfalls.registry import Subject, pitfall
+from llmcourse.show import message_of, printable
+
+_FLAGS = ("do_sample", "use_cache", "early_stopping", "output_scores", "return_dict_in_generate")
+_NUMBERS = (
+    *("temperature", "top_p", "min_p", "typical_p", "repetition_penalty", "length_penalty"),
+    *("guidance_scale", "max_time"),
+)
+_WHOLE = (
+    *("max_new_tokens", "max_length", "min_new_tokens", "min_length", "num_beams"),
+    *("num_return_sequences", "top_k", "no_repeat_ngram_size", "prompt_lookup_num_tokens"),
+)
+_TOKENS = ("eos_token_id", "pad_token_id", "bos_token_id")
+_LISTS = ("logits_processor", "stopping_criteria")
+_FALSE = ("false", "no", "off", "0", "none")
+_SHOWN = 60  # characters of a value that a finding repeats
+
+
+@pitfall(
+    "argument-of-wrong-kind",
+    subject=Subject.CALL,
+    severities=(ERROR,),
+    explains_refusal=True,
+    symptom='A TypeError deep in `generate`, or sampling that was switched off by `"False"`.',
+    cause="""
+        Settings that come from a form, a file or the command line are texts, and `generate` takes
+        them as they are: it compares `"5"` with numbers, and every text but the empty one counts as
+        true. It wants ids of tokens, not their names; lists of processors and criteria, not one;
+        objects, not their classes.
+    """,
+    fix="Convert what comes from outside; put a single processor into a list.",
+    example="""
+        model.generate(**inputs, do_sample=args.sample == "true", temperature=float(args.temp))
+        model.generate(**inputs, eos_token_id=tokenizer.eos_token_id, logits_processor=[mine])
+    """,
+    how_sure="Certain: the value is in the call.",
+)
+def argument_of_wrong_kind(case: Case) -> Iterator[Finding]:
+    """A text for a number, a name for an id, a class for an object."""
+    for name, why, fix in _wrong(case):
+        value = case.call.get(name)
+        value = case.asked(name) if value is None else value
+        yield Finding(
+            code="argument-of-wrong-kind",
+            severity=ERROR,
+            confidence=CERTAIN,
+            what=f"{name}={_shown(value)} {why[0]}.",
+            why=why[1],
+            fix=fix if "  # " in fix else f"model.generate(..., {fix})",
+        )
+
+
+_FAILS = "generate fails: it wants a number there, and makes none of what it gets."
+
+
+def _wrong(case: Case) -> Iterator[tuple[str, tuple[str, str], str]]:
+    """Yield (name, (what it is, what happens then), what to write) for each wrong argument."""
+    for name in _FLAGS:
+        value = case.asked(name)
+        if isinstance(value, str) and value.strip().lower() in _FALSE:
+            said = ("is a text, and counts as true", f"{name} is on, though the text says off.")
+            yield name, said, f"{name}=False"
+    for name in (*_NUMBERS, *_WHOLE):
+        value = case.asked(name)
+        if isinstance(value, str):
+            yield name, ("is a text, not a number", _FAILS), f"{name}={_as_number(name, value)}"
+    if case.refusal is not None:
+        yield from _refused_numbers(case)
+    for name in _TOKENS:
+        value = case.asked(name)
+        if isinstance(value, str) or (isinstance(value, list | tuple) and _has_text(value)):
+            said = ("is a text, where the id of a token belongs", "generate fails: it wants ids.")
+            own = name.removesuffix("_id")
+            named = value == getattr(case.tokenizer, own, None)
+            way = name if named else f"convert_tokens_to_ids({printable(_text_in(value), 30)!r})"
+            yield name, said, f"{name}=tokenizer.{way}"
+    yield from _wrong_objects(case)
+
+
+def _refused_numbers(case: Case) -> Iterator[tuple[str, tuple[str, str], str]]:
+    """Yield what is a number of the other kind, in a call that is refused for it."""
+    words = message_of(case.refusal)[:500]
+    for name in ("temperature", "repetition_penalty", "encoder_repetition_penalty"):
+        value = case.asked(name)
+        if type(value) is int and value > 0 and "float" in words and str(value) in words:
+            said = (f"is a whole number, and generate wants {float(value)}", "It refuses the call.")
+            yield name, said, f"{name}={float(value)}"
+    for name in ("top_k", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size"):
+        value = case.asked(name)
+        if isinstance(value, float) and "integer" in words:
+            said = ("is not a whole number", "generate refuses the call.")
+            yield name, said, f"{name}={int(value)}"
+
+
+def _wrong_objects(case: Case) -> Iterator[tuple[str, tuple[str, str], str]]:
+    """Yield processors, criteria and the like that are not what `generate` can call."""
+    for name in _LISTS:
+        value = case.call.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, list | tuple) and (isinstance(value, type) or callable(value)):
+            made = _name_of(value) + "()" if isinstance(value, type) else "mine"
+            said = ("is no list", "generate goes through a list of them, and fails.")
+            yield name, said, f"{name}=[{made}]  # a list"
+            continue
+        classes = [one for one in value if isinstance(one, type)] if _is_list(value) else []
+        if classes:
+            said = (
+                "holds a class, not an object of it",
+                "generate calls it at each step: it fails.",
+            )
+            yield name, said, f"{name}=[{_name_of(classes[0])}(...)]  # an object"
+    streamer, allowed = case.call.get("streamer"), case.call.get("prefix_allowed_tokens_fn")
+    if isinstance(streamer, type):
+        said = ("is a class, not an object of it", "generate puts tokens into an object: it fails.")
+        yield "streamer", said, f"streamer={_name_of(streamer)}(tokenizer)"
+    if allowed is not None and not callable(allowed):
+        said = ("is no function", "generate calls it at each step with a row's number and its ids.")
+        yield (
+            "prefix_allowed_tokens_fn",
+            said,
+            "def allowed(row, ids): ...  # returns a list of ids",
+        )
+    if isinstance(case.call.get("generation_config"), dict):
+        said = ("is a dictionary, not a GenerationConfig", "generate fails: it reads attributes.")
+        yield "generation_config", said, "GenerationConfig(**config)  # or generate(**config)"
+
+
+def _is_list(value) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _has_text(value) -> bool:
+    return any(isinstance(one, str) for one in value)
+
+
+def _text_in(value) -> str:
+    return value if isinstance(value, str) else next(one for one in value if isinstance(one, str))
+
+
+def _as_number(name: str, text: str) -> str:
+    try:
+        number = float(text)
+    except ValueError:
+        return "a number"
+    return str(int(number)) if name in _WHOLE and number.is_integer() else str(number)
+
+
+def _name_of(value) -> str:
+    return printable(getattr(value, "__name__", type(value).__name__), 40)
+
+
+def _shown(value) -> str:
+    if isinstance(value, str | int | float | list | tuple | dict):
+        return printable(repr(value), _SHOWN)
+    return _name_of(value)
+
+
+_UNUSED = re.compile(r"`model_kwargs` are not used by the model: \[(.*?)\]")
+
+
+@cache
+def _known() -> list[str]:
+    """Return what `generate` has names for."""
+    settings = [name for name in vars(GenerationConfig()) if not name.startswith("_")]
+    return [*settings, *inspect.signature(GenerationMixin.generate).parameters]
+
+
+def behind(case: Case) -> tuple[str, str] | None:
+    """Return (cause, fix) for a refusal whose words do not say it; None where nothing is known."""
+    words = message_of(case.refusal)[:2000]
+    unused = _UNUSED.search(words)
+    if unused:
+        names = re.findall(r"'(\w+)'", unused[1])
+        causes = [one for one in (_of_a_name(case, name) for name in names) if one is not None]
+        return causes[0] if causes else None
+    return next(((why, fix) for part, why, fix in _BEHIND if part in words), None)
+
+
+def _of_a_name(case: Case, name: str) -> tuple[str, str] | None:
+    """Return what an argument that `generate` does not know was meant for, and the fix."""
+    value = printable(repr(case.call.get(name)), 40)
+    known = elsewhere(name, value)
+    if known is not None:
+        return known
+    near = difflib.get_close_matches(name, _known(), n=1, cutoff=0.75)
+    if near:
+        return (
+            f"{name} is none of generate's settings; {near[0]} is.",
+            f"{near[0]}=...  # not {name}",
+        )
+    return None
+
+
+# Parts of the library's words, with what is behind them and what to write.
+_BEHIND = (
+    (
+        "`top_k` has to be a strictly positive integer, but is -",
+        "A negative top_k is vLLM's word for no limit; generate's is 0.",
+        "model.generate(..., top_k=0)",
+    ),
+    (
+        "`penalty` has to be a strictly positive float, but is",
+        "Scores are divided by this penalty: 1.0 is off, not 0 as with a presence penalty.",
+        "model.generate(..., repetition_penalty=1.0)",
+    ),
+    (
+        "could not locate a tokenizer",
+        "Stop strings are compared with text, and generate has none without a tokenizer.",
+        "model.generate(..., tokenizer=tokenizer)",
+    ),
+    (
+        "do not support `num_return_sequences`",
+        "Greedy decoding has one text; several need draws, or as many beams.",
+        "model.generate(..., do_sample=True)  # or num_beams",
+    ),
+    (
+        "`num_return_sequences` has to be smaller or equal to `num_beams`",
+        "A search returns no more texts than it has beams.",
+        "# num_beams at least as large as num_return_sequences",
+    ),
+    (
+        "returned an empty list for batch ID",
+        "The function allows nothing for what was written so far, not even the end.",
+        "return allowed or [tokenizer.eos_token_id]  # in prefix_allowed_tokens_fn",
+    ),
+    (
+        "integer division or modulo by zero",
+        "num_beams=0 or num_return_sequences=0 is not off: 1 is.",
+        "model.generate(..., num_beams=1, num_return_sequences=1)",
+    ),
+    (
+        "does not have a padding token",
+        "Rows of a batch are made as long as one another, and no token is named for that.",
+        "tokenizer.pad_token = tokenizer.eos_token",
+    ),
+)

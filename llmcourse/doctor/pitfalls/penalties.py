@@ -1,0 +1,209 @@
+"""Pitfalls of penalties and bans: what they take for a repetition, and what they reward."""
+
+from collections.abc import Iterator
+
+from llmcourse.decoding.ingredients import MODEL
+from llmcourse.doctor.case import MOST_ROWS, Case
+from llmcourse.doctor.finding import CERTAIN, LIKELY, NOTE, WARNING, Finding
+from llmcourse.doctor.pitfalls.outputs import new_tokens
+from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
+from llmcourse.doctor.pitfalls.settings import changed, room_of
+from llmcourse.show import printable
+
+_MILD = 1.1  # a penalty up to which nothing is said unless the end is hit
+_STRONG = 1.5  # from here on the words of a prompt hardly come again
+_SOME = 8  # tokens: a prompt of fewer has little that could be quoted
+_AN_ANSWER = 16  # new tokens without an end from which on the penalty on it is to blame
+_SHOWN = 40  # characters of a text that a finding repeats
+
+
+@pitfall(
+    "penalty-hits-the-prompt",
+    subject=Subject.CHOOSING,
+    severities=(WARNING, NOTE),
+    needs=(Needs.CALL, Needs.OUTPUT),
+    symptom="Names, numbers and code of the prompt come out changed; or the answer never ends.",
+    cause="""
+        `repetition_penalty` counts every token before the next one, the prompt's included. The
+        template's marks are among them: a chat's prompt holds the token that ends a turn, and so
+        the end of the answer gets less likely, too.
+    """,
+    fix="Leave it at 1.0 where words are quoted, and in chats; sample against repetitions.",
+    example="model.generate(**inputs, repetition_penalty=1.0, do_sample=True, temperature=0.7)",
+    how_sure="""
+        Certain that the prompt's tokens are penalized, and which of them end a text. A warning
+        where the penalty is strong, or where no answer came to its end; likely then.
+    """,
+)
+def penalty_hits_the_prompt(case: Case) -> Iterator[Finding]:
+    """A repetition penalty that holds for what the prompt says, its end tokens among it."""
+    penalty = case.setting("repetition_penalty")
+    if case.config is None or not isinstance(penalty, int | float) or penalty <= 1:
+        return
+    if case.input_ids is None or not case.decoder_only:
+        return
+    ends = ends_in_prompt(case)
+    endless = bool(ends) and never_ends(case)
+    if case.origin("repetition_penalty") == MODEL and not endless:
+        return  # hidden-repetition-penalty says it
+    if not ends and (penalty <= _MILD or case.prompt_length < _SOME):
+        return
+    marks = f", among them the end token {_named(case, ends[0])}" if ends else ""
+    yield Finding(
+        code="penalty-hits-the-prompt",
+        severity=WARNING if endless or (ends and penalty >= _STRONG) else NOTE,
+        confidence=LIKELY if endless else CERTAIN,
+        what=(
+            f"repetition_penalty={penalty} holds for the {case.prompt_length} tokens of the prompt "
+            f"too{marks}."
+        ),
+        why=(
+            "The end of the answer is penalized like any token of the prompt: no answer came to it."
+            if endless
+            else "Words, numbers and code that the answer has to repeat get less likely"
+            + (", and so does its end." if ends else ".")
+        ),
+        fix="model.generate(..., repetition_penalty=1.0)",
+        repair=lambda: changed(case, repetition_penalty=1.0),
+    )
+
+
+def ends_in_prompt(case: Case) -> list[int]:
+    """Return the tokens that end a text and stand in the prompts, padding left out."""
+    ids, mask = case.input_ids, case.attention_mask
+    if mask is not None:
+        ids = ids[mask.bool()]
+    return [end for end in case.eos_ids if bool((ids == end).any())]
+
+
+def never_ends(case: Case) -> bool:
+    """Tell whether every row ran to its limit without an end, and was long enough for one."""
+    rows = new_tokens(case)
+    if not rows or len(rows[0]) < max(_AN_ANSWER, room_of(case)):
+        return False
+    return not any(end in row for row in rows for end in case.eos_ids)
+
+
+def _named(case: Case, token: int) -> str:
+    """Return a token as a finding shows it."""
+    if case.tokenizer is None:
+        return str(token)
+    return repr(printable(str(case.tokenizer.convert_ids_to_tokens(token)), _SHOWN))
+
+
+@pitfall(
+    "ngram-ban-hits-the-prompt",
+    subject=Subject.CHOOSING,
+    severities=(WARNING, NOTE),
+    needs=(Needs.OUTPUT,),
+    symptom="A name, a line of code or a format of the prompt is changed where it comes again.",
+    cause="""
+        `no_repeat_ngram_size=n` forbids every run of n tokens that was there before, in the prompt
+        too: after n - 1 tokens of it the next one cannot be chosen, whatever its probability. With
+        a chat's marks that may be the token that ends the answer.
+    """,
+    fix="""
+        Larger n, or none: names take three to six tokens, lines of code more. Against loops,
+        sample.
+    """,
+    example="model.generate(**inputs, do_sample=True, temperature=0.7)  # no_repeat_ngram_size=0",
+    how_sure="""
+        Certain that the token was forbidden at that place; whether the model would have chosen it
+        is not known. A warning where it is the end of a text that then never ended.
+    """,
+)
+def ngram_ban_hits_the_prompt(case: Case) -> Iterator[Finding]:
+    """The text came to what the prompt says, and could not go on as it does."""
+    size = case.setting("no_repeat_ngram_size")
+    if not isinstance(size, int) or size < 1 or case.input_ids is None:
+        return
+    hits = [
+        hit
+        for row, new in enumerate(new_tokens(case)[:MOST_ROWS])
+        for hit in _forbidden(_prompt_of(case, row), new, size)
+    ]
+    if not hits:
+        return
+    ends = [hit for hit in hits if hit[1] in case.eos_ids]
+    endless = bool(ends) and never_ends(case)
+    before, token = (ends if endless else hits)[0]
+    yield Finding(
+        code="ngram-ban-hits-the-prompt",
+        severity=WARNING if endless else NOTE,
+        confidence=CERTAIN,
+        what=(
+            f"no_repeat_ngram_size={size} forbade {_named(case, token)}"
+            + (f" after {_text(case, before)}" if before else "")
+            + f", as the prompt has it; {len(hits)} such places."
+        ),
+        why="The token that ends the answer could not be chosen there."
+        if endless
+        else "Names, code and formats of the prompt cannot come again as they are.",
+        fix="model.generate(..., no_repeat_ngram_size=0)",
+        repair=lambda: changed(case, no_repeat_ngram_size=0),
+    )
+
+
+def _prompt_of(case: Case, row: int) -> list[int]:
+    """Return a row's prompt without its padding; rows of one prompt follow one another."""
+    prompts = len(case.input_ids)
+    place = row * prompts // len(case.output)
+    ids = case.input_ids[place]
+    if case.attention_mask is not None:
+        ids = ids[case.attention_mask[place].bool()]
+    return ids.tolist()
+
+
+def _forbidden(prompt: list[int], new: list[int], size: int) -> Iterator[tuple[list[int], int]]:
+    """Yield (what was written before, the token that the prompt forbids there)."""
+    after: dict[tuple, int] = {}
+    for place in range(len(prompt) - size + 1):
+        after.setdefault(tuple(prompt[place : place + size - 1]), prompt[place + size - 1])
+    whole = prompt + new
+    for place in range(len(prompt) + size - 1, len(whole)):  # n - 1 tokens of the text's own
+        before = whole[place - size + 1 : place]
+        token = after.get(tuple(before))
+        if token is not None and size > 1:
+            yield before, token
+
+
+def _text(case: Case, ids: list[int]) -> str:
+    if case.tokenizer is None:
+        return str(ids)
+    text = case.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+    return repr(printable(text, _SHOWN))
+
+
+@pitfall(
+    "penalty-rewards",
+    subject=Subject.CHOOSING,
+    severities=(WARNING,),
+    symptom="The text repeats itself, or the prompt, more than without the penalty.",
+    cause="""
+        Scores of what was there are divided by `repetition_penalty`: 1.0 is off, and below 1 it
+        makes repetitions likelier. Presence and frequency penalties of other libraries are
+        subtracted, and small numbers are mild there. `encoder_repetition_penalty` is the other way
+        round: above 1 it rewards the words of the prompt.
+    """,
+    example="model.generate(**inputs, repetition_penalty=1.1)",
+    how_sure="Likely: that it rewards what was there is sure, that it was not meant is inferred.",
+)
+def penalty_rewards(case: Case) -> Iterator[Finding]:
+    """A penalty that makes repetitions likelier."""
+    for name, rewards in (("repetition_penalty", "below"), ("encoder_repetition_penalty", "above")):
+        value = case.setting(name)
+        if not isinstance(value, int | float) or not case.decoder_only or value <= 0:
+            continue
+        if not (value < 1 if rewards == "below" else value > 1 and case.asked_here(name)):
+            continue
+        yield Finding(
+            code="penalty-rewards",
+            severity=WARNING,
+            confidence=LIKELY,
+            what=f"{name}={value}, which {case.set_by(name)}, is {rewards} 1: it is a reward.",
+            why="What stands in the prompt"
+            + (" or text" if rewards == "below" else "")
+            + " gets likelier with it, not less likely; 1.0 is off.",
+            fix=f"model.generate(..., {name}=1.0)",
+            repair=lambda name=name: changed(case, **{name: 1.0}),
+        )
