@@ -11,9 +11,14 @@ import torch
 from llmcourse.decoding.cache import CACHE_NAMES
 from llmcourse.decoding.ingredients import CALL, CONFIG, HIDDEN, asked, ingredients
 from llmcourse.doctor.quiet import quietly
-from llmcourse.doctor.template_marks import Template
+from llmcourse.doctor.template_marks import Template, squeezed
 from llmcourse.sandbox import apply_chat_template
 
+# Arguments of `apply_chat_template` that are about ids, not about the text.
+_ABOUT_IDS = (
+    *("tokenize", "return_tensors", "return_dict", "padding", "truncation", "max_length"),
+    *("tokenizer_kwargs", "return_assistant_tokens_mask", "sanitize_control_tokens"),
+)
 # Rows of a batch that are read as text: enough to see how they were made, at little cost.
 MOST_ROWS = 8
 
@@ -25,6 +30,30 @@ class TemplateCall:
     messages: list  # the conversation that was passed
     kwargs: dict[str, Any]  # the other arguments
     result: Any  # what came back: a text, ids, or a BatchEncoding
+
+
+@dataclass(frozen=True)
+class Chat:
+    """A conversation, and the text that a template made of it."""
+
+    messages: list  # dictionaries
+    text: str  # as the template writes it
+    options: dict[str, Any]  # what the template was given besides
+    sanitized: bool = False  # whether control tokens in the messages are plain text
+
+    @property
+    def squeezed(self) -> str:
+        """The text without white space."""
+        return squeezed(self.text)
+
+
+@dataclass(frozen=True)
+class TokenizerCall:
+    """A recorded call of a tokenizer whose ids are in the prompt."""
+
+    text: Any  # what was passed: a text, texts, or words
+    kwargs: dict[str, Any]  # the other arguments
+    rows: list[list[int]]  # what came back, the first rows
 
 
 @dataclass(frozen=True)
@@ -70,6 +99,8 @@ class Case:
     rendered: list[str] = field(default_factory=list)  # `messages` as the template writes them
     # Facts that only somebody who watches can know.
     template_calls: list[TemplateCall] = field(default_factory=list)  # that led to the prompt
+    tokenizer_calls: list[TokenizerCall] = field(default_factory=list)  # that led to the prompt
+    earlier_chats: list[list] = field(default_factory=list)  # conversations of earlier calls
     loads: list[dict[str, Any]] = field(default_factory=list)  # arguments of `from_pretrained`
     decoded: list[Decoded] = field(default_factory=list)  # from the output, afterwards
     forwards: list[Forward] = field(default_factory=list)  # in a loop written by hand
@@ -155,6 +186,29 @@ class Case:
         return Template.of(self.tokenizer)
 
     @cached_property
+    def chats(self) -> list[Chat]:
+        """The conversations behind the prompt, as far as they are known."""
+        if not getattr(self.tokenizer, "chat_template", None):
+            return []
+        found = []
+        if self.messages is not None and self.rendered:
+            found = [Chat(self.messages, self.rendered[0], {"add_generation_prompt": True})]
+        found += [self._chat(call) for call in self.template_calls]
+        return [
+            chat
+            for chat in found
+            if chat is not None and all(isinstance(one, Mapping) for one in chat.messages)
+        ]
+
+    def _chat(self, call: TemplateCall) -> Chat | None:
+        options = {name: value for name, value in call.kwargs.items() if name not in _ABOUT_IDS}
+        sanitized = bool(call.kwargs.get("sanitize_control_tokens"))
+        text = call.result
+        if not isinstance(text, str):
+            text = render_again(self.tokenizer, call.messages, options)
+        return None if text is None else Chat(call.messages, text, options, sanitized)
+
+    @cached_property
     def texts(self) -> list[str]:
         """The first prompts as text, special tokens included, padding not."""
         if isinstance(self.prompt, str):
@@ -180,6 +234,14 @@ class Case:
         if self.template is None:
             return False
         return self.messages is not None or any(map(self.template.is_in, self.texts))
+
+
+def render_again(tokenizer, messages: list, options: dict[str, Any]) -> str | None:
+    """Return what a template writes; None if it refuses the messages."""
+    try:
+        return apply_chat_template(tokenizer, messages, **{**options, "tokenize": False})
+    except Exception:  # a template may raise what it likes
+        return None
 
 
 def complete(

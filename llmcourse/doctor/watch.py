@@ -15,7 +15,16 @@ import torch
 
 from llmcourse.doctor import listen
 from llmcourse.doctor.call_site import Site
-from llmcourse.doctor.case import Case, Decoded, Forward, TemplateCall, complete, with_own_cache
+from llmcourse.doctor.case import (
+    MOST_ROWS,
+    Case,
+    Decoded,
+    Forward,
+    TemplateCall,
+    TokenizerCall,
+    complete,
+    with_own_cache,
+)
 from llmcourse.doctor.diagnose import Diagnosis, check, new_text
 from llmcourse.doctor.evidence import measure
 from llmcourse.doctor.finding import Finding, in_order, once_per_line
@@ -29,6 +38,10 @@ from llmcourse.show import in_words, plural, printable
 
 SCHEMA = "llmcourse.watch/1"
 _KEPT = 1000  # template calls that a watch remembers, and texts decoded of one call, or of several
+_KEPT_ENCODINGS = 32  # tokenizer calls that a watch remembers
+_MOST_TEXTS = 64  # of one such call
+_KEPT_CHATS = 8  # conversations of earlier calls that it remembers
+_SHORTEST_PIECE = 4  # ids that are looked for inside a prompt; fewer may be there by chance
 _LONGEST = 600  # characters of a failure that are shown
 _PATIENCE = 10  # seconds that a reader waits for other threads to end the calls they are in
 _TENSORS = ("inputs", "input_ids", "attention_mask", "position_ids", "token_type_ids")
@@ -103,6 +116,8 @@ class Watch:
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _loads: list[Load] = field(default_factory=list)
     _rendered: deque[Rendered] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    _encoded: deque[Event] = field(default_factory=lambda: deque(maxlen=_KEPT_ENCODINGS))
+    _asked: deque[list] = field(default_factory=lambda: deque(maxlen=_KEPT_CHATS))
     _tokenizer_in_use: Any = None  # the last one that user code called
     _decoded: deque[WatchedCall] = field(default_factory=deque)  # of which decodings are kept
     _kept: int = 0  # decodings that are kept, of all calls
@@ -210,7 +225,7 @@ class Watch:
                 "decode": self._keep_decoding,
                 "batch_decode": self._keep_decoding,
                 "forward": self._look_at_loop,
-            }.get(event.name, self._keep_tokenizer),
+            }.get(event.name, self._keep_encoding),
         )
 
     def _carefully(self, event: Event, look):
@@ -241,6 +256,12 @@ class Watch:
     def _keep_tokenizer(self, event: Event) -> None:
         self._tokenizer_in_use = event.owner
 
+    def _keep_encoding(self, event: Event) -> None:
+        self._keep_tokenizer(event)
+        text = event.arguments.get("text")
+        if not isinstance(text, list | tuple) or len(text) <= _MOST_TEXTS:  # else a data set
+            self._encoded.append(event)
+
     def _keep_template(self, event: Event) -> None:
         self._keep_tokenizer(event)
         options = dict(event.arguments)
@@ -249,7 +270,7 @@ class Watch:
             return  # a batch of conversations
         text = event.result if isinstance(event.result, str) else None
         ids = None if text is not None else _first_row(event.result)
-        call = TemplateCall(list(messages), options, event.result)
+        call = TemplateCall([dict(one) for one in messages], options, event.result)
         rendered = Rendered(tokenizer=event.owner, call=call, text=text, ids=ids)
         self._rendered.append(rendered)
 
@@ -340,7 +361,31 @@ class Watch:
             case.call = with_own_cache(call)
         case.loads = [one.arguments for one in self._loads if one.result() is event.owner]
         case.template_calls = [one.call for one in self._led_to(case)]
+        case.tokenizer_calls = self._tokenized_into(case)
+        case.earlier_chats = list(self._asked)
+        self._asked.extend(one.messages for one in case.template_calls)
         return case
+
+    def _tokenized_into(self, case: Case) -> list[TokenizerCall]:
+        """Return the tokenizer's calls whose ids are in this call's prompts, in their order."""
+        if case.input_ids is None:
+            return []
+        prompts = [_packed(row) for row in case.input_ids[:MOST_ROWS].tolist()]
+        found: list[TokenizerCall] = []
+        for event in reversed(self._encoded):
+            rows = _made_rows(event.result) if event.owner is case.tokenizer else []
+            pieces = [_packed(row) for row in rows]
+            whole = bool(pieces) and all(piece in prompts for piece in pieces)
+            if not whole and not any(
+                len(row) >= _SHORTEST_PIECE and _is_in(piece, prompts)
+                for row, piece in zip(rows, pieces, strict=True)
+            ):
+                continue
+            options = {name: value for name, value in event.arguments.items() if name != "text"}
+            found.append(TokenizerCall(event.arguments.get("text"), options, rows))
+            if whole:
+                break
+        return found[::-1]
 
     def _led_to(self, case: Case) -> list[Rendered]:
         """Return the last conversation that was rendered into this call's first prompt, if any."""
@@ -471,12 +516,25 @@ def _plain(ids) -> Any:
     return ids.tolist() if hasattr(ids, "tolist") else ids
 
 
+def _made_rows(made) -> list[list[int]]:
+    """Return the first rows of ids that a tokenizer's call made; [] if it made none."""
+    ids = made.get("input_ids") if isinstance(made, Mapping) else made
+    ids = _plain(ids)
+    if not isinstance(ids, list) or not ids:
+        return []
+    if not isinstance(ids[0], int):
+        rows = [_plain(row) for row in ids[:MOST_ROWS]]
+        fit = all(isinstance(row, list) and row and isinstance(row[0], int) for row in rows)
+        return rows if fit else []
+    return [ids]
+
+
 def _packed(ids: Iterable[int]) -> bytes:
     """Return ids as bytes, 8 an id: such a row is searched far faster than a list."""
     return array("q", ids).tobytes()
 
 
-def _is_in(ids: bytes, rows: tuple[bytes, ...]) -> bool:
+def _is_in(ids: bytes, rows: Iterable[bytes]) -> bool:
     """Tell whether packed ids stand one after another in one of the packed rows."""
     for row in rows:
         at = row.find(ids)

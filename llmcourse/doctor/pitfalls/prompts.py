@@ -284,12 +284,20 @@ def _misplaced(template: Template, text: str) -> str | None:
     before, found, after = tight.rpartition(prompt)
     if header and prompt + header in tight:
         return "A generation prompt is followed by another turn of the user."
-    if found and not after and template.last_role(before) == "assistant":
+    if found and not after and _ends_with_reply(template, before):
         return "The chat ends with the model's reply, and a generation prompt opens another."
     tail = _tail(text, template.generation_prompt)
     if found and after and reads_as_request(tail):
         return f"After the generation prompt stands a request: {_short(tail)}."
     return None
+
+
+def _ends_with_reply(template: Template, tight: str) -> bool:
+    """Whether the model's reply is the last turn of a squeezed text; a tool's may come after it."""
+    if template.last_role(tight) != "assistant":
+        return False
+    end = squeezed(template.reply_end)
+    return not end or tight.rpartition(squeezed(template.reply_header))[2].count(end) < 2
 
 
 def _tail(text: str, prompt: str) -> str:
