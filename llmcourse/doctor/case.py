@@ -102,6 +102,9 @@ class Case:
     tokenizer_calls: list[TokenizerCall] = field(default_factory=list)  # that led to the prompt
     earlier_chats: list[list] = field(default_factory=list)  # conversations of earlier calls
     loads: list[dict[str, Any]] = field(default_factory=list)  # arguments of `from_pretrained`
+    # The tokenizer's call that ended the program, by its method's name, and what it was given; its
+    # error is the refusal, and there is no model.
+    failed: tuple[str, dict[str, Any]] | None = None
     decoded: list[Decoded] = field(default_factory=list)  # from the output, afterwards
     forwards: list[Forward] = field(default_factory=list)  # in a loop written by hand
 
@@ -276,7 +279,7 @@ def _read(case: Case, prompt) -> None:
         case.inputs = {"input_ids": prompt if prompt.dim() != 1 else prompt[None]}
     elif isinstance(prompt, Mapping):
         case.inputs = {name: value for name, value in prompt.items() if value is not None}
-    elif _is_chat(prompt):
+    elif is_chat(prompt):
         case.messages = list(prompt)
         try:
             _render(case)
@@ -312,7 +315,8 @@ def tensors_for(model, made) -> dict[str, torch.Tensor]:
     return {name: made[name].long().to(model.device) for name in known if name in made}
 
 
-def _is_chat(prompt) -> bool:
+def is_chat(prompt) -> bool:
+    """Whether a prompt is a conversation: dictionaries, each with a role."""
     return (
         isinstance(prompt, list | tuple)
         and len(prompt) > 0

@@ -23,6 +23,7 @@ from llmcourse.doctor.case import (
     TemplateCall,
     TokenizerCall,
     complete,
+    is_chat,
     with_own_cache,
 )
 from llmcourse.doctor.diagnose import Diagnosis, check, new_text
@@ -121,10 +122,12 @@ class Watch:
     _tokenizer_in_use: Any = None  # the last one that user code called
     _decoded: deque[WatchedCall] = field(default_factory=deque)  # of which decodings are kept
     _kept: int = 0  # decodings that are kept, of all calls
+    _failed: deque[Event] = field(default_factory=lambda: deque(maxlen=_KEPT_CHATS))
     _numbers: itertools.count = field(default_factory=itertools.count)  # of the calls to come
     # Where all that is seen is written down for another process; None: nowhere.
     journal: Journal | None = None
-    # What was found in a loop written by hand, by the line of its forward pass and by code.
+    # What was found outside of calls to generate, by line and by code: in a loop written by hand,
+    # or in a tokenizer's call that failed.
     _loops: dict[Site, dict[str, Finding]] = field(default_factory=dict)
 
     def __enter__(self) -> "Watch":
@@ -134,7 +137,8 @@ class Watch:
                 listen.listen(self, self.model, self.tokenizer)
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, kind, error, trace) -> None:
+        self.ended_by(error)
         with self._changed:
             self._entered -= 1
             if self._entered == 0:
@@ -217,6 +221,9 @@ class Watch:
 
     def heard(self, event: Event) -> None:
         """Keep what later explains a call: a load, a template, a text, a decoding, a loop."""
+        if event.error is not None:  # whoever called may know what to do about it
+            self._failed.append(event)
+            return
         self._carefully(
             event,
             {
@@ -225,6 +232,7 @@ class Watch:
                 "decode": self._keep_decoding,
                 "batch_decode": self._keep_decoding,
                 "forward": self._look_at_loop,
+                "parse_response": self._keep_tokenizer,
             }.get(event.name, self._keep_encoding),
         )
 
@@ -339,6 +347,33 @@ class Watch:
             if one.code not in found:
                 found[one.code] = _placed(one, event.site)
                 self._write_down_loop(found[one.code])
+
+    def ended_by(self, error: BaseException | None) -> None:
+        """Look at the tokenizer's call whose error ended the block or the program, if one did."""
+        chain = []
+        while error is not None and error not in chain:
+            chain.append(error)
+            error = error.__cause__ or error.__context__
+        for event in reversed(self._failed):
+            if event.error in chain and event.name != "from_pretrained":
+                self._carefully(event, self._look_at_failed)
+                break
+        self._failed.clear()
+
+    def _look_at_failed(self, event: Event) -> None:
+        """Keep what is found in a tokenizer's call that failed."""
+        given = event.arguments.get("conversation")
+        case = Case(
+            SimpleNamespace(config=None),
+            event.owner,
+            messages=list(given) if is_chat(given) else None,
+            refusal=event.error,
+            failed=(event.name, event.arguments),
+        )
+        found = self._loops.setdefault(event.site, {})
+        for one in check(case, only=(Needs.FAILED,)):
+            found[one.code] = _placed(one, event.site)
+            self._write_down_loop(found[one.code])
 
     def _write_down_loop(self, found: Finding) -> None:
         if self.journal is not None:

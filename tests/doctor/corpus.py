@@ -907,6 +907,20 @@ for _code, _name, _messages, _given in (
     _loaded(_code, f"chat: {_name}", lambda m=_messages, g=_given: _chatted(m, **g))
 
 
+@faulty("content-not-text", "blocks that a template cannot put together")
+def _():
+    blocks = [{"type": "text", "text": "hello"}]
+    model, tokenizer = chat("chatml")
+    tokenizer.chat_template = _WRITES_ANYTHING.replace("m.content", "'' + m.content")
+    return Call(model, tokenizer, [_said("user", blocks)], LENGTH)
+
+
+@faulty("tokenizer-refused", "ids that are none")
+def _():
+    failed = {"failed": ("decode", {"token_ids": [-100]}), "refusal": OverflowError("too small")}
+    return Call(*plain(), "a text", LENGTH, failed)
+
+
 def _marked(split: bool = False, base: bool = False) -> Call:
     model, tokenizer = chat("chatml")
     if base:

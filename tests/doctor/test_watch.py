@@ -329,3 +329,14 @@ def test_a_chat_knows_the_chats_that_were_asked_before():
         model.generate(**tokenizer.apply_chat_template(messages, **options), **LENGTH)
     assert [call.case.earlier_chats for call in watched.calls] == [[], [[USER]]]
     assert "answers-not-kept" in watched.codes
+
+
+def test_a_tokenizers_call_that_ends_the_block_is_looked_at_and_one_that_was_caught_is_not():
+    model, tokenizer = chat("chatml")
+    with pytest.raises(OverflowError), llmcourse.watch(model, tokenizer) as watched:
+        with pytest.raises(ValueError, match="specify either"):
+            tokenizer(None)
+        tokenizer.decode([-100]), (line := here())
+    (found,) = watched.findings
+    assert (found.code, found.file, found.line) == ("tokenizer-refused", __file__, line)
+    assert watched.failures == []

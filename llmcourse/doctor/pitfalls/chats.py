@@ -193,18 +193,43 @@ def unknown_role(case: Case) -> Iterator[Finding]:
     "content-not-text",
     subject=Subject.PROMPTS,
     severities=(ERROR,),
-    needs=ON_CHATS,
-    symptom="The model speaks of brackets, quotes or 'type': 'text', or answers with such.",
+    needs=(*ON_CHATS, Needs.FAILED),
+    explains_refusal=True,
+    symptom="""
+        The model speaks of brackets, quotes or 'type': 'text'; or the template fails with a
+        TypeError.
+    """,
     cause="""
-        A template for texts writes a list, a tuple or a dictionary as Python spells it. Lists of
+        A template for texts writes a list, a tuple or a dictionary as Python spells it, or fails
+        where it puts texts together. Lists of
         blocks are for templates that go through them, mostly those of models that see images.
     """,
     fix="Pass the text itself.",
     example='messages = [{"role": "user", "content": "Name three rivers."}]',
-    how_sure="Certain: Python's spelling of the content stands in the prompt.",
+    how_sure="""
+        Certain: Python's spelling of the content stands in the prompt, or the template fails with
+        it and not with a text in its place.
+    """,
 )
 def content_not_text(case: Case) -> Iterator[Finding]:
-    """A content that is no text, written as Python spells it."""
+    """A content that is no text: written as Python spells it, or refused."""
+    if case.refusal is not None and case.messages is not None:
+        chat = Chat(case.messages, text="", options={})
+        place = _refused_content(case, chat)
+        if place is not None:
+            content = case.messages[place]["content"]
+            yield Finding(
+                code="content-not-text",
+                severity=ERROR,
+                confidence=CERTAIN,
+                what=(
+                    f"The content of message {place} is a {type(content).__name__}, "
+                    f"{short(content)}, and the chat template takes texts alone."
+                ),
+                why="It puts texts together, and fails with anything else: there is no prompt.",
+                fix=f'messages[{place}]["content"] = text  # a string',
+            )
+            return
     for chat in case.chats:
         for place, message in enumerate(chat.messages):
             content = message.get("content")
@@ -229,6 +254,22 @@ def content_not_text(case: Case) -> Iterator[Finding]:
                 fix=f'messages[{place}]["content"] = text  # a string{inner}',
             )
             return
+
+
+def _refused_content(case: Case, chat: Chat) -> int | None:
+    """Return which message's content makes the template fail, since it is no text."""
+    wrong = [
+        place
+        for place, message in enumerate(chat.messages)
+        if isinstance(message.get("content"), list | tuple | dict | set | bytes)
+    ]
+    as_texts = [
+        {**message, "content": _WORD} if place in wrong else message
+        for place, message in enumerate(chat.messages)
+    ]
+    if not wrong or again(case, chat, as_texts) is None:
+        return None
+    return wrong[0] if again(case, chat, chat.messages) is None else None
 
 
 @pitfall(

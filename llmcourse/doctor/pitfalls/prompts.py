@@ -150,6 +150,7 @@ def _from_text(case: Case, text: str) -> Repair:
     "base-model-chat",
     subject=Subject.PROMPTS,
     severities=(ERROR, WARNING),
+    needs=(Needs.CALL, Needs.FAILED),
     explains_refusal=True,
     symptom="The model continues the conversation for both sides and never stops.",
     cause="""
@@ -315,7 +316,7 @@ def _continued(case: Case):
     "system-dropped",
     subject=Subject.PROMPTS,
     severities=(ERROR,),
-    needs=(Needs.CALL, Needs.TEMPLATE_CALLS),
+    needs=(Needs.CALL, Needs.TEMPLATE_CALLS, Needs.FAILED),
     explains_refusal=True,
     symptom="Instructions in the system message have no effect.",
     cause="Some templates know no system role and leave the message out (others refuse it).",

@@ -30,6 +30,7 @@ class Needs(StrEnum):
     # What was decoded of the output, after the call; the case has no weights by then, its model is
     # `config` and `generation_config`.
     DECODINGS = "decodings"
+    FAILED = "failed"  # a tokenizer's call whose error ended the program
     FORWARDS = "forwards"  # passes outside `generate` that got a mask: a loop written by hand
 
 
@@ -42,6 +43,7 @@ def facts_in(case: Case) -> set[Needs]:
         Needs.TEMPLATE_CALLS: bool(case.template_calls),
         Needs.TOKENIZER_CALLS: bool(case.tokenizer_calls),
         Needs.DECODINGS: bool(case.decoded),
+        Needs.FAILED: case.failed is not None,
         Needs.FORWARDS: bool(case.forwards),
     }
     return {need for need, there in held.items() if there}
