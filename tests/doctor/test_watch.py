@@ -336,7 +336,8 @@ def test_a_tokenizers_call_that_ends_the_block_is_looked_at_and_one_that_was_cau
     with pytest.raises(OverflowError), llmcourse.watch(model, tokenizer) as watched:
         with pytest.raises(ValueError, match="specify either"):
             tokenizer(None)
-        tokenizer.decode([-100]), (line := here())
+        line = here() + 1
+        tokenizer.decode([-100])
     (found,) = watched.findings
     assert (found.code, found.file, found.line) == ("tokenizer-refused", __file__, line)
     assert watched.failures == []

@@ -18,6 +18,7 @@ from llmcourse.doctor.static import (
     calls,
     choosing,
     classes,
+    conversations,
     forwards,
     loops,
     models,
@@ -32,7 +33,7 @@ from llmcourse.doctor.static.source import Source
 
 _MODULES = (
     *(calls, choosing, outputs, pieces, returned, caches, forwards, loops, classes, models),
-    *(templates, words),
+    *(templates, words, conversations),
 )
 IN_THE_SOURCE: dict[str, InTheSource] = {
     known.code: known
