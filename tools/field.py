@@ -36,8 +36,8 @@ class Case:
     file: Path  # the script
     url: str  # the thread, issue, question or page that it is made after
     kind: str  # the part of the library's surface: "decode", "caches", "own loops"
-    # "seen"; "held_out": run to measure, and read by nobody who writes a check; "fresh": of the last
-    # draw, of which nobody who writes a check has read anything yet
+    # "seen"; "held_out": run to measure, and read by nobody who writes a check; "fresh": of the
+    # last draw, of which nobody who writes a check has read anything yet
     split: str
     faulty: bool  # whether it has a mistake; otherwise the doctor should be silent
     cause: str = ""  # of a faulty one: what is wrong, by name; a pitfall's code where one fits

@@ -14,7 +14,7 @@ from llmcourse.decoding.refusals import check_call
 from llmcourse.doctor.finding import THE_MODEL
 from llmcourse.doctor.quiet import quietly
 from llmcourse.doctor.remembered import Remembered, facts_of
-from llmcourse.doctor.template_marks import Template
+from llmcourse.doctor.template_marks import Template, squeezed
 from llmcourse.sandbox import apply_chat_template
 
 PIPELINE = "the pipeline's defaults"  # one more place that a setting may come from
@@ -26,6 +26,11 @@ _SET_BY = {
     HIDDEN: "nobody sets",
 }
 
+# Arguments of `apply_chat_template` that are about ids, not about the text.
+_ABOUT_IDS = (
+    *("tokenize", "return_tensors", "return_dict", "padding", "truncation", "max_length"),
+    *("tokenizer_kwargs", "return_assistant_tokens_mask", "sanitize_control_tokens"),
+)
 # Rows of a batch that are read as text: enough to see how they were made, at little cost.
 MOST_ROWS = 8
 
@@ -37,6 +42,30 @@ class TemplateCall:
     messages: list  # the conversation that was passed
     kwargs: dict[str, Any]  # the other arguments
     result: Any  # what came back: a text, ids, or a BatchEncoding
+
+
+@dataclass(frozen=True)
+class Chat:
+    """A conversation, and the text that a template made of it."""
+
+    messages: list  # dictionaries
+    text: str  # as the template writes it
+    options: dict[str, Any]  # what the template was given besides
+    sanitized: bool = False  # whether control tokens in the messages are plain text
+
+    @property
+    def squeezed(self) -> str:
+        """The text without white space."""
+        return squeezed(self.text)
+
+
+@dataclass(frozen=True)
+class TokenizerCall:
+    """A recorded call of a tokenizer whose ids are in the prompt."""
+
+    text: Any  # what was passed: a text, texts, or words
+    kwargs: dict[str, Any]  # the other arguments
+    rows: list[list[int]]  # what came back, the first rows
 
 
 @dataclass(frozen=True)
@@ -84,7 +113,12 @@ class Case:
     rendered: list[str] = field(default_factory=list)  # `messages` as the template writes them
     # Facts that only somebody who watches can know.
     template_calls: list[TemplateCall] = field(default_factory=list)  # that led to the prompt
+    tokenizer_calls: list[TokenizerCall] = field(default_factory=list)  # that led to the prompt
+    earlier_chats: list[list] = field(default_factory=list)  # conversations of earlier calls
     loads: list[dict[str, Any]] = field(default_factory=list)  # arguments of `from_pretrained`
+    # The tokenizer's call that ended the program, by its method's name, and what it was given; its
+    # error is the refusal, and there is no model.
+    failed: tuple[str, dict[str, Any]] | None = None
     decoded: list[Decoded] = field(default_factory=list)  # from the output, afterwards
     forwards: list[Forward] = field(default_factory=list)  # in a loop written by hand
 
@@ -176,6 +210,29 @@ class Case:
         return Template.of(self.tokenizer)
 
     @cached_property
+    def chats(self) -> list[Chat]:
+        """The conversations behind the prompt, as far as they are known."""
+        if not getattr(self.tokenizer, "chat_template", None):
+            return []
+        found = []
+        if self.messages is not None and self.rendered:
+            found = [Chat(self.messages, self.rendered[0], {"add_generation_prompt": True})]
+        found += [self._chat(call) for call in self.template_calls]
+        return [
+            chat
+            for chat in found
+            if chat is not None and all(isinstance(one, Mapping) for one in chat.messages)
+        ]
+
+    def _chat(self, call: TemplateCall) -> Chat | None:
+        options = {name: value for name, value in call.kwargs.items() if name not in _ABOUT_IDS}
+        sanitized = bool(call.kwargs.get("sanitize_control_tokens"))
+        text = call.result
+        if not isinstance(text, str):
+            text = render_again(self.tokenizer, call.messages, options)
+        return None if text is None else Chat(call.messages, text, options, sanitized)
+
+    @cached_property
     def texts(self) -> list[str]:
         """The first prompts as text, special tokens included, padding not."""
         if isinstance(self.prompt, str):
@@ -201,6 +258,14 @@ class Case:
         if self.template is None:
             return False
         return self.messages is not None or any(map(self.template.is_in, self.texts))
+
+
+def render_again(tokenizer, messages: list, options: dict[str, Any]) -> str | None:
+    """Return what a template writes; None if it refuses the messages."""
+    try:
+        return apply_chat_template(tokenizer, messages, **{**options, "tokenize": False})
+    except Exception:  # a template may raise what it likes
+        return None
 
 
 def complete(
@@ -240,7 +305,7 @@ def _read(case: Case, prompt) -> None:
         case.inputs = {"input_ids": prompt if prompt.dim() != 1 else prompt[None]}
     elif isinstance(prompt, Mapping):
         case.inputs = {name: value for name, value in prompt.items() if value is not None}
-    elif _is_chat(prompt):
+    elif is_chat(prompt):
         case.messages = list(prompt)
         try:
             _render(case)
@@ -276,7 +341,8 @@ def tensors_for(model, made) -> dict[str, torch.Tensor]:
     return {name: made[name].long().to(model.device) for name in known if name in made}
 
 
-def _is_chat(prompt) -> bool:
+def is_chat(prompt) -> bool:
+    """Whether a prompt is a conversation: dictionaries, each with a role."""
     return (
         isinstance(prompt, list | tuple)
         and len(prompt) > 0

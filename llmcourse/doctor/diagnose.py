@@ -11,7 +11,7 @@ from llmcourse.doctor.case import Case, complete, with_own_cache
 from llmcourse.doctor.evidence import measure
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding, in_order
 from llmcourse.doctor.pitfalls import PITFALLS, Needs, facts_in
-from llmcourse.doctor.pitfalls.outputs import refused
+from llmcourse.doctor.pitfalls.outputs import refused, tokenizer_refused
 from llmcourse.doctor.quiet import quietly, same_draws
 from llmcourse.doctor.report import as_json, findings_as_html, findings_as_text
 
@@ -107,7 +107,11 @@ def check(case: Case, only: Iterable[Needs] = Needs) -> tuple[Finding, ...]:
     explained = any(
         pitfall.explains_refusal and finding.severity == ERROR for pitfall, finding in found
     )
-    return in_order(finding for pitfall, finding in found if not (explained and pitfall is refused))
+    return in_order(
+        finding
+        for pitfall, finding in found
+        if not (explained and pitfall in (refused, tokenizer_refused))
+    )
 
 
 def _run(case: Case) -> None:

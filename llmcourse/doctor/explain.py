@@ -15,6 +15,8 @@ _SEEN = {
     Needs.FORWARDS: "in a loop written by hand, under `watch`",
     Needs.LOADS: "where the model is loaded, under `watch`",
     Needs.TEMPLATE_CALLS: "where a template is rendered, under `watch`",
+    Needs.FAILED: "where a tokenizer's call fails, under `watch`",
+    Needs.TOKENIZER_CALLS: "where the prompt is tokenized, under `watch`",
 }
 _IN_THE_SOURCE = "in the source, by `python -m llmcourse doctor`"
 

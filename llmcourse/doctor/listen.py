@@ -22,7 +22,9 @@ from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
 from llmcourse.doctor.call_site import Site, calls_up_from, is_of_a_library, site_of
 
-_TOKENIZER_METHODS = ("__call__", "encode", "apply_chat_template", "decode", "batch_decode")
+_TOKENIZER_METHODS = (
+    *("__call__", "encode", "apply_chat_template", "decode", "batch_decode", "parse_response"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,8 +142,13 @@ def _telling(function: Callable, name: str, bound_to) -> Callable:
             return function(*arguments, **keywords)
         if name == "generate":
             return _generate(listeners, event, function, arguments, keywords)
-        with _within(_kind(name)):
-            result = function(*arguments, **keywords)
+        try:
+            with _within(_kind(name)):
+                result = function(*arguments, **keywords)
+        except Exception as error:
+            for listener in listeners:
+                listener.heard(replace(event, error=error))
+            raise
         for listener in listeners:
             listener.heard(replace(event, result=result))
         return result

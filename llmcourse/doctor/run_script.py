@@ -23,6 +23,9 @@ from llmcourse.show import in_words
 INTERRUPTED = 130  # the exit status after Ctrl-C, as shells have it
 
 
+_watches: list = []  # the one that looks at this process, once it does
+
+
 def main(instead: str | None = None) -> None:
     """Run the file that `sys.argv` names: the journal's path, the file's, and its arguments.
 
@@ -41,6 +44,8 @@ def main(instead: str | None = None) -> None:
         journal.ended(raised=None, exit_of=in_words(leaving), left_open=_left_open())
         raise
     except BaseException as error:
+        for watched in _watches:
+            watched.ended_by(error)
         journal.ended(raised=in_words(error), exit_of=None, left_open=_left_open())
         _show(error, str(path))
         sys.exit(INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1)
@@ -83,6 +88,7 @@ def _listen(journal: Journal, instead: str | None) -> None:
 
         watched = Watch(journal=journal)
         watched.__enter__()
+        _watches.append(watched)
         atexit.register(watched.look_at_the_rest)
     except Exception as error:  # ours, not the script's: it goes on
         journal.doctor_failed(in_words(error))

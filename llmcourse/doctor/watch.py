@@ -15,7 +15,17 @@ import torch
 
 from llmcourse.doctor import listen
 from llmcourse.doctor.call_site import Site
-from llmcourse.doctor.case import Case, Decoded, Forward, TemplateCall, complete, with_own_cache
+from llmcourse.doctor.case import (
+    MOST_ROWS,
+    Case,
+    Decoded,
+    Forward,
+    TemplateCall,
+    TokenizerCall,
+    complete,
+    is_chat,
+    with_own_cache,
+)
 from llmcourse.doctor.diagnose import Diagnosis, check, new_text
 from llmcourse.doctor.evidence import measure
 from llmcourse.doctor.finding import Finding, in_order, once_per_line
@@ -31,6 +41,10 @@ from llmcourse.show import in_words, plural, printable
 SCHEMA = "llmcourse.watch/1"
 _KEPT = 1000  # template calls that a watch remembers, and texts decoded of one call, or of several
 _REMEMBERED = 8  # calls whose ids are compared with a new one's
+_KEPT_ENCODINGS = 32  # tokenizer calls that a watch remembers
+_MOST_TEXTS = 64  # of one such call
+_KEPT_CHATS = 8  # conversations of earlier calls that it remembers
+_SHORTEST_PIECE = 4  # ids that are looked for inside a prompt; fewer may be there by chance
 _LONGEST = 600  # characters of a failure that are shown
 _PATIENCE = 10  # seconds that a reader waits for other threads to end the calls they are in
 _TENSORS = ("inputs", "input_ids", "attention_mask", "position_ids", "token_type_ids")
@@ -105,14 +119,18 @@ class Watch:
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _loads: list[Load] = field(default_factory=list)
     _rendered: deque[Rendered] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    _encoded: deque[Event] = field(default_factory=lambda: deque(maxlen=_KEPT_ENCODINGS))
+    _asked: deque[list] = field(default_factory=lambda: deque(maxlen=_KEPT_CHATS))
     _tokenizer_in_use: Any = None  # the last one that user code called
     _decoded: deque[WatchedCall] = field(default_factory=deque)  # of which decodings are kept
     _kept: int = 0  # decodings that are kept, of all calls
+    _failed: deque[Event] = field(default_factory=lambda: deque(maxlen=_KEPT_CHATS))
     _numbers: itertools.count = field(default_factory=itertools.count)  # of the calls to come
     _remembered: Remembered = field(default_factory=Remembered)  # settings of equal calls
     # Where all that is seen is written down for another process; None: nowhere.
     journal: Journal | None = None
-    # What was found in a loop written by hand, by the line of its forward pass and by code.
+    # What was found outside of calls to generate, by line and by code: in a loop written by hand,
+    # or in a tokenizer's call that failed.
     _loops: dict[Site, dict[str, Finding]] = field(default_factory=dict)
 
     def __enter__(self) -> "Watch":
@@ -122,7 +140,8 @@ class Watch:
                 listen.listen(self, self.model, self.tokenizer)
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, kind, error, trace) -> None:
+        self.ended_by(error)
         with self._changed:
             self._entered -= 1
             if self._entered == 0:
@@ -205,6 +224,9 @@ class Watch:
 
     def heard(self, event: Event) -> None:
         """Keep what later explains a call: a load, a template, a text, a decoding, a loop."""
+        if event.error is not None:  # whoever called may know what to do about it
+            self._failed.append(event)
+            return
         self._carefully(
             event,
             {
@@ -213,7 +235,8 @@ class Watch:
                 "decode": self._keep_decoding,
                 "batch_decode": self._keep_decoding,
                 "forward": self._look_at_loop,
-            }.get(event.name, self._keep_tokenizer),
+                "parse_response": self._keep_tokenizer,
+            }.get(event.name, self._keep_encoding),
         )
 
     def _carefully(self, event: Event, look):
@@ -244,6 +267,12 @@ class Watch:
     def _keep_tokenizer(self, event: Event) -> None:
         self._tokenizer_in_use = event.owner
 
+    def _keep_encoding(self, event: Event) -> None:
+        self._keep_tokenizer(event)
+        text = event.arguments.get("text")
+        if not isinstance(text, list | tuple) or len(text) <= _MOST_TEXTS:  # else a data set
+            self._encoded.append(event)
+
     def _keep_template(self, event: Event) -> None:
         self._keep_tokenizer(event)
         options = dict(event.arguments)
@@ -252,7 +281,7 @@ class Watch:
             return  # a batch of conversations
         text = event.result if isinstance(event.result, str) else None
         ids = None if text is not None else _first_row(event.result)
-        call = TemplateCall(list(messages), options, event.result)
+        call = TemplateCall([dict(one) for one in messages], options, event.result)
         rendered = Rendered(tokenizer=event.owner, call=call, text=text, ids=ids)
         self._rendered.append(rendered)
 
@@ -322,6 +351,33 @@ class Watch:
                 found[one.code] = _placed(one, event.site)
                 self._write_down_loop(found[one.code])
 
+    def ended_by(self, error: BaseException | None) -> None:
+        """Look at the tokenizer's call whose error ended the block or the program, if one did."""
+        chain = []
+        while error is not None and error not in chain:
+            chain.append(error)
+            error = error.__cause__ or error.__context__
+        for event in reversed(self._failed):
+            if event.error in chain and event.name != "from_pretrained":
+                self._carefully(event, self._look_at_failed)
+                break
+        self._failed.clear()
+
+    def _look_at_failed(self, event: Event) -> None:
+        """Keep what is found in a tokenizer's call that failed."""
+        given = event.arguments.get("conversation")
+        case = Case(
+            SimpleNamespace(config=None),
+            event.owner,
+            messages=list(given) if is_chat(given) else None,
+            refusal=event.error,
+            failed=(event.name, event.arguments),
+        )
+        found = self._loops.setdefault(event.site, {})
+        for one in check(case, only=(Needs.FAILED,)):
+            found[one.code] = _placed(one, event.site)
+            self._write_down_loop(found[one.code])
+
     def _write_down_loop(self, found: Finding) -> None:
         if self.journal is not None:
             self.journal.loop(found.as_dict())
@@ -344,6 +400,9 @@ class Watch:
             case.call = with_own_cache(call)
         case.loads = [one.arguments for one in self._loads if one.result() is event.owner]
         case.template_calls = [one.call for one in self._led_to(case)]
+        case.tokenizer_calls = self._tokenized_into(case)
+        case.earlier_chats = list(self._asked)
+        self._asked.extend(one.messages for one in case.template_calls)
         return case
 
     def _made_before(self, case: Case) -> torch.Tensor | None:
@@ -355,6 +414,27 @@ class Watch:
             if alike and call.case.model.config is case.model.config and torch.equal(other, ids):
                 return call.case.output
         return None
+
+    def _tokenized_into(self, case: Case) -> list[TokenizerCall]:
+        """Return the tokenizer's calls whose ids are in this call's prompts, in their order."""
+        if case.input_ids is None:
+            return []
+        prompts = [_packed(row) for row in case.input_ids[:MOST_ROWS].tolist()]
+        found: list[TokenizerCall] = []
+        for event in reversed(self._encoded):
+            rows = _made_rows(event.result) if event.owner is case.tokenizer else []
+            pieces = [_packed(row) for row in rows]
+            whole = bool(pieces) and all(piece in prompts for piece in pieces)
+            if not whole and not any(
+                len(row) >= _SHORTEST_PIECE and _is_in(piece, prompts)
+                for row, piece in zip(rows, pieces, strict=True)
+            ):
+                continue
+            options = {name: value for name, value in event.arguments.items() if name != "text"}
+            found.append(TokenizerCall(event.arguments.get("text"), options, rows))
+            if whole:
+                break
+        return found[::-1]
 
     def _led_to(self, case: Case) -> list[Rendered]:
         """Return the last conversation that was rendered into this call's first prompt, if any."""
@@ -485,12 +565,25 @@ def _plain(ids) -> Any:
     return ids.tolist() if hasattr(ids, "tolist") else ids
 
 
+def _made_rows(made) -> list[list[int]]:
+    """Return the first rows of ids that a tokenizer's call made; [] if it made none."""
+    ids = made.get("input_ids") if isinstance(made, Mapping) else made
+    ids = _plain(ids)
+    if not isinstance(ids, list) or not ids:
+        return []
+    if not isinstance(ids[0], int):
+        rows = [_plain(row) for row in ids[:MOST_ROWS]]
+        fit = all(isinstance(row, list) and row and isinstance(row[0], int) for row in rows)
+        return rows if fit else []
+    return [ids]
+
+
 def _packed(ids: Iterable[int]) -> bytes:
     """Return ids as bytes, 8 an id: such a row is searched far faster than a list."""
     return array("q", ids).tobytes()
 
 
-def _is_in(ids: bytes, rows: tuple[bytes, ...]) -> bool:
+def _is_in(ids: bytes, rows: Iterable[bytes]) -> bool:
     """Tell whether packed ids stand one after another in one of the packed rows."""
     for row in rows:
         at = row.find(ids)

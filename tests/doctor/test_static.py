@@ -506,6 +506,91 @@ FAULTY = {
         + BATCH
         + "model.generate(**batch, stopping_criteria=[Stop()])",
     ),
+    "answers that are never appended": (
+        "answers-not-kept",
+        "messages = []\nfor question in questions:\n"
+        "    messages.append({'role': 'user', 'content': question})\n"
+        "    chat = tokenizer.apply_chat_template(messages, add_generation_prompt=True)\n"
+        "    model.generate(**chat, max_new_tokens=5)",
+    ),
+    "a dialogue that begins anew each turn": (
+        "history-not-passed",
+        "while True:\n    messages = [{'role': 'user', 'content': input()}]\n"
+        "    chat = tokenizer.apply_chat_template(messages, add_generation_prompt=True)\n"
+        "    model.generate(**chat, max_new_tokens=5)",
+    ),
+    "the system message in each turn": (
+        "message-twice",
+        "messages = []\nfor question in questions:\n"
+        "    messages.append({'role': 'system', 'content': system})\n"
+        "    messages.append({'role': 'user', 'content': question})\n"
+        "    messages.append({'role': 'assistant', 'content': ask(messages)})",
+    ),
+    "an answer that is kept with its prompt": (
+        "prompt-in-history",
+        ASKS + "answer = tokenizer.decode(out[0], skip_special_tokens=True)\n"
+        "messages.append({'role': 'assistant', 'content': answer})",
+    ),
+    "an answer that is kept with its end": (
+        "control-token-in-message",
+        ASKS + "answer = tokenizer.decode(out[0, 5:])\n"
+        "messages.append({'role': 'assistant', 'content': answer})",
+    ),
+    "a thought of one line": (
+        "thinking-half-marked",
+        "import re\nanswer = re.sub(r'<think>.*?</think>', '', text)",
+    ),
+    "a thought with both marks, where the prompt has one": (
+        "thinking-half-marked",
+        "import re\nasked = prompt + '<think>'\n"
+        "thought = re.search(r'<think>(.*?)</think>', text, re.DOTALL).group(1)",
+    ),
+    "a response without its prompt": (
+        "parse-without-prefix",
+        "tokenizer.parse_response(text)",
+    ),
+    "a tool without a docstring": (
+        "tool-without-schema",
+        "def weather(city: str):\n    return 3\n"
+        "tokenizer.apply_chat_template(messages, tools=[weather])",
+    ),
+    "a tool without types": (
+        "tool-without-schema",
+        "def weather(city):\n    'Look it up.\\n\\nArgs:\\n    city: The city.'\n"
+        "tokenizer.apply_chat_template(messages, tools=[weather])",
+    ),
+    "a tool as text": (
+        "tool-without-schema",
+        "import json\ntokenizer.apply_chat_template(messages, tools=[json.dumps(tool)])",
+    ),
+    "a template's argument, misspelt": (
+        "template-argument-ignored",
+        "tokenizer.apply_chat_template(messages, add_generation_promt=True)",
+    ),
+    "a tokenizer's argument, misspelt": (
+        "tokenizer-argument-ignored",
+        "tokenizer(prompt, return_tensor='pt')",
+    ),
+    "a setting of generate for the tokenizer": (
+        "tokenizer-argument-ignored",
+        "tokenizer(prompt, return_tensors='pt', max_new_tokens=5)",
+    ),
+    "an f that is missing": (
+        "placeholder-left",
+        "question = 'who?'\nasked = tokenizer('Q: {question}\\nA:', return_tensors='pt')",
+    ),
+    "an f that is missing in a message": (
+        "placeholder-left",
+        "question = 'who?'\nmessages = [{'role': 'user', 'content': 'Answer: {question}'}]",
+    ),
+    "a question as a second text": (
+        "text-pair",
+        "asked = tokenizer(context, question, return_tensors='pt')\nmodel.generate(**asked)",
+    ),
+    "a comma after a message's content": (
+        "content-not-text",
+        "messages = [{'role': 'user', 'content': (prompt,)}]",
+    ),
 }
 
 # What is sound and looks like it.
@@ -525,7 +610,7 @@ SOUND = {
     "bound twice": "inputs = inputs.input_ids\nmodel.generate(inputs)",
     "an argument": "def ask(inputs):\n    return model.generate(inputs)",
     "one length": "model.generate(**inputs, max_length=None, max_new_tokens=5)",
-    "both lengths to others": "tokenizer(prompt, max_length=9, max_new_tokens=5)",
+    "both lengths to others": "others(prompt, max_length=9, max_new_tokens=5)",
     "a seed and draws": "set_seed(0)\nmodel.generate(**inputs, do_sample=True)",
     "a seed and settings": "set_seed(0)\nmodel.generate(**inputs, generation_config=config)",
     "a seed and unseen settings": "set_seed(0)\nmodel.generate(**inputs, **settings)",
@@ -794,6 +879,47 @@ SOUND = {
     + "model.generate(**batch, stopping_criteria=[Stop()])",
     "a criterion of the first row of one": CRITERION.format(returns="return input_ids[0, -1] == 9")
     + "model.generate(**inputs, stopping_criteria=[Stop()])",
+    "answers that are appended": "messages = []\nfor question in questions:\n"
+    "    messages.append({'role': 'user', 'content': question})\n"
+    "    chat = tokenizer.apply_chat_template(messages, add_generation_prompt=True)\n"
+    "    out = model.generate(**chat, max_new_tokens=5)\n"
+    "    messages.append({'role': 'assistant', 'content': read(out)})",
+    "a chat for each question": "for question in questions:\n"
+    "    messages = [{'role': 'system', 'content': system}]\n"
+    "    messages.append({'role': 'user', 'content': question})\n"
+    "    chat = tokenizer.apply_chat_template(messages, add_generation_prompt=True)\n"
+    "    model.generate(**chat, max_new_tokens=5)",
+    "messages that a function continues": "messages = []\nfor question in questions:\n"
+    "    messages.append({'role': 'user', 'content': question})\n"
+    "    messages += ask(tokenizer.apply_chat_template(messages))",
+    "a history at the keyboard": "messages = []\nwhile True:\n"
+    "    messages.append({'role': 'user', 'content': input()})\n"
+    "    chat = tokenizer.apply_chat_template(messages, add_generation_prompt=True)\n"
+    "    messages.append({'role': 'assistant', 'content': ask(chat)})",
+    "an answer that is kept as it should be": ASKS
+    + "answer = tokenizer.decode(out[0, 5:], skip_special_tokens=True)\n"
+    "messages.append({'role': 'assistant', 'content': answer})",
+    "a thought over many lines": "import re\n"
+    "answer = re.sub(r'(<think>)?.*?</think>', '', text, flags=re.DOTALL)",
+    "a thought cut at its end": "answer = text.rpartition('</think>')[2]",
+    "a response with its prompt": "tokenizer.parse_response(text, prefix=inputs.input_ids[0])",
+    "a tool that is described": "def weather(city: str):\n"
+    "    'Look it up.\\n\\nArgs:\\n    city: The city.'\n"
+    "tokenizer.apply_chat_template(messages, tools=[weather, {'type': 'function'}])",
+    "tools that are not seen": "tokenizer.apply_chat_template(messages, tools=tools)",
+    "switches of a template": "tokenizer.apply_chat_template(\n"
+    "    messages, enable_thinking=False, date_string='today', thinking=True\n)",
+    "arguments of a tokenizer": "tokenizer(prompt, return_tensors='pt', truncation=True,\n"
+    "    max_length=5, padding_side='left', add_special_tokens=False)",
+    "a text that is filled in later": "question = 'who?'\nform = 'Q: {question}\\nA:'\n"
+    "asked = tokenizer(form.format(question=question), return_tensors='pt')",
+    "braces of no variable": "asked = tokenizer('{name} is', return_tensors='pt')",
+    "a text that is replaced": "question = 'who?'\nform = 'Q: {question}'\n"
+    "asked = tokenizer(form.replace('{question}', question), return_tensors='pt')",
+    "two texts for a model that compares": "scores = other(**tokenizer(context, question))",
+    "a list of texts": "asked = tokenizer([prompt, prompt], return_tensors='pt')\n"
+    "model.generate(**asked)",
+    "a content in brackets": "messages = [{'role': 'user', 'content': (prompt)}]",
 }
 
 

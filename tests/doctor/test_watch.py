@@ -11,6 +11,7 @@ from transformers import DynamicCache, TextIteratorStreamer, TextStreamer
 
 import llmcourse
 from llmcourse.decoding.cache import LIBRARY
+from tests.doctor.corpus import LENGTH, TEXTS, USER, chat, plain, tensors
 from tests.support.families import tiny
 from tests.support.toy_tokenizers import letter_pairs, wordpiece_like
 
@@ -300,3 +301,43 @@ def test_a_base_exception_passes_and_is_no_fault_of_the_call(words):
     with llmcourse.watch(model, words) as watched, pytest.raises(Odd):
         model.generate(IDS, **CALL, logits_processor=[fails])
     assert watched.diagnoses == () and watched.failures == []
+
+
+def test_the_tokenizers_calls_that_made_the_prompt_are_known_and_no_others():
+    model, tokenizer = plain("byte level")
+    with llmcourse.watch(model, tokenizer) as watched:
+        tokenizer("another text altogether")
+        first = tokenizer("the first piece").input_ids
+        more = tokenizer.encode(" and more", truncation=True)
+        model.generate(torch.tensor([first + more]), **LENGTH)
+        model.generate(**tensors(tokenizer, TEXTS, padding=True), **LENGTH)
+    calls = [call.case.tokenizer_calls for call in watched.calls]
+    assert [[one.text for one in made] for made in calls] == [
+        ["the first piece", " and more"],
+        [TEXTS],
+    ]
+    assert calls[0][1].kwargs == {"truncation": True} and calls[0][0].rows == [first]
+
+
+def test_a_chat_knows_the_chats_that_were_asked_before():
+    model, tokenizer = chat("chatml")
+    messages = [USER]
+    options = {"add_generation_prompt": True, "return_tensors": "pt"}
+    with llmcourse.watch(model, tokenizer) as watched:
+        model.generate(**tokenizer.apply_chat_template(messages, **options), **LENGTH)
+        messages.append({"role": "user", "content": "And of Chile?"})
+        model.generate(**tokenizer.apply_chat_template(messages, **options), **LENGTH)
+    assert [call.case.earlier_chats for call in watched.calls] == [[], [[USER]]]
+    assert "answers-not-kept" in watched.codes
+
+
+def test_a_tokenizers_call_that_ends_the_block_is_looked_at_and_one_that_was_caught_is_not():
+    model, tokenizer = chat("chatml")
+    with pytest.raises(OverflowError), llmcourse.watch(model, tokenizer) as watched:
+        with pytest.raises(ValueError, match="specify either"):
+            tokenizer(None)
+        line = here() + 1
+        tokenizer.decode([-100])
+    (found,) = watched.findings
+    assert (found.code, found.file, found.line) == ("tokenizer-refused", __file__, line)
+    assert watched.failures == []

@@ -5,8 +5,11 @@ tests/doctor/corpus.py. PITFALLS has them all, by code, in the order in which th
 """
 
 from llmcourse.doctor.pitfalls import (
+    chats,
     drawing,
+    encodings,
     ends,
+    histories,
     idle,
     inputs,
     kinds,
@@ -15,12 +18,15 @@ from llmcourse.doctor.pitfalls import (
     penalties,
     prompts,
     settings,
+    templates,
+    texts,
+    thinking,
 )
 from llmcourse.doctor.pitfalls.registry import Needs, Pitfall, Subject, facts_in
 
 _MODULES = (
-    *(inputs, prompts, settings, kinds, drawing, penalties, ends, idle),
-    *(loading, outputs),
+    *(inputs, encodings, prompts, texts, chats, histories, templates),
+    *(settings, kinds, drawing, penalties, ends, idle, loading, outputs, thinking),
 )
 PITFALLS: dict[str, Pitfall] = {
     known.code: known

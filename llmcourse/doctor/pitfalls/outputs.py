@@ -1,5 +1,6 @@
 """Pitfalls that show in the output: cut off, in a loop, decoded so that it reads wrong, or none."""
 
+import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.case import Case, Decoded
@@ -461,3 +462,72 @@ def refused(case: Case) -> Iterator[Finding]:
         why=why,
         fix="# see the message" if cause is None else cause[1],
     )
+
+
+# What a tokenizer's error says, and what mends it.
+_REMEDIES = (
+    (r"alternate", 'messages.append({"role": "assistant", "content": answer})  # between two'),
+    (r"not have a padding token", "tokenizer.pad_token = tokenizer.eos_token"),
+    (r"truncation and/or padding", 'tokenizer(texts, padding=True, return_tensors="pt")'),
+    (r"has no attribute '(role|content)'", '{"role": "user", "content": text}  # in each message'),
+    (r"'str' object has no|be dicts", 'messages = [{"role": "user", "content": text}]'),
+    (
+        r"docstring|type hint",
+        '"""Say what it does.\n\nArgs:\n    city: The city.\n"""  # and city: str',
+    ),
+    (
+        r"exclude|not compatible",
+        "tokenizer.apply_chat_template(messages, continue_final_message=True)",
+    ),
+    (r"TextEncodeInput|of type `?str|valid text", "tokenizer(text)  # a string, or a list of them"),
+    (
+        r"negative|out of range|overflow|OverflowError",
+        "tokenizer.decode([id for id in ids if id >= 0])",
+    ),
+    (r"prefix=", 'tokenizer.parse_response(new_ids, prefix=inputs["input_ids"][0])'),
+    (r"empty conversation", 'messages = [{"role": "user", "content": text}]'),
+)
+
+
+@pitfall(
+    "tokenizer-refused",
+    subject=Subject.CALL,
+    severities=(ERROR,),
+    needs=(Needs.FAILED,),
+    symptom="A tokenizer's call or its chat template raises an error, and the program ends.",
+    cause="""
+        What was passed is none of what the call takes, or the template refuses the messages; the
+        finding repeats the error's words, and says what was passed.
+    """,
+    fix="As the finding says.",
+    how_sure="Certain: the call was made, and its error ended the program or the block.",
+)
+def tokenizer_refused(case: Case) -> Iterator[Finding]:
+    """A call of the tokenizer whose error ended the program, said in its own words."""
+    if case.refusal is None or case.failed is None:
+        return
+    name, given = case.failed
+    kind = type(case.refusal).__name__
+    words = " ".join(message_of(case.refusal)[: 10 * LONGEST_MESSAGE].split()) or "no message"
+    first = next(iter(given.values()), None)
+    said = f"{kind}: {words}"
+    remedies = (fix for pattern, fix in _REMEDIES if re.search(pattern, said, re.IGNORECASE))
+    yield Finding(
+        code="tokenizer-refused",
+        severity=ERROR,
+        confidence=CERTAIN,
+        what=f"The tokenizer's {name} fails with {printable(said, LONGEST_MESSAGE)}",
+        why=f"It was given {_described(first)}; there is no result.",
+        fix=next(remedies, "# see the message"),
+    )
+
+
+def _described(value) -> str:
+    """Return in words what a tokenizer was given."""
+    kind = type(value).__name__
+    if isinstance(value, list | tuple) and value:
+        roles = [one.get("role") for one in value if hasattr(one, "get")]
+        if len(roles) == len(value):
+            return printable(f"messages of the roles {', '.join(map(str, roles))}", 200)
+        return printable(f"a {kind} of {len(value)}, first {value[0]!r}", 200)
+    return printable(f"a {kind}, {value!r}", 200)

@@ -150,6 +150,7 @@ def _from_text(case: Case, text: str) -> Repair:
     "base-model-chat",
     subject=Subject.PROMPTS,
     severities=(ERROR, WARNING),
+    needs=(Needs.CALL, Needs.FAILED),
     explains_refusal=True,
     symptom="The model continues the conversation for both sides and never stops.",
     cause="""
@@ -284,12 +285,20 @@ def _misplaced(template: Template, text: str) -> str | None:
     before, found, after = tight.rpartition(prompt)
     if header and prompt + header in tight:
         return "A generation prompt is followed by another turn of the user."
-    if found and not after and template.last_role(before) == "assistant":
+    if found and not after and _ends_with_reply(template, before):
         return "The chat ends with the model's reply, and a generation prompt opens another."
     tail = _tail(text, template.generation_prompt)
     if found and after and reads_as_request(tail):
         return f"After the generation prompt stands a request: {_short(tail)}."
     return None
+
+
+def _ends_with_reply(template: Template, tight: str) -> bool:
+    """Whether the model's reply is the last turn of a squeezed text; a tool's may come after it."""
+    if template.last_role(tight) != "assistant":
+        return False
+    end = squeezed(template.reply_end)
+    return not end or tight.rpartition(squeezed(template.reply_header))[2].count(end) < 2
 
 
 def _tail(text: str, prompt: str) -> str:
@@ -307,7 +316,7 @@ def _continued(case: Case):
     "system-dropped",
     subject=Subject.PROMPTS,
     severities=(ERROR,),
-    needs=(Needs.CALL, Needs.TEMPLATE_CALLS),
+    needs=(Needs.CALL, Needs.TEMPLATE_CALLS, Needs.FAILED),
     explains_refusal=True,
     symptom="Instructions in the system message have no effect.",
     cause="Some templates know no system role and leave the message out (others refuse it).",

@@ -26,9 +26,11 @@ class Needs(StrEnum):
     # Only somebody who watches knows the others.
     LOADS = "loads"  # what `from_pretrained` was asked for, before the call
     TEMPLATE_CALLS = "template_calls"  # the conversation that was rendered into the prompt
+    TOKENIZER_CALLS = "tokenizer_calls"  # what was tokenized into the prompt
     # What was decoded of the output, after the call; the case has no weights by then, its model is
     # `config` and `generation_config`.
     DECODINGS = "decodings"
+    FAILED = "failed"  # a tokenizer's call whose error ended the program
     FORWARDS = "forwards"  # passes outside `generate` that got a mask: a loop written by hand
 
 
@@ -39,7 +41,9 @@ def facts_in(case: Case) -> set[Needs]:
         Needs.OUTPUT: case.output is not None,
         Needs.LOADS: bool(case.loads),
         Needs.TEMPLATE_CALLS: bool(case.template_calls),
+        Needs.TOKENIZER_CALLS: bool(case.tokenizer_calls),
         Needs.DECODINGS: bool(case.decoded),
+        Needs.FAILED: case.failed is not None,
         Needs.FORWARDS: bool(case.forwards),
     }
     return {need for need, there in held.items() if there}

@@ -18,6 +18,7 @@ from llmcourse.doctor.static import (
     calls,
     choosing,
     classes,
+    conversations,
     forwards,
     given,
     loops,
@@ -34,7 +35,7 @@ from llmcourse.doctor.static.source import Source
 
 _MODULES = (
     *(calls, choosing, outputs, pieces, returned, caches, forwards, loops, classes, models),
-    *(templates, words, given, unused),
+    *(templates, words, conversations, given, unused),
 )
 IN_THE_SOURCE: dict[str, InTheSource] = {
     known.code: known

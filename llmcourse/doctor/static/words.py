@@ -144,15 +144,7 @@ def _ids_of_words(source: Source, node: ast.AST) -> list[str]:
 
 @in_the_source(
     "trailing-space",
-    subject=Subject.PROMPTS,
     severities=(WARNING,),
-    symptom="The answer begins oddly: an empty line, a half word, or the prompt's words again.",
-    cause="""
-        Words bring their space along: after a prompt that ends in one, the model would have to
-        begin with a word that has none, which it has hardly ever seen.
-    """,
-    fix="End the prompt without a space.",
-    example='prompt = f"Question: {question}\\\\nAnswer:"',
     how_sure="""
         Likely: only the source was read, where the text ends in a space. Some tokenizers drop it.
     """,

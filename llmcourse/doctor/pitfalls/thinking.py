@@ -1,0 +1,95 @@
+"""Pitfalls with models that think before they answer."""
+
+from collections.abc import Iterator
+
+from llmcourse.doctor.case import Case
+from llmcourse.doctor.finding import CERTAIN, NOTE, WARNING, Finding, Repair
+from llmcourse.doctor.pitfalls.outputs import new_tokens
+from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
+
+_BEGIN, _END = "<think>", "</think>"
+_BEGINNING = 12  # tokens in which that mark is, if an answer begins with it
+_ENOUGH = 8192  # new tokens that a fix proposes at least
+
+
+@pitfall(
+    "thinking-cut-off",
+    subject=Subject.LENGTH,
+    severities=(WARNING,),
+    needs=(Needs.OUTPUT,),
+    symptom="There is no answer: the text is a train of thought that breaks off, or is empty.",
+    cause="""
+        `max_new_tokens` counts the thinking too, which takes hundreds or thousands of tokens. The
+        limit was reached before the mark that ends it.
+    """,
+    fix="Allow far more tokens, or switch thinking off in the template.",
+    example="model.generate(**inputs, max_new_tokens=8192)",
+    how_sure="Certain: the thought was opened, the limit reached, and no mark closes it.",
+)
+def thinking_cut_off(case: Case) -> Iterator[Finding]:
+    """The limit came before the end of the thinking."""
+    if case.output is None or case.tokenizer is None or case.config is None:
+        return
+    limit = int(case.setting("max_length") or 0) - case.prompt_length
+    for row, (prompt, new) in enumerate(zip(case.texts, new_tokens(case), strict=False)):
+        if len(new) < limit or any(token in case.eos_ids for token in new):
+            continue
+        begun = case.tokenizer.decode(new[:_BEGINNING], clean_up_tokenization_spaces=False)
+        if not (_opened(prompt) or begun.lstrip().startswith(_BEGIN)):
+            continue
+        if _END in case.tokenizer.decode(new, clean_up_tokenization_spaces=False):
+            continue
+        yield Finding(
+            code="thinking-cut-off",
+            severity=WARNING,
+            confidence=CERTAIN,
+            what=f"Row {row} reached the limit of {limit} new tokens while it was still thinking.",
+            why="The answer comes after the thinking, and was never begun.",
+            fix=f"model.generate(..., max_new_tokens={max(_ENOUGH, 2 * limit)})",
+            repair=lambda: Repair(case.inputs, {**case.call, "max_new_tokens": 2 * limit}),
+        )
+        return
+
+
+def _opened(prompt: str) -> bool:
+    """Whether a prompt ends inside a thought that it opened itself."""
+    return prompt.rstrip().endswith(_BEGIN)
+
+
+@pitfall(
+    "thinking-half-marked",
+    subject=Subject.READING,
+    severities=(WARNING, NOTE),
+    needs=(Needs.DECODINGS,),
+    symptom="The thinking is shown with the answer; an expression for `<think>...</think>` fails.",
+    cause="""
+        Where the template opens the thought in the prompt, the new text has only the mark that
+        closes it, and a pattern that wants both finds nothing. A thought goes over many lines, too,
+        where `.` stops without `re.DOTALL`.
+    """,
+    fix="Cut at the mark that closes it; or parse with the prompt as `prefix`.",
+    example="""
+        thought, _, answer = text.rpartition("</think>")
+    """,
+    how_sure="""
+        Certain: the new text has the closing mark alone. A note, as who cuts there is right.
+    """,
+)
+def thinking_half_marked(case: Case) -> Iterator[Finding]:
+    """Decoded text that closes a thought which the prompt opened."""
+    if case.output is None or case.tokenizer is None or not any(map(_opened, case.texts)):
+        return
+    for decoded in case.decoded:
+        if _END not in decoded.text or _BEGIN in decoded.text:
+            continue
+        yield Finding(
+            code="thinking-half-marked",
+            severity=NOTE,
+            confidence=CERTAIN,
+            what=f"The decoded text has {_END!r} and no {_BEGIN!r}: the prompt has that one.",
+            why="A parser that looks for the pair finds nothing, and shows the thinking.",
+            fix=f'thought, _, answer = text.rpartition("{_END}")',
+            file=decoded.file,
+            line=decoded.line,
+        )
+        return
