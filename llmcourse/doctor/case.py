@@ -28,6 +28,18 @@ class TemplateCall:
 
 
 @dataclass(frozen=True)
+class LoadReport:
+    """What a load of weights left open: parameters and weights in the files, by their names."""
+
+    made_anew: tuple[str, ...] = ()  # not in the files, and as the library made them since
+    # In the files in another shape, and made anew: the shape there and the model's.
+    other_shapes: dict[str, tuple] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()  # in the files, and the model has no place for them
+    given: int = 0  # weights in the files, as far as that is known
+    from_state_dict: bool = False  # whether it was `load_state_dict`, not `from_pretrained`
+
+
+@dataclass(frozen=True)
 class Decoded:
     """A recorded `decode` of one row."""
 
@@ -71,6 +83,7 @@ class Case:
     # Facts that only somebody who watches can know.
     template_calls: list[TemplateCall] = field(default_factory=list)  # that led to the prompt
     loads: list[dict[str, Any]] = field(default_factory=list)  # arguments of `from_pretrained`
+    load_reports: list[LoadReport] = field(default_factory=list)  # what they left open
     decoded: list[Decoded] = field(default_factory=list)  # from the output, afterwards
     forwards: list[Forward] = field(default_factory=list)  # in a loop written by hand
 
