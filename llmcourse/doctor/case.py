@@ -124,6 +124,13 @@ class Case:
         return 0 if self.input_ids is None else self.input_ids.shape[1]
 
     @property
+    def new_rows(self) -> list[list[int]]:
+        """The tokens that were added to each prompt; [] if the call was not run."""
+        if self.output is None or not self.decoder_only:
+            return []
+        return self.output[:, self.prompt_length :].tolist()
+
+    @property
     def window(self) -> int | None:
         """The most tokens that the model was made for; None if its config does not say."""
         config = self.model.config.get_text_config()

@@ -5,7 +5,6 @@ from typing import Any
 
 from llmcourse.doctor.case import Case
 from llmcourse.doctor.finding import CERTAIN, ERROR, NOTE, WARNING, Finding
-from llmcourse.doctor.pitfalls.outputs import new_tokens
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.show import plural, printable
 
@@ -167,7 +166,7 @@ def _queue(streamer: Any):
 def stream_read_late(case: Case) -> Iterator[Finding]:
     """Nobody read the stream while it was written."""
     streamer = case.call.get("streamer")
-    queue, new = _queue(streamer), new_tokens(case)
+    queue, new = _queue(streamer), case.new_rows
     if queue is None or len(new) != 1 or len(new[0]) < _FEW or queue.qsize() < len(new[0]):
         return
     yield Finding(
@@ -204,7 +203,7 @@ def marks_in_the_stream(case: Case) -> Iterator[Finding]:
     ):
         return
     special = set(getattr(case.tokenizer, "all_special_ids", ()))
-    marks = [token for row in new_tokens(case) for token in row if token in special]
+    marks = [token for row in case.new_rows for token in row if token in special]
     if not marks:
         return
     name = printable(str(case.tokenizer.convert_ids_to_tokens(marks[-1])), _SHOWN)

@@ -9,7 +9,6 @@ import torch
 
 from llmcourse.doctor.case import Case
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, WARNING, Finding
-from llmcourse.doctor.pitfalls.outputs import new_tokens
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.show import plural, printable
 
@@ -245,7 +244,7 @@ def pad_token_chosen(case: Case) -> Iterator[Finding]:
     pad = int(torch.as_tensor(pad).flatten()[0])
     if pad in case.eos_ids:
         return
-    for row, new in enumerate(new_tokens(case)):
+    for row, new in enumerate(case.new_rows):
         ends = [place for place, token in enumerate(new) if token in case.eos_ids]
         text = new[: ends[0]] if ends else new
         if pad not in text:

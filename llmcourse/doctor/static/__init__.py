@@ -18,13 +18,17 @@ from llmcourse.doctor.static import (
     calls,
     choosing,
     classes,
+    dropped,
     forwards,
+    loads,
     loops,
     models,
     outputs,
     pieces,
     returned,
+    streams,
     templates,
+    training,
     words,
 )
 from llmcourse.doctor.static.registry import InTheSource
@@ -32,7 +36,7 @@ from llmcourse.doctor.static.source import Source
 
 _MODULES = (
     *(calls, choosing, outputs, pieces, returned, caches, forwards, loops, classes, models),
-    *(templates, words),
+    *(templates, words, loads, dropped, training, streams),
 )
 IN_THE_SOURCE: dict[str, InTheSource] = {
     known.code: known
