@@ -69,6 +69,18 @@ class TokenizerCall:
 
 
 @dataclass(frozen=True)
+class LoadReport:
+    """What a load of weights left open: parameters and weights in the files, by their names."""
+
+    made_anew: tuple[str, ...] = ()  # not in the files, and as the library made them since
+    # In the files in another shape, and made anew: the shape there and the model's.
+    other_shapes: dict[str, tuple] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()  # in the files, and the model has no place for them
+    given: int = 0  # weights in the files, as far as that is known
+    from_state_dict: bool = False  # whether it was `load_state_dict`, not `from_pretrained`
+
+
+@dataclass(frozen=True)
 class Decoded:
     """A recorded `decode` of one row."""
 
@@ -119,6 +131,7 @@ class Case:
     # The tokenizer's call that ended the program, by its method's name, and what it was given; its
     # error is the refusal, and there is no model.
     failed: tuple[str, dict[str, Any]] | None = None
+    load_reports: list[LoadReport] = field(default_factory=list)  # what they left open
     decoded: list[Decoded] = field(default_factory=list)  # from the output, afterwards
     forwards: list[Forward] = field(default_factory=list)  # in a loop written by hand
 
@@ -157,6 +170,13 @@ class Case:
     def prompt_length(self) -> int:
         """The prompt's tokens, padding included, as `generate` counts them."""
         return 0 if self.input_ids is None else self.input_ids.shape[1]
+
+    @property
+    def new_rows(self) -> list[list[int]]:
+        """The tokens that were added to each prompt; [] if the call was not run."""
+        if self.output is None or not self.decoder_only:
+            return []
+        return self.output[:, self.prompt_length :].tolist()
 
     @property
     def window(self) -> int | None:

@@ -17,7 +17,13 @@ from types import FrameType
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, GenerationMixin, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoTokenizer,
+    GenerationMixin,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    modeling_utils,
+)
 from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
 from llmcourse.doctor.call_site import Site, calls_up_from, is_of_a_library, site_of
@@ -38,9 +44,11 @@ class Event:
     result: Any = None  # what it returned; None while it runs, or where it raised an error
     error: BaseException | None = None  # what it raised
     inside_generate: bool = False  # made by a streamer, a criterion or the like
-    by_pipeline: frozenset[str] = (
-        frozenset()
-    )  # settings that a pipeline added, and nobody asked for
+    # Settings that a pipeline added, and nobody asked for.
+    by_pipeline: frozenset[str] = frozenset()
+    # What the library says of a load, with the names of what was missing in the files; None where
+    # nothing was loaded.
+    loading_info: Any = None
 
 
 _lock = threading.RLock()
@@ -101,6 +109,30 @@ def _wrap_the_library() -> None:
         _wrap(PreTrainedTokenizerBase, name)
     for loader in (PreTrainedModel, _BaseAutoModelClass, PreTrainedTokenizerBase, AutoTokenizer):
         _wrap(loader, "from_pretrained")
+    _wrap(torch.nn.Module, "load_state_dict")
+    _keep_reports()
+
+
+def _keep_reports() -> None:
+    """Keep the library's report on each load, whether or not it is shown."""
+    name = "log_state_dict_report"
+    original = getattr(modeling_utils, name, None)
+    if original is None:  # another version: then nobody says
+        return
+
+    @functools.wraps(original)
+    def report(*arguments, **keywords):
+        if _inside("load"):
+            _local.loading_info = _named(original, arguments, keywords).get("loading_info")
+        return original(*arguments, **keywords)
+
+    setattr(modeling_utils, name, report)
+
+    def put_back() -> None:
+        if getattr(modeling_utils, name) is report:
+            setattr(modeling_utils, name, original)
+
+    _to_put_back.append(put_back)
 
 
 def _wrap_the_own(thing, names: tuple[str, ...]) -> None:
@@ -142,6 +174,7 @@ def _telling(function: Callable, name: str, bound_to) -> Callable:
             return function(*arguments, **keywords)
         if name == "generate":
             return _generate(listeners, event, function, arguments, keywords)
+        _local.loading_info = None
         try:
             with _within(_kind(name)):
                 result = function(*arguments, **keywords)
@@ -149,8 +182,10 @@ def _telling(function: Callable, name: str, bound_to) -> Callable:
             for listener in listeners:
                 listener.heard(replace(event, error=error))
             raise
+        event = replace(event, result=result, loading_info=_local.loading_info)
+        _local.loading_info = None
         for listener in listeners:
-            listener.heard(replace(event, result=result))
+            listener.heard(event)
         return result
 
     if bound_to is not None:
@@ -181,7 +216,8 @@ def _generate(listeners, event: Event, function, arguments, keywords):
 
 
 def _kind(name: str) -> str:
-    return {"generate": "generate", "from_pretrained": "load"}.get(name, "tokenizer")
+    kinds = {"generate": "generate", "from_pretrained": "load", "load_state_dict": "load"}
+    return kinds.get(name, "tokenizer")
 
 
 @contextmanager

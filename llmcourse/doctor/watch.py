@@ -31,6 +31,7 @@ from llmcourse.doctor.evidence import measure
 from llmcourse.doctor.finding import Finding, in_order, once_per_line
 from llmcourse.doctor.journal import Journal
 from llmcourse.doctor.listen import Event
+from llmcourse.doctor.loading_report import Report, of_load, of_state_dict
 from llmcourse.doctor.pitfalls import PITFALLS, Needs
 from llmcourse.doctor.remembered import Remembered
 from llmcourse.doctor.report import as_json, findings_as_html, findings_as_text
@@ -47,6 +48,7 @@ _KEPT_CHATS = 8  # conversations of earlier calls that it remembers
 _SHORTEST_PIECE = 4  # ids that are looked for inside a prompt; fewer may be there by chance
 _LONGEST = 600  # characters of a failure that are shown
 _PATIENCE = 10  # seconds that a reader waits for other threads to end the calls they are in
+_ENCODED = 64  # last prompts of which it is remembered which tokenizer made them
 _TENSORS = ("inputs", "input_ids", "attention_mask", "position_ids", "token_type_ids")
 
 
@@ -83,6 +85,7 @@ class Load:
 
     arguments: dict[str, Any]  # what `from_pretrained` was asked for
     result: weakref.ref  # the model, which is not kept alive
+    report: Report | None = None  # what it left open
 
 
 @dataclass(eq=False)
@@ -122,6 +125,8 @@ class Watch:
     _encoded: deque[Event] = field(default_factory=lambda: deque(maxlen=_KEPT_ENCODINGS))
     _asked: deque[list] = field(default_factory=lambda: deque(maxlen=_KEPT_CHATS))
     _tokenizer_in_use: Any = None  # the last one that user code called
+    # What tokenizers made of late: the first row, packed, and whose it is.
+    _made_by: deque[tuple[bytes, Any]] = field(default_factory=lambda: deque(maxlen=_ENCODED))
     _decoded: deque[WatchedCall] = field(default_factory=deque)  # of which decodings are kept
     _kept: int = 0  # decodings that are kept, of all calls
     _failed: deque[Event] = field(default_factory=lambda: deque(maxlen=_KEPT_CHATS))
@@ -231,6 +236,7 @@ class Watch:
             event,
             {
                 "from_pretrained": self._keep_load,
+                "load_state_dict": self._keep_state_dict,
                 "apply_chat_template": self._keep_template,
                 "decode": self._keep_decoding,
                 "batch_decode": self._keep_decoding,
@@ -260,21 +266,44 @@ class Watch:
     # What is kept of the calls before and after
 
     def _keep_load(self, event: Event) -> None:
-        listen.wrap_what_overrides(event.result)
-        if isinstance(event.result, torch.nn.Module):
-            self._loads.append(Load(dict(event.arguments), weakref.ref(event.result)))
+        # With `output_loading_info=True` it is the model and what is said of it.
+        made = event.result[0] if isinstance(event.result, tuple) else event.result
+        listen.wrap_what_overrides(made)
+        if isinstance(made, torch.nn.Module):
+            report = of_load(made, event.loading_info)
+            self._loads.append(Load(dict(event.arguments), weakref.ref(made), report))
+
+    def _keep_state_dict(self, event: Event) -> None:
+        kept = [one for one in self._loads if one.result() is not event.owner or one.arguments]
+        self._loads[:] = kept  # what is given now stands instead of what was given before
+        report = of_state_dict(event.owner, event.arguments.get("state_dict"), event.result)
+        if report is not None:
+            self._loads.append(Load({}, weakref.ref(event.owner), report))
 
     def _keep_tokenizer(self, event: Event) -> None:
         self._tokenizer_in_use = event.owner
 
     def _keep_encoding(self, event: Event) -> None:
-        self._keep_tokenizer(event)
+        self._keep_first_row(event)
         text = event.arguments.get("text")
         if not isinstance(text, list | tuple) or len(text) <= _MOST_TEXTS:  # else a data set
             self._encoded.append(event)
 
-    def _keep_template(self, event: Event) -> None:
+    def _keep_first_row(self, event: Event) -> None:
         self._keep_tokenizer(event)
+        row = _encoded_row(event.result)
+        if row:
+            self._made_by.append((_packed(row), event.owner))
+
+    def _that_encoded(self, ids) -> Any:
+        """Return the tokenizer that made these ids of late, or None."""
+        if not isinstance(ids, torch.Tensor) or ids.dim() != 2 or ids.is_floating_point():
+            return None
+        row = _packed(ids[0].tolist()) if len(ids) else b""
+        return next((one for made, one in reversed(self._made_by) if made == row), None)
+
+    def _keep_template(self, event: Event) -> None:
+        self._keep_first_row(event)
         options = dict(event.arguments)
         messages = options.pop("conversation", None)
         if not messages or not isinstance(messages[0], Mapping):
@@ -391,14 +420,21 @@ class Watch:
             inputs = dict(inputs["inputs"])
         if "inputs" in inputs:
             inputs["input_ids"] = inputs.pop("inputs")
-        # The one that was named at the start, or with the call, or the last that was used.
-        known = (self.tokenizer, call.get("tokenizer"), self._tokenizer_in_use)
+        # The one that was named at the start, or with the call; the one that made the ids, or the
+        # last that was used.
+        known = (self.tokenizer, call.get("tokenizer"))
         tokenizer = next((one for one in known if one is not None), None)
+        if tokenizer is None:
+            made_by = self._that_encoded(inputs.get("input_ids"))
+            tokenizer = self._tokenizer_in_use if made_by is None else made_by
         case = complete(event.owner, tokenizer, inputs, call, self.repeatable, self._remembered)
         case.by_pipeline, case.earlier = event.by_pipeline, self._made_before(case)
         if self.evidence:  # the call is about to write into its own cache
             case.call = with_own_cache(call)
-        case.loads = [one.arguments for one in self._loads if one.result() is event.owner]
+        loads = [one for one in self._loads if one.result() is event.owner]
+        case.loads = [one.arguments for one in loads if one.arguments]
+        reports = [one.report.as_it_is(event.owner) for one in loads if one.report is not None]
+        case.load_reports = [one for one in reports if one is not None]
         case.template_calls = [one.call for one in self._led_to(case)]
         case.tokenizer_calls = self._tokenized_into(case)
         case.earlier_chats = list(self._asked)
@@ -592,6 +628,18 @@ def _is_in(ids: bytes, rows: Iterable[bytes]) -> bool:
         if at != -1:
             return True
     return False
+
+
+def _encoded_row(made) -> list[int] | None:
+    """Return the first row of what a tokenizer made; None for a text, or what holds no ids."""
+    ids = made.get("input_ids") if isinstance(made, Mapping) else made
+    if getattr(ids, "ndim", 1) > 1:
+        ids = ids[0]
+    ids = _plain(ids)
+    while isinstance(ids, list | tuple) and ids and isinstance(ids[0], list | tuple):
+        ids = ids[0]
+    plain = isinstance(ids, list | tuple) and bool(ids) and all(isinstance(one, int) for one in ids)
+    return list(ids) if plain else None
 
 
 def _first_row(made) -> list[int] | None:

@@ -11,9 +11,14 @@ from typing import Any
 import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import GenerationConfig, PreTrainedTokenizerFast
+from transformers import (
+    GenerationConfig,
+    PreTrainedTokenizerFast,
+    TextIteratorStreamer,
+    TextStreamer,
+)
 
-from llmcourse.doctor.case import Decoded, Forward, TemplateCall, TokenizerCall
+from llmcourse.doctor.case import Decoded, Forward, LoadReport, TemplateCall, TokenizerCall
 from tests.support.chat_templates import TEMPLATES, letters
 from tests.support.families import build
 
@@ -1397,3 +1402,186 @@ faulty("thinking-half-marked", "a closing mark alone")(
 sound("both marks in the answer")(
     lambda: _thinking("<think>hm</think>Lima.</s>", 40, decodes=True, opened=False)
 )
+# What loading left open
+
+
+def _reported(**report) -> Call:
+    model, tokenizer = plain()
+    return Call(model, tokenizer, "a text", LENGTH, {"load_reports": [LoadReport(**report)]})
+
+
+_HEAD, _NORM = ("lm_head.weight",), ("model.norm.weight",)
+_OTHER = ("transformer.h.0.attn.c_attn.weight", "transformer.wte.weight")
+_PLACELESS = ("model.layers.0.self_attn.q_norm.weight",)
+_SCALES = ("model.layers.0.self_attn.k_scale", "model.layers.9.eh_proj.weight", *_OTHER[1:])
+faulty("weights-made-anew", "a head that is not in the files")(lambda: _reported(made_anew=_HEAD))
+faulty("weights-made-anew", "a head of another size")(
+    lambda: _reported(made_anew=_HEAD, other_shapes={"lm_head.weight": ((9, 8), (7, 8))})
+)
+faulty("weights-made-anew", "another architecture's files")(
+    lambda: _reported(made_anew=_HEAD + _NORM, left_out=_OTHER)
+)
+faulty("weights-made-anew", "a norm that is not in the files")(lambda: _reported(made_anew=_NORM))
+faulty("weights-made-anew", "weights of a layer without a place")(
+    lambda: _reported(left_out=_PLACELESS)
+)
+sound("files with more than the model needs")(lambda: _reported(left_out=_SCALES))
+sound("fewer layers than the files have, as asked")(
+    lambda: Call(*plain(), "a text", LENGTH, _cut_as_asked())
+)
+
+
+def _cut_as_asked() -> dict:
+    report = LoadReport(left_out=_PLACELESS)
+    return {"loads": [{"num_hidden_layers": 1}], "load_reports": [report]}
+
+
+def _given(names: tuple[str, ...], given: int) -> Call:
+    return _reported(left_out=names, given=given, from_state_dict=True)
+
+
+faulty("state-dict-not-loaded", "names with a wrapper's prefix")(
+    lambda: _given(("module.lm_head.weight", "module.model.norm.weight"), 2)
+)
+faulty("state-dict-not-loaded", "half of the names")(lambda: _given(("module.a", "b"), 4))
+sound("a value head beside the model's weights")(lambda: _given(("v_head.weight",), 20))
+sound("two names of many")(lambda: _given(("a", "b"), 20))
+
+
+def _adapted(second: float, **config) -> Call:
+    tokenizer = unigram()
+    model = model_for(tokenizer, settings={})
+    for layer in model.model.layers:
+        layer.self_attn.q_proj.lora_B = torch.nn.ModuleDict({"default": torch.nn.Linear(2, 2)})
+        torch.nn.init.constant_(layer.self_attn.q_proj.lora_B["default"].weight, second)
+    if config:
+        model.peft_config = config
+    return Call(model, tokenizer, "a text", LENGTH)
+
+
+faulty("adapter-without-effect", "an adapter that was never trained")(
+    lambda: _adapted(0, default=1)
+)
+sound("an adapter that was trained")(lambda: _adapted(0.1, default=1))
+sound("a part of that name, and no adapter")(lambda: _adapted(0))
+
+
+# Another model's tokenizer, and tokens that were never trained
+
+
+def _with_rows(rows: int) -> Call:
+    tokenizer = unigram()
+    ids = {"eos_token_id": 2, "pad_token_id": 0, "bos_token_id": 1}
+    return Call(build("llama", vocab_size=rows, **ids), tokenizer, "a text", LENGTH)
+
+
+def _named(model_name: str, name: str, begin: int = 1, end: int = 2) -> Call:
+    tokenizer = unigram()
+    model = model_for(tokenizer, settings={})
+    model.config._name_or_path, tokenizer.name_or_path = model_name, name
+    model.name_or_path = model_name
+    model.config.bos_token_id, model.config.eos_token_id = begin, end
+    model.generation_config.eos_token_id = end
+    return Call(model, tokenizer, "a text", LENGTH)
+
+
+def _streamed(tokenizer, **call) -> Call:
+    model, own = plain()
+    streamer = TextStreamer(tokenizer or own, skip_prompt=True, skip_special_tokens=True)
+    return Call(model, own, "a text", LENGTH | {"streamer": streamer})
+
+
+_FOREIGN = "tokenizer-of-another-model"
+faulty(_FOREIGN, "a tokenizer of few tokens")(lambda: _with_rows(5000))
+faulty(_FOREIGN, "a streamer of another tokenizer")(lambda: _streamed(byte_level()))
+faulty(_FOREIGN, "other names, other begins and ends")(lambda: _named("a/llama", "gpt2", 7, 8))
+sound("a streamer of the same tokenizer, loaded again")(lambda: _streamed(unigram()))
+sound("a tokenizer under the base model's name")(lambda: _named("me/tuned", "base"))
+sound("another end than the base model's")(lambda: _named("me/tuned", "base", 1, 8))
+sound("rows to a round number")(lambda: _with_rows(1000))
+
+
+def _with_marks(trained: bool, mark: str = "<note>", many: int = 1) -> Call:
+    tokenizer = unigram()
+    model = model_for(tokenizer, settings={})
+    torch.nn.init.normal_(model.get_input_embeddings().weight)
+    tokenizer.add_tokens(["<note>", "<other>"][:many], special_tokens=True)
+    model.resize_token_embeddings(len(tokenizer))
+    with torch.no_grad():
+        if trained:
+            torch.nn.init.normal_(model.get_input_embeddings().weight[-many:])
+    return Call(model, tokenizer, f"{mark} a text", LENGTH)
+
+
+faulty("untrained-token", "a token that was added")(lambda: _with_marks(False))
+faulty("untrained-token", "two tokens that were added")(lambda: _with_marks(False, many=2))
+sound("an added token that was trained")(lambda: _with_marks(True))
+sound("an added token that the prompt has not")(lambda: _with_marks(False, mark="a"))
+
+
+faulty("pad-token-chosen", "the padding over and over")(lambda: _made([0] * 12))
+faulty("pad-token-chosen", "padding in the middle")(lambda: _made([9, 7, 8, 0, 11, 30, 2]))
+sound("padding after the end")(lambda: _made([9, 7, 8, 2, 0, 0, 0]))
+sound("padding after a stop string")(lambda: _made([9, 7, 8, 0, 0], stop_strings=["b"]))
+
+
+# What stands beside the model
+
+
+def _assisted(assistant=None, **call) -> Call:
+    model, tokenizer = plain(settings={})
+    assistant = model if assistant == "itself" else assistant
+    if assistant is not None:
+        call["assistant_model"] = assistant
+    return Call(model, tokenizer, "a text", LENGTH | call)
+
+
+def _small(training: bool = False, tokens: int | None = None):
+    model = model_for(unigram(), settings={}, num_hidden_layers=1)
+    if tokens is not None:
+        model.generation_config.num_assistant_tokens = tokens
+    return model.train(training)
+
+
+_NO_GAIN, _IGNORED = "assistant-without-gain", "assistant-settings-ignored"
+faulty(_NO_GAIN, "the model as its own assistant")(lambda: _assisted("itself"))
+faulty(_NO_GAIN, "an assistant as large")(lambda: _assisted(model_for(unigram(), settings={})))
+faulty(_NO_GAIN, "an assistant in train mode")(lambda: _assisted(_small(training=True)))
+faulty(_IGNORED, "assistant tokens in the call")(
+    lambda: _assisted(_small(), num_assistant_tokens=3)
+)
+faulty(_IGNORED, "assistant tokens without an assistant")(lambda: _assisted(num_assistant_tokens=3))
+sound("a smaller assistant")(lambda: _assisted(_small()))
+sound("assistant tokens of the assistant")(lambda: _assisted(_small(tokens=3)))
+sound("assistant tokens on both")(lambda: _assisted(_small(tokens=3), num_assistant_tokens=3))
+
+
+def _in_a_queue(new: list[int], read: bool = False, timeout=None, **call) -> Call:
+    model, tokenizer = plain()
+    streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, timeout=timeout, **_SKIPS)
+    for _ in range(0 if read else len(new)):
+        streamer.text_queue.put("a")
+    inputs = tensors(tokenizer, "a text")
+    output = torch.cat([inputs["input_ids"], torch.tensor([new])], dim=1)
+    call = LENGTH | {"streamer": streamer} | call
+    return Call(model, tokenizer, inputs, call, {"output": output} if new else {})
+
+
+_SKIPS = {"skip_special_tokens": True}
+faulty("stream-read-late", "a queue that nobody read")(lambda: _in_a_queue([9, 7, 8, 11, 2]))
+sound("a queue that was read")(lambda: _in_a_queue([9, 7, 8, 11, 2], read=True))
+sound("a queue of one piece")(lambda: _in_a_queue([2]))
+faulty("stream-left-waiting", "a call that fails, read without a timeout")(
+    lambda: _in_a_queue([], max_tokens=3)
+)
+sound("a stream without a timeout, and nothing fails")(lambda: _in_a_queue([]))
+
+
+def _shown(new: list[int], **options) -> Call:
+    made = _made(new)
+    made.call["streamer"] = TextStreamer(made.tokenizer, skip_prompt=True, **options)
+    return made
+
+
+faulty("marks-in-the-stream", "an end token that is streamed")(lambda: _shown([9, 7, 2]))
+sound("an end token that is skipped")(lambda: _shown([9, 7, 2], **_SKIPS))

@@ -12,6 +12,7 @@ from llmcourse.__main__ import main
 from llmcourse.doctor.finding import LIKELY
 from llmcourse.doctor.pitfalls import PITFALLS
 from llmcourse.doctor.static import IN_THE_SOURCE, look, python_of
+from tests.doctor import sources_of_loads
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -359,7 +360,7 @@ FAULTY = {
     ),
     "a model of 4 bits, halved": (
         "quantized-cast",
-        "big = transformers.AutoModelForCausalLM.from_pretrained('x', load_in_4bit=True)\n"
+        "big = transformers.AutoModelForCausalLM.from_pretrained('x', quantization_config=c)\n"
         "big.half()",
     ),
     "a quantized model, moved with a dtype": (
@@ -921,6 +922,9 @@ SOUND = {
     "model.generate(**asked)",
     "a content in brackets": "messages = [{'role': 'user', 'content': (prompt)}]",
 }
+
+FAULTY |= sources_of_loads.FAULTY
+SOUND |= sources_of_loads.SOUND
 
 
 def found_in(folder: Path, source: str) -> list:

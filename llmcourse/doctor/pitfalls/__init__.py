@@ -5,6 +5,7 @@ tests/doctor/corpus.py. PITFALLS has them all, by code, in the order in which th
 """
 
 from llmcourse.doctor.pitfalls import (
+    beside,
     chats,
     drawing,
     encodings,
@@ -21,12 +22,15 @@ from llmcourse.doctor.pitfalls import (
     templates,
     texts,
     thinking,
+    vocabulary,
+    weights,
 )
 from llmcourse.doctor.pitfalls.registry import Needs, Pitfall, Subject, facts_in
 
 _MODULES = (
     *(inputs, encodings, prompts, texts, chats, histories, templates),
-    *(settings, kinds, drawing, penalties, ends, idle, loading, outputs, thinking),
+    *(settings, kinds, drawing, penalties, ends, idle),
+    *(loading, weights, vocabulary, beside, outputs, thinking),
 )
 PITFALLS: dict[str, Pitfall] = {
     known.code: known

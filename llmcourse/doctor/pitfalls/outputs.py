@@ -75,9 +75,7 @@ def _is_cut(case: Case, new: list[int]) -> bool:
 
 def new_tokens(case: Case) -> list[list[int]]:
     """Return the tokens that were added to each prompt; [] if the call was not run."""
-    if case.output is None or not case.decoder_only:
-        return []
-    return case.output[:, case.prompt_length :].tolist()
+    return case.new_rows
 
 
 def period_at_end(tokens: list[int]) -> tuple[int, int]:

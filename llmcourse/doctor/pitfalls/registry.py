@@ -24,7 +24,7 @@ class Needs(StrEnum):
     CALL = "call"  # prompt, inputs, settings, model, tokenizer: known before anything runs
     OUTPUT = "output"  # what `generate` returned: with `run=True`, and under `watch`
     # Only somebody who watches knows the others.
-    LOADS = "loads"  # what `from_pretrained` was asked for, before the call
+    LOADS = "loads"  # what `from_pretrained` was asked for before the call, and what it left open
     TEMPLATE_CALLS = "template_calls"  # the conversation that was rendered into the prompt
     TOKENIZER_CALLS = "tokenizer_calls"  # what was tokenized into the prompt
     # What was decoded of the output, after the call; the case has no weights by then, its model is
@@ -39,7 +39,7 @@ def facts_in(case: Case) -> set[Needs]:
     held = {
         Needs.CALL: True,
         Needs.OUTPUT: case.output is not None,
-        Needs.LOADS: bool(case.loads),
+        Needs.LOADS: bool(case.loads or case.load_reports),
         Needs.TEMPLATE_CALLS: bool(case.template_calls),
         Needs.TOKENIZER_CALLS: bool(case.tokenizer_calls),
         Needs.DECODINGS: bool(case.decoded),

@@ -19,14 +19,18 @@ from llmcourse.doctor.static import (
     choosing,
     classes,
     conversations,
+    dropped,
     forwards,
     given,
+    loads,
     loops,
     models,
     outputs,
     pieces,
     returned,
+    streams,
     templates,
+    training,
     unused,
     words,
 )
@@ -35,7 +39,7 @@ from llmcourse.doctor.static.source import Source
 
 _MODULES = (
     *(calls, choosing, outputs, pieces, returned, caches, forwards, loops, classes, models),
-    *(templates, words, conversations, given, unused),
+    *(templates, words, conversations, given, unused, loads, dropped, training, streams),
 )
 IN_THE_SOURCE: dict[str, InTheSource] = {
     known.code: known

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
 from llmcourse.doctor.static.registry import found, in_the_source
 from llmcourse.doctor.static.source import Source, is_true, keyword, last_name, name_of, owner_of
+from llmcourse.doctor.static.streams import pipelines_with_the_prompt
 from llmcourse.doctor.subject import Subject
 
 _STREAMERS = ("TextStreamer", "TextIteratorStreamer", "AsyncTextIteratorStreamer")
@@ -69,8 +70,11 @@ def _ends_with_an_answer(source: Source, call: ast.Call) -> bool:
 
 @in_the_source(
     "prompt-in-output",
-    severities=(NOTE,),
-    how_sure="Likely, and a note, where only the source was read: the prompt may be wanted there.",
+    severities=(WARNING, NOTE),
+    how_sure="""
+        Likely, and a note, where only the source was read: the prompt may be wanted there. A
+        warning where a pipeline's text, prompt included, is parsed or compared.
+    """,
 )
 def prompt_in_output(source: Source) -> Iterator[Finding]:
     """A streamer that shows the prompt too."""
@@ -87,6 +91,15 @@ def prompt_in_output(source: Source) -> Iterator[Finding]:
             what=f"{name_of(call)} is made without skip_prompt, and streams the prompt first.",
             why="What is read from it begins with the prompt and its template's markers.",
             fix=f"{name_of(call)}({tokenizer}, skip_prompt=True)",
+        )
+    for node, severity, use in pipelines_with_the_prompt(source):
+        yield found(
+            "prompt-in-output",
+            severity,
+            node,
+            what=f"{source.words(node)} begins with the prompt, and {use}.",
+            why="A pipeline returns prompt and answer in one text.",
+            fix=f"{source.words(node)}  # of a call with return_full_text=False",
         )
 
 
