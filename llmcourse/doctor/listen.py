@@ -123,7 +123,7 @@ def _keep_reports() -> None:
     @functools.wraps(original)
     def report(*arguments, **keywords):
         if _inside("load"):
-            _local.loading_info = _named(original, arguments, keywords).get("loading_info")
+            _local.loading_info = _named(_signature(original), arguments, keywords).get("loading_info")
         return original(*arguments, **keywords)
 
     setattr(modeling_utils, name, report)

@@ -1498,7 +1498,7 @@ faulty(_FOREIGN, "other names, other begins and ends")(lambda: _named("a/llama",
 sound("a streamer of the same tokenizer, loaded again")(lambda: _streamed(unigram()))
 sound("a tokenizer under the base model's name")(lambda: _named("me/tuned", "base"))
 sound("another end than the base model's")(lambda: _named("me/tuned", "base", 1, 8))
-sound("rows to a round number")(lambda: _with_rows(1000))
+sound("a table with rows to a round number")(lambda: _with_rows(1000))
 
 
 def _with_marks(trained: bool, mark: str = "<note>", many: int = 1) -> Call:
