@@ -233,15 +233,10 @@ def _named(function, arguments, keywords) -> dict[str, Any]:
 
 
 def _before_forward(model, arguments: tuple, keywords: dict) -> None:
-    """Tell of a forward call that user code makes itself; `generate`'s own are no news.
-
-    Without a mask there is nothing to be wrong about, and it costs the user's loop nothing.
-    """
+    """Tell of a forward call that user code makes itself; `generate`'s own are no news."""
     if not _listeners or getattr(_local, "unheard", False) or _inside("generate"):
         return
     named = _named(model.forward, arguments, keywords) if arguments else keywords
-    if named.get("attention_mask") is None:
-        return
     event = Event("forward", owner=model, arguments=named, site=site_of(_caller()))
     for listener in tuple(_listeners):
         listener.heard(event)

@@ -15,7 +15,7 @@ import torch
 
 from llmcourse.doctor import listen
 from llmcourse.doctor.call_site import Site
-from llmcourse.doctor.case import Case, Decoded, Forward, TemplateCall, complete, with_own_cache
+from llmcourse.doctor.case import Case, Decoded, TemplateCall, complete, with_own_cache
 from llmcourse.doctor.diagnose import Diagnosis, check, new_text
 from llmcourse.doctor.evidence import measure
 from llmcourse.doctor.finding import Finding, in_order, once_per_line
@@ -23,12 +23,14 @@ from llmcourse.doctor.journal import Journal
 from llmcourse.doctor.listen import Event
 from llmcourse.doctor.pitfalls import PITFALLS, Needs
 from llmcourse.doctor.report import as_json, findings_as_html, findings_as_text
+from llmcourse.doctor.steps import Steps
 from llmcourse.doctor.template_marks import squeezed
 from llmcourse.html import escape
 from llmcourse.show import in_words, plural, printable
 
 SCHEMA = "llmcourse.watch/1"
 _KEPT = 1000  # template calls that a watch remembers, and texts decoded of one call, or of several
+_ENCODED = 16  # texts that were encoded, by which it is known who made a call's ids
 _LONGEST = 600  # characters of a failure that are shown
 _PATIENCE = 10  # seconds that a reader waits for other threads to end the calls they are in
 _TENSORS = ("inputs", "input_ids", "attention_mask", "position_ids", "token_type_ids")
@@ -104,6 +106,8 @@ class Watch:
     _loads: list[Load] = field(default_factory=list)
     _rendered: deque[Rendered] = field(default_factory=lambda: deque(maxlen=_KEPT))
     _tokenizer_in_use: Any = None  # the last one that user code called
+    # Tokenizers with what they returned last.
+    _encoded: deque[tuple[Any, Any]] = field(default_factory=lambda: deque(maxlen=_ENCODED))
     _decoded: deque[WatchedCall] = field(default_factory=deque)  # of which decodings are kept
     _kept: int = 0  # decodings that are kept, of all calls
     _numbers: itertools.count = field(default_factory=itertools.count)  # of the calls to come
@@ -111,6 +115,7 @@ class Watch:
     journal: Journal | None = None
     # What was found in a loop written by hand, by the line of its forward pass and by code.
     _loops: dict[Site, dict[str, Finding]] = field(default_factory=dict)
+    _steps: Steps = field(default_factory=Steps)  # of such loops
 
     def __enter__(self) -> "Watch":
         with self._changed:
@@ -240,6 +245,8 @@ class Watch:
 
     def _keep_tokenizer(self, event: Event) -> None:
         self._tokenizer_in_use = event.owner
+        if event.name in ("__call__", "encode", "apply_chat_template"):
+            self._encoded.append((event.owner, event.result))
 
     def _keep_template(self, event: Event) -> None:
         self._keep_tokenizer(event)
@@ -261,7 +268,7 @@ class Watch:
         texts = event.result if isinstance(event.result, list) else [event.result]
         rows = _rows(given[0] if given[1] is None else given[1], len(texts))
         for ids, text in zip(rows, texts, strict=True):
-            one = Decoded(ids=ids, kwargs=kwargs, text=text, line=site.line, file=site.file)
+            one = Decoded(ids, kwargs, text, site.line, site.file, tokenizer=event.owner)
             call = self._that_made(ids)
             if call is not None:
                 self._keep_decoded(call, one, event.owner)
@@ -310,10 +317,9 @@ class Watch:
         found = self._loops.setdefault(event.site, {})
         if found.keys() >= _in_loops():
             return
-        names = ("input_ids", "attention_mask", "position_ids")
-        facts = {name: event.arguments.get(name) for name in names}
-        step = Forward(**facts, line=event.site.line, file=event.site.file)
-        case = Case(event.owner, self.tokenizer, forwards=[step])
+        step = self._steps.follow(event)
+        tokenizer = self._tokenizer_in_use if self.tokenizer is None else self.tokenizer
+        case = Case(event.owner, tokenizer, forwards=[step])
         for one in check(case, only=(Needs.FORWARDS,)):
             if one.code not in found:
                 found[one.code] = _placed(one, event.site)
@@ -339,8 +345,17 @@ class Watch:
         if self.evidence:  # the call is about to write into its own cache
             case.call = with_own_cache(call)
         case.loads = [one.arguments for one in self._loads if one.result() is event.owner]
+        case.encoded_by = self._who_made(case.input_ids)
         case.template_calls = [one.call for one in self._led_to(case)]
         return case
+
+    def _who_made(self, ids: torch.Tensor | None) -> Any:
+        """Return the last tokenizer that returned a call's first row; None if none was seen to."""
+        row = [] if ids is None or not len(ids) else ids[0].tolist()
+        for tokenizer, made in reversed(self._encoded) if row else ():
+            if not isinstance(made, str) and _first_row(made) == row:
+                return tokenizer
+        return None
 
     def _led_to(self, case: Case) -> list[Rendered]:
         """Return the last conversation that was rendered into this call's first prompt, if any."""
@@ -490,5 +505,7 @@ def _is_in(ids: bytes, rows: tuple[bytes, ...]) -> bool:
 def _first_row(made) -> list[int] | None:
     """Return the ids that a template call made: a list, a tensor, or a BatchEncoding of them."""
     ids = made.get("input_ids") if isinstance(made, Mapping) else made
+    while isinstance(ids, list) and ids and isinstance(ids[0], list):  # rows of any length
+        ids = ids[0]
     rows = torch.atleast_2d(torch.as_tensor(ids))
     return rows[0].tolist() if rows.dim() == 2 and rows.numel() else None

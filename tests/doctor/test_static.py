@@ -12,6 +12,7 @@ from llmcourse.__main__ import main
 from llmcourse.doctor.finding import LIKELY
 from llmcourse.doctor.pitfalls import PITFALLS
 from llmcourse.doctor.static import IN_THE_SOURCE, look, python_of
+from tests.doctor import sources_of_loops
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -655,6 +656,10 @@ SOUND = {
     "    model(batch.input_ids, attention_mask=batch.attention_mask)",
     "a model that is none": "class Model:\n    pass\nmodel = Model()\nmodel.generate(inputs)",
 }
+
+
+FAULTY |= sources_of_loops.FAULTY
+SOUND |= sources_of_loops.SOUND
 
 
 def found_in(folder: Path, source: str) -> list:

@@ -18,11 +18,14 @@ from llmcourse.doctor.static import (
     calls,
     choosing,
     classes,
+    drawing,
+    fed,
     forwards,
     loops,
     models,
     outputs,
     pieces,
+    reading,
     returned,
     templates,
     words,
@@ -32,7 +35,7 @@ from llmcourse.doctor.static.source import Source
 
 _MODULES = (
     *(calls, choosing, outputs, pieces, returned, caches, forwards, loops, classes, models),
-    *(templates, words),
+    *(templates, words, drawing, fed, reading),
 )
 IN_THE_SOURCE: dict[str, InTheSource] = {
     known.code: known
