@@ -89,6 +89,7 @@ class Decoded:
     text: str  # what came back
     line: int | None = None  # where the call stands, from 1
     file: str | None = None
+    tokenizer: Any = None  # whose `decode`
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,15 @@ class Forward:
     position_ids: torch.Tensor | None = None  # (batch, length) int64
     line: int | None = None  # where the call stands, from 1
     file: str | None = None
+    labels: torch.Tensor | None = None  # (batch, length) int64
+    names: tuple[str, ...] = ()  # of all arguments
+    cached: int = 0  # tokens that the cache held before
+    has_cache: bool = False  # whether a cache, or another state, was passed
+    fed: torch.Tensor | None = None  # (batch, cached) int64, the tokens in the cache, if known
+    # Of the steps that led here, the token that each added to each row, the last one's at the end.
+    written: tuple[tuple[int, ...], ...] = ()
+    learns: bool = True  # whether gradients were on
+    reads_last: bool = False  # whether the source takes the logits of the last place
 
 
 @dataclass
@@ -121,6 +131,7 @@ class Case:
     by_pipeline: frozenset[str] = frozenset()  # settings that a pipeline added of its own accord
     earlier: torch.Tensor | None = None  # what one of the last calls made of the same ids
     cached: int = 0  # tokens that the call's cache held before the call
+    encoded_by: Any = None  # the tokenizer that was seen to make the ids
     output: torch.Tensor | None = None  # (rows, length) int64, what `generate` returned, if it ran
     rendered: list[str] = field(default_factory=list)  # `messages` as the template writes them
     # Facts that only somebody who watches can know.

@@ -120,10 +120,12 @@ def _keep_reports() -> None:
     if original is None:  # another version: then nobody says
         return
 
+    signature = _signature(original)
+
     @functools.wraps(original)
     def report(*arguments, **keywords):
         if _inside("load"):
-            _local.loading_info = _named(_signature(original), arguments, keywords).get("loading_info")
+            _local.loading_info = _named(signature, arguments, keywords).get("loading_info")
         return original(*arguments, **keywords)
 
     setattr(modeling_utils, name, report)
@@ -308,15 +310,10 @@ def _named(signature, arguments, keywords) -> dict[str, Any]:
 
 
 def _before_forward(model, arguments: tuple, keywords: dict) -> None:
-    """Tell of a forward call that user code makes itself; `generate`'s own are no news.
-
-    Without a mask there is nothing to be wrong about, and it costs the user's loop nothing.
-    """
+    """Tell of a forward call that user code makes itself; `generate`'s own are no news."""
     if not _listeners or getattr(_local, "unheard", False) or _inside("generate"):
         return
     named = _named(_signature(model.forward), arguments, keywords) if arguments else keywords
-    if named.get("attention_mask") is None:
-        return
     event = Event("forward", owner=model, arguments=named, site=site_of(_caller()))
     for listener in tuple(_listeners):
         listener.heard(event)

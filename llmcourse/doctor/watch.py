@@ -19,7 +19,6 @@ from llmcourse.doctor.case import (
     MOST_ROWS,
     Case,
     Decoded,
-    Forward,
     TemplateCall,
     TokenizerCall,
     complete,
@@ -35,6 +34,7 @@ from llmcourse.doctor.loading_report import Report, of_load, of_state_dict
 from llmcourse.doctor.pitfalls import PITFALLS, Needs
 from llmcourse.doctor.remembered import Remembered
 from llmcourse.doctor.report import as_json, findings_as_html, findings_as_text
+from llmcourse.doctor.steps import Steps
 from llmcourse.doctor.template_marks import squeezed
 from llmcourse.html import escape
 from llmcourse.show import in_words, plural, printable
@@ -137,6 +137,7 @@ class Watch:
     # What was found outside of calls to generate, by line and by code: in a loop written by hand,
     # or in a tokenizer's call that failed.
     _loops: dict[Site, dict[str, Finding]] = field(default_factory=dict)
+    _steps: Steps = field(default_factory=Steps)  # of such loops
 
     def __enter__(self) -> "Watch":
         with self._changed:
@@ -322,7 +323,7 @@ class Watch:
         texts = event.result if isinstance(event.result, list) else [event.result]
         rows = _rows(given[0] if given[1] is None else given[1], len(texts))
         for ids, text in zip(rows, texts, strict=True):
-            one = Decoded(ids=ids, kwargs=kwargs, text=text, line=site.line, file=site.file)
+            one = Decoded(ids, kwargs, text, site.line, site.file, tokenizer=event.owner)
             call = self._that_made(ids)
             if call is not None:
                 self._keep_decoded(call, one, event.owner)
@@ -371,10 +372,9 @@ class Watch:
         found = self._loops.setdefault(event.site, {})
         if found.keys() >= _in_loops():
             return
-        names = ("input_ids", "attention_mask", "position_ids")
-        facts = {name: event.arguments.get(name) for name in names}
-        step = Forward(**facts, line=event.site.line, file=event.site.file)
-        case = Case(event.owner, self.tokenizer, forwards=[step])
+        step = self._steps.follow(event)
+        tokenizer = self._tokenizer_in_use if self.tokenizer is None else self.tokenizer
+        case = Case(event.owner, tokenizer, forwards=[step])
         for one in check(case, only=(Needs.FORWARDS,)):
             if one.code not in found:
                 found[one.code] = _placed(one, event.site)
@@ -435,6 +435,7 @@ class Watch:
         case.loads = [one.arguments for one in loads if one.arguments]
         reports = [one.report.as_it_is(event.owner) for one in loads if one.report is not None]
         case.load_reports = [one for one in reports if one is not None]
+        case.encoded_by = self._that_encoded(case.input_ids)
         case.template_calls = [one.call for one in self._led_to(case)]
         case.tokenizer_calls = self._tokenized_into(case)
         case.earlier_chats = list(self._asked)
@@ -645,5 +646,7 @@ def _encoded_row(made) -> list[int] | None:
 def _first_row(made) -> list[int] | None:
     """Return the ids that a template call made: a list, a tensor, or a BatchEncoding of them."""
     ids = made.get("input_ids") if isinstance(made, Mapping) else made
+    while isinstance(ids, list) and ids and isinstance(ids[0], list):  # rows of any length
+        ids = ids[0]
     rows = torch.atleast_2d(torch.as_tensor(ids))
     return rows[0].tolist() if rows.dim() == 2 and rows.numel() else None

@@ -453,6 +453,151 @@ def _():
     return _stepped(True)
 
 
+def _passed(code: str | None, name: str, step: Forward, ids=None, **options) -> None:
+    """Register a forward pass of one's own beside a sound call."""
+
+    def make():
+        model, tokenizer = plain("unigram", settings={"eos_token_id": 2}, **options)
+        return Call(model, tokenizer, "a text", LENGTH, {"forwards": [step]})
+
+    (sound(name) if code is None else faulty(code, name))(make)
+
+
+_READ = torch.tensor([[9, 8, 7, 6, 5, 9]])
+_NEXT = torch.tensor([[4]])
+_RIGHT = torch.tensor([[9, 8, 7, 0], [9, 8, 7, 6]])
+_RIGHT_MASK = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1]])
+_NO_LABEL = _RIGHT.masked_fill(_RIGHT_MASK == 0, -100)
+_BESIDE = {"has_cache": True, "cached": 6}
+_ANOTHER = torch.cat([_READ[:, :5], _NEXT, _NEXT], dim=1)
+for _code, _name, _step in (
+    ("text-fed-again", "all ids, beside their cache", Forward(_READ, fed=_READ, **_BESIDE)),
+    (
+        "text-fed-again",
+        "all ids and a new one, beside a cache",
+        Forward(torch.cat([_READ, _NEXT], dim=1), fed=_READ, **_BESIDE),
+    ),
+    (None, "other ids beside a cache", Forward(_ANOTHER, fed=_READ, **_BESIDE)),
+    (None, "a new token beside a cache", Forward(_NEXT, **_BESIDE)),
+    (
+        "positions-start-again",
+        "a position of 0 beside a cache",
+        Forward(_NEXT, position_ids=torch.tensor([[0]]), **_BESIDE),
+    ),
+    (
+        "positions-start-again",
+        "positions that stay, beside a mask",
+        Forward(_NEXT, torch.ones(1, 7).long(), torch.tensor([[5]]), **_BESIDE),
+    ),
+    (
+        None,
+        "a position after the cache",
+        Forward(_NEXT, position_ids=torch.tensor([[6]]), **_BESIDE),
+    ),
+    (
+        None,
+        "a position after a padded cache",
+        Forward(_NEXT, torch.tensor([[0, 0, 1, 1, 1, 1, 1]]), torch.tensor([[4]]), **_BESIDE),
+    ),
+    (
+        None,
+        "a position further on: the cache dropped some",
+        Forward(_NEXT, position_ids=torch.tensor([[60]]), **_BESIDE),
+    ),
+    (
+        "mask-does-not-grow",
+        "the prompt's mask beside a longer text",
+        Forward(_READ, torch.ones(1, 4).long()),
+    ),
+    (
+        "mask-does-not-grow",
+        "a new token's mask beside a cache",
+        Forward(_NEXT, torch.ones(1, 1).long(), **_BESIDE),
+    ),
+    (None, "a mask of cache and token", Forward(_NEXT, torch.ones(1, 7).long(), **_BESIDE)),
+    (None, "a mask of the text", Forward(_READ, torch.ones(1, 6).long())),
+    (
+        "cache-not-fed-back",
+        "one token, and the whole text's mask",
+        Forward(_NEXT, torch.ones(1, 7).long()),
+    ),
+    (
+        None,
+        "one token, and a state of another kind",
+        Forward(_NEXT, torch.ones(1, 7).long(), has_cache=True),
+    ),
+    (
+        "padding-in-the-loss",
+        "ids as labels, padding and all",
+        Forward(_RIGHT, _RIGHT_MASK, labels=_RIGHT),
+    ),
+    (None, "labels without padding", Forward(_RIGHT, _RIGHT_MASK, labels=_NO_LABEL)),
+    (None, "labels of a text", Forward(_READ, torch.ones(1, 6).long(), labels=_READ)),
+    (
+        "labels-shifted-twice",
+        "labels moved by one",
+        Forward(_READ, labels=torch.cat([_READ[:, 1:], _NEXT], dim=1)),
+    ),
+    (
+        None,
+        "labels of one token again and again",
+        Forward(torch.full((1, 6), 9), labels=torch.full((1, 6), 9)),
+    ),
+    (
+        "logits-of-padding",
+        "the last place of rows padded on the right",
+        Forward(_RIGHT, _RIGHT_MASK, reads_last=True),
+    ),
+    (None, "all places of rows padded on the right", Forward(_RIGHT, _RIGHT_MASK)),
+    ("no-mask", "a pass of padded rows without a mask", Forward(_RIGHT.flip(1))),
+    (None, "a pass of rows padded on the right", Forward(_RIGHT)),
+    (None, "a pass of rows of one length", Forward(_RIGHT[:, :3])),
+    (
+        "loop-past-the-end",
+        "tokens after the end",
+        Forward(_NEXT, written=((8,), (2,), (7,), (9,)), **_BESIDE),
+    ),
+    (
+        "loop-past-the-end",
+        "tokens after the end of all rows",
+        Forward(_RIGHT[:, :1], written=((2, 8), (7, 2), (7, 9), (7, 5)), **_BESIDE),
+    ),
+    (None, "a row that has ended", Forward(_NEXT, written=((2, 8), (7, 9), (7, 9)), **_BESIDE)),
+    (
+        None,
+        "rows that have ended, filled up",
+        Forward(_NEXT, written=((2, 8), (0, 2), (0, 0), (0, 0)), **_BESIDE),
+    ),
+    (None, "an end that is read back", Forward(_NEXT, written=((8,), (2,)), **_BESIDE)),
+    (
+        "forward-argument-unknown",
+        "a cache under its old name",
+        Forward(_NEXT, names=("input_ids", "past")),
+    ),
+    (
+        "forward-argument-unknown",
+        "a misspelt mask",
+        Forward(_READ, names=("input_ids", "attention_masks")),
+    ),
+    (
+        None,
+        "arguments that go further down",
+        Forward(_READ, names=("input_ids", "num_items_in_batch", "output_attentions")),
+    ),
+):
+    _passed(_code, _name, _step)
+
+
+def _in_train_mode(learns: bool) -> Call:
+    model, tokenizer = plain("unigram", settings={}, attention_dropout=0.1)
+    model.train(not learns)
+    step = Forward(_READ, torch.ones(1, 6).long(), learns=learns)
+    return Call(model, tokenizer, "a text", LENGTH, {"forwards": [step]})
+
+
+faulty("train-mode", "dropout in a loop of one's own")(lambda: _in_train_mode(False))
+
+
 def _setting(code: str | None, name: str, call: dict, settings=None, **options) -> None:
     def make():
         model, tokenizer = plain("unigram", settings=settings)
@@ -635,6 +780,65 @@ def _decoded(whole: bool, pieces: bool = False) -> Call:
     each = [[token] for token in ids] if pieces else [ids]
     decoded = [Decoded(one, {}, tokenizer.decode(one)) for one in each]
     return Call(model, tokenizer, inputs, LENGTH, {"output": output, "decoded": decoded})
+
+
+def _read_by(code: str | None, name: str, start=None, encoded_by=None, **kwargs) -> None:
+    """Register what was decoded of an output from some place on, with some arguments."""
+
+    def make():
+        model, tokenizer = plain("unigram")
+        prompts = ["ab", "a longer text"]
+        inputs = tensors(tokenizer, prompts, padding=True)
+        new = torch.tensor([tokenizer("go on so").input_ids] * 2)
+        output = torch.cat([inputs["input_ids"], new], dim=1)
+        at = inputs["input_ids"].shape[1] if start is None else start(inputs, prompts)
+        ids = output[0, at:].tolist()
+        text = tokenizer.decode(ids, skip_special_tokens=True)
+        other = None if encoded_by is None else encoded_by()
+        shown = Decoded(ids, kwargs, text, tokenizer=tokenizer)
+        facts = {"output": output, "decoded": [shown], "encoded_by": other or tokenizer}
+        return Call(model, tokenizer, inputs, LENGTH, facts)
+
+    (sound(name) if code is None else faulty(code, name))(make)
+
+
+_SKIP = {"skip_special_tokens": True}
+_MISSPELT = {"skip_special_token": True}
+_read_by("decode-argument-unknown", "a misspelt argument of decode", **_MISSPELT)
+_read_by("decode-argument-unknown", "an argument of encode", add_special_tokens=False)
+_read_by(None, "decode with arguments of its own", clean_up_tokenization_spaces=False, **_SKIP)
+_read_by(None, "decode with an argument of another tokenizer", group_tokens=True, **_SKIP)
+_read_by("decoded-by-another-tokenizer", "decoded by another model's", encoded_by=byte_level)
+_read_by(None, "decoded by a second one of the same", encoded_by=unigram, **_SKIP)
+_read_by(
+    "answer-cut-elsewhere",
+    "cut at the row's own length",
+    lambda inputs, prompts: int(inputs["attention_mask"][0].sum()),
+)
+_read_by(None, "cut where the new tokens begin", **_SKIP)
+_read_by(
+    None,
+    "cut after the first new token",
+    lambda inputs, prompts: inputs["input_ids"].shape[1] + 1,
+    **_SKIP,
+)
+
+
+def _cleaned(code: str | None, name: str, text: str) -> None:
+    def make():
+        model, tokenizer = plain("byte level")
+        inputs = tensors(tokenizer, "a text")
+        new = torch.tensor([tokenizer("f(a , b)").input_ids])
+        output = torch.cat([inputs["input_ids"], new], dim=1)
+        kwargs = {"clean_up_tokenization_spaces": True}
+        facts = {"output": output, "decoded": [Decoded(new[0].tolist(), kwargs, text)]}
+        return Call(model, tokenizer, inputs, LENGTH, facts)
+
+    (sound(name) if code is None else faulty(code, name))(make)
+
+
+_cleaned("spaces-cleaned-up", "spaces taken away in decoding", "f(a, b)")
+_cleaned(None, "spaces that stayed", "f(a , b)")
 
 
 faulty("prompt-in-output", "the prompt decoded too")(lambda: _decoded(True))

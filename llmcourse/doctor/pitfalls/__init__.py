@@ -7,9 +7,11 @@ tests/doctor/corpus.py. PITFALLS has them all, by code, in the order in which th
 from llmcourse.doctor.pitfalls import (
     beside,
     chats,
+    decoded,
     drawing,
     encodings,
     ends,
+    forwards,
     histories,
     idle,
     inputs,
@@ -30,7 +32,7 @@ from llmcourse.doctor.pitfalls.registry import Needs, Pitfall, Subject, facts_in
 _MODULES = (
     *(inputs, encodings, prompts, texts, chats, histories, templates),
     *(settings, kinds, drawing, penalties, ends, idle),
-    *(loading, weights, vocabulary, beside, outputs, thinking),
+    *(loading, weights, vocabulary, beside, outputs, decoded, thinking, forwards),
 )
 PITFALLS: dict[str, Pitfall] = {
     known.code: known

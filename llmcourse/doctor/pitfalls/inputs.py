@@ -61,6 +61,7 @@ def padding_side(case: Case) -> Iterator[Finding]:
     "no-mask",
     subject=Subject.BATCHES,
     severities=(ERROR, NOTE),
+    needs=(Needs.CALL, Needs.FORWARDS),
     symptom="A padded batch gives other texts than the prompts one by one.",
     cause="""
         Without `attention_mask` the loop has to guess what is padding. It can only where the pad
@@ -76,6 +77,20 @@ def padding_side(case: Case) -> Iterator[Finding]:
 )
 def no_mask(case: Case) -> Iterator[Finding]:
     """Padding that the model would read as text, since no mask hides it."""
+    for step in case.forwards:
+        count, of_text = _unhidden(case, step)
+        if not count:
+            continue
+        yield Finding(
+            code="no-mask",
+            severity=ERROR,
+            confidence=LIKELY if of_text else CERTAIN,
+            what=f"{count} of {len(step.input_ids)} rows begin with padding, and have no mask.",
+            why="The padding is read as part of the text, and shifts its positions.",
+            fix="model(**inputs)  # ids and mask from one call of the tokenizer",
+            line=step.line,
+            file=step.file,
+        )
     seen = visible_padding(case)
     if seen is None:
         return
@@ -95,6 +110,20 @@ def no_mask(case: Case) -> Iterator[Finding]:
         fix="model.generate(**inputs, ...)  # ids and mask from one call of the tokenizer",
         repair=lambda: Repair({**case.inputs, "attention_mask": (~seen).long()}, case.call),
     )
+
+
+def _unhidden(case: Case, step: Forward) -> tuple[int, bool]:
+    """Return how many rows of a pass are padded without a mask; whether texts may begin so."""
+    ids, pad = step.input_ids, case.pad_id
+    if step.attention_mask is not None or step.cached or ids is None or pad is None:
+        return 0, False
+    if ids.dim() != 2 or len(ids) < 2 or ids.shape[1] < 2:
+        return 0, False
+    before = (ids == pad).long().cumprod(1).sum(1)  # of each row
+    named = (getattr(case.tokenizer, name, None) for name in ("bos_token_id", "eos_token_id"))
+    of_text = pad in named
+    padded = (before >= 1 + of_text) & (before < ids.shape[1])
+    return (0 if int(before.min()) == int(before.max()) else int(padded.sum())), of_text
 
 
 _GUESSED = (

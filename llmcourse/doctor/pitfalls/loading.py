@@ -66,6 +66,7 @@ def embedding_size(case: Case) -> Iterator[Finding]:
     "train-mode",
     subject=Subject.MODEL,
     severities=(ERROR, WARNING),
+    needs=(Needs.CALL, Needs.FORWARDS),
     symptom="Greedy decoding gives another text each time, and worse ones.",
     cause="In train mode dropout switches parts of the model off at random.",
     example="model.eval()",
@@ -73,9 +74,11 @@ def embedding_size(case: Case) -> Iterator[Finding]:
 )
 def train_mode(case: Case) -> Iterator[Finding]:
     """Dropout is on."""
-    if not case.model.training:
+    if not case.model.training or any(step.learns for step in case.forwards):
         return
     drops = _dropout(case.model)
+    if case.forwards and not drops:
+        return
     yield Finding(
         code="train-mode",
         severity=ERROR if drops else WARNING,

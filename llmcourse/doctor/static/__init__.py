@@ -19,7 +19,9 @@ from llmcourse.doctor.static import (
     choosing,
     classes,
     conversations,
+    drawing,
     dropped,
+    fed,
     forwards,
     given,
     loads,
@@ -27,6 +29,7 @@ from llmcourse.doctor.static import (
     models,
     outputs,
     pieces,
+    reading,
     returned,
     streams,
     templates,
@@ -40,6 +43,7 @@ from llmcourse.doctor.static.source import Source
 _MODULES = (
     *(calls, choosing, outputs, pieces, returned, caches, forwards, loops, classes, models),
     *(templates, words, conversations, given, unused, loads, dropped, training, streams),
+    *(drawing, fed, reading),
 )
 IN_THE_SOURCE: dict[str, InTheSource] = {
     known.code: known

@@ -9,7 +9,6 @@ from llmcourse.doctor.static.asked import every_asked
 from llmcourse.doctor.static.pieces import is_chosen
 from llmcourse.doctor.static.registry import found, in_the_source
 from llmcourse.doctor.static.source import Source, is_false, keyword, last_name, name_of
-from llmcourse.doctor.subject import Subject
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,21 +63,10 @@ def _assigned(nodes: list[ast.AST]) -> dict[str, list[ast.AST]]:
 
 @in_the_source(
     "mask-does-not-grow",
-    subject=Subject.BATCHES,
     severities=(ERROR,),
-    symptom="A loop written by hand goes astray after its first token.",
-    cause="""
-        The mask covers the prompt, and the loop appends tokens: what lies beyond the mask is not
-        attended to, so the model never sees what it has written.
-    """,
-    fix="Append a 1 for each new token.",
-    example="""
-        ids = torch.cat([ids, token], dim=1)
-        mask = torch.cat([mask, torch.ones_like(token)], dim=1)
-    """,
     how_sure="""
-        Likely: only the source was read; the ids grow in a loop, and the mask does not, or a cache
-        goes in with a mask of the new tokens alone.
+        Likely where only the source was read: the ids grow in a loop, and the mask does not, or a
+        cache goes in with a mask of the new tokens alone.
     """,
 )
 def mask_does_not_grow(source: Source) -> Iterator[Finding]:
@@ -146,19 +134,8 @@ def _stays(source: Source, step: Step, mask: ast.AST) -> bool:
 
 @in_the_source(
     "cache-not-fed-back",
-    subject=Subject.MODEL,
     severities=(ERROR,),
-    symptom="A loop written by hand writes nonsense that has nothing to do with the prompt.",
-    cause="""
-        The loop feeds the last token alone, as one does with a cache, and passes no cache: the
-        model sees a text of one token in each step.
-    """,
-    fix="Pass on the cache that the step before returned, or feed all ids.",
-    example="""
-        made = model(token, past_key_values=cache, use_cache=True)
-        cache = made.past_key_values
-    """,
-    how_sure="Likely: only the source was read, where the call has no `past_key_values`.",
+    how_sure="Likely where only the source was read: the call has no `past_key_values`.",
 )
 def cache_not_fed_back(source: Source) -> Iterator[Finding]:
     """The last token alone is fed, without a cache."""

@@ -1,0 +1,438 @@
+"""What forward passes by hand are fed, and what is read of them: caches, labels, padded rows."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from llmcourse.doctor.finding import ERROR, WARNING, Finding
+from llmcourse.doctor.static.axes import axes, followed, last_places, name_at, parts_followed
+from llmcourse.doctor.static.registry import found, in_the_source
+from llmcourse.doctor.static.source import Source, keyword, last_name, name_of, owner_of
+from llmcourse.doctor.subject import Subject
+
+_JOINS = ("cat", "concat", "hstack")
+_CUTS = ("crop", "reset", "deepcopy", "batch_select_indices", "from_legacy_cache")
+_END = re.compile(r"eos|end_?of|im_end|eot|stop|\bend\b", re.IGNORECASE)
+_BATCH = re.compile(r"padding|pad_sequence|batch", re.IGNORECASE)
+_IGNORES = re.compile(r"-100|ignore_index|masked_fill|Collator|CrossEntropy|cross_entropy")
+
+
+@in_the_source(
+    "text-fed-again",
+    severities=(ERROR,),
+    how_sure="""
+        Likely where only the source was read: the loop appends to the ids, feeds all of them, and
+        passes on the cache of the step before.
+    """,
+)
+def text_fed_again(source: Source) -> Iterator[Finding]:
+    """All ids go in, beside a cache that the loop passes on."""
+    for call in source.calls:
+        past, ids = keyword(call, "past_key_values"), _ids(call)
+        if past is None or not isinstance(ids, ast.Name) or not source.is_forward(call):
+            continue
+        loop = next(
+            (one for one in source.above(call) if isinstance(one, ast.For | ast.While)), None
+        )
+        if loop is None or not isinstance(past, ast.Name):
+            continue
+        inside = [node for statement in loop.body for node in ast.walk(statement)]
+        grown = [node for node in inside if _gives(node, ids.id) and _joins(node.value, ids.id)]
+        others = [node for node in inside if _gives(node, ids.id) and node not in grown]
+        filled = [node for node in inside if _gives(node, past.id) and _is_cache(node.value)]
+        cut = any(isinstance(node, ast.Call) and name_of(node) in _CUTS for node in inside)
+        if not grown or others or not filled or cut or _is_emptied(inside, past.id):
+            continue
+        yield found(
+            "text-fed-again",
+            ERROR,
+            call,
+            what=f"The loop appends to {ids.id}, feeds all of it, and passes on {past.id}.",
+            why="The cache holds what was read before: the model reads it a second time.",
+            fix=f"{source.words(call.func)}({ids.id}[:, -1:], past_key_values={past.id})",
+        )
+
+
+def _ids(call: ast.Call) -> ast.AST | None:
+    return call.args[0] if call.args else keyword(call, "input_ids")
+
+
+def _gives(node: ast.AST, name: str) -> bool:
+    """Tell whether a statement gives a value to a name alone."""
+    return isinstance(node, ast.Assign) and [name_at(one) for one in node.targets] == [name]
+
+
+def _joins(value: ast.AST, name: str) -> bool:
+    calls = [one for one in ast.walk(value) if isinstance(one, ast.Call) and name_of(one) in _JOINS]
+    return any(name_at(part) == name for call in calls for part in ast.walk(call))
+
+
+def _is_cache(value: ast.AST) -> bool:
+    return isinstance(value, ast.Attribute) and value.attr == "past_key_values"
+
+
+def _is_emptied(inside: list[ast.AST], name: str) -> bool:
+    """Tell whether a loop gives a name something else than a pass's cache."""
+    return any(_gives(node, name) and not _is_cache(node.value) for node in inside)
+
+
+@in_the_source(
+    "cache-keeps-rejected",
+    subject=Subject.MODEL,
+    severities=(ERROR,),
+    symptom="Speculation by hand: with the cache the text gets weird, without it is fine.",
+    cause="""
+        One pass reads several guessed tokens, and all of them go into the cache, those too that are
+        rejected. What is read next goes on from them.
+    """,
+    fix="Crop the cache to what was accepted.",
+    example="cache.crop(-number_of_rejected_tokens)",
+    how_sure="""
+        Likely: only the source was read, where a token is chosen at another place than the last,
+        and the cache goes on uncut.
+    """,
+)
+def cache_keeps_rejected(source: Source) -> Iterator[Finding]:
+    """A token is taken from the middle of a pass, and its cache is passed on whole."""
+    if any(isinstance(one, ast.Call) and name_of(one) in _CUTS for one in source.scopes):
+        return
+    for call in source.calls:
+        past = keyword(call, "past_key_values")
+        if past is None or not source.is_forward(call):
+            continue
+        made = _maker_of(source, past)
+        if made is None or made is call or not _reads_joined(source, made):
+            continue
+        place = _taken_within(source, made)
+        if place is None:
+            continue
+        yield found(
+            "cache-keeps-rejected",
+            ERROR,
+            call,
+            what=f"{source.words(place)} goes on from within the text, and the cache is passed on "
+            "with all that was read.",
+            why="It still holds the tokens after that place, which were rejected.",
+            fix=f"{source.words(past)}.crop(-rejected)  # to what the text holds",
+        )
+        return
+
+
+def _maker_of(source: Source, past: ast.AST) -> ast.Call | None:
+    """Return the pass that made a cache first, above the place where it goes in."""
+    value = followed(source, past)
+    if not isinstance(value, ast.Attribute) or value.attr != "past_key_values":
+        return None
+    made = followed(source, value.value)
+    return made if source.is_forward(made) else None
+
+
+def _reads_joined(source: Source, call: ast.Call) -> bool:
+    """Tell whether a pass reads a text with something appended: ids and guesses."""
+    ids = _ids(call)
+    value = None if ids is None else followed(source, ids)
+    return isinstance(value, ast.Call) and name_of(value) in _JOINS
+
+
+def _taken_within(source: Source, made: ast.Call) -> ast.AST | None:
+    """Return where a token is chosen at a place that is counted, not the last, of a pass."""
+    for node in source.scopes:
+        if not isinstance(node, ast.Call) or name_of(node) not in ("argmax", "multinomial"):
+            continue
+        for part in ast.walk(node):
+            index = part.slice if isinstance(part, ast.Subscript) else None
+            places = index.elts[1:2] if isinstance(index, ast.Tuple) else []
+            counted = [one for one in places if isinstance(one, ast.BinOp | ast.Name)]
+            if not counted or axes(source, part.value) is None:
+                continue
+            if made in parts_followed(source, part.value):
+                return part
+    return None
+
+
+@in_the_source(
+    "logits-of-padding",
+    severities=(ERROR,),
+    how_sure="""
+        Likely where only the source was read, which pads on the right in so many words.
+    """,
+)
+def logits_of_padding(source: Source) -> Iterator[Finding]:
+    """The source pads on the right, and the last place is read."""
+    if not _pads_right(source):
+        return
+    for call in source.calls:
+        if not source.is_forward(call) or not _reads_batch(source, call):
+            continue
+        for node in last_places(source, call):
+            words = source.words(node)
+            yield found(
+                "logits-of-padding",
+                ERROR,
+                node,
+                what=f"{words} reads the last place, and rows are padded on the right.",
+                why="There the shorter rows have padding: the prediction is what comes after it.",
+                fix="logits[torch.arange(len(logits)), attention_mask.sum(1) - 1]  # or pad left",
+            )
+            return
+
+
+def _pads_right(source: Source) -> bool:
+    """Tell whether a source sets the right side, and never the left."""
+    sides = []
+    for node in source.scopes:
+        assigned = isinstance(node, ast.Assign) and last_name(node.targets[0]) == "padding_side"
+        if assigned or (isinstance(node, ast.keyword) and node.arg == "padding_side"):
+            sides.append(getattr(node.value, "value", None))
+        made = isinstance(node, ast.Call) and name_of(node) == "pad_sequence"
+        if made and keyword(node, "padding_side") is None:
+            sides.append("right")
+    return bool(sides) and set(sides) == {"right"}
+
+
+def _reads_batch(source: Source, call: ast.Call) -> bool:
+    """Tell whether a pass reads what was padded, by what its inputs are made of."""
+    given = [*call.args, *(each.value for each in call.keywords)]
+    for one in given:
+        for part in parts_followed(source, one):
+            if isinstance(part, ast.Call) and name_of(part) == "pad_sequence":
+                return True
+            padding = keyword(part, "padding") if isinstance(part, ast.Call) else None
+            if padding is not None and getattr(padding, "value", True) not in (False,):
+                return True
+    return False
+
+
+@in_the_source(
+    "padding-in-the-loss",
+    severities=(ERROR, WARNING),
+    how_sure="""
+        Likely, and a warning, where only the source was read: it pads, gives the ids as labels, and
+        names nothing that would leave the padding out.
+    """,
+)
+def padding_in_the_loss(source: Source) -> Iterator[Finding]:
+    """A padded batch, whose ids are its labels."""
+    if _IGNORES.search(source.text):
+        return
+    for call in source.calls:
+        labels = keyword(call, "labels")
+        if labels is None or not source.is_forward(call) or not _reads_batch(source, call):
+            continue
+        value = followed(source, labels)
+        copied = isinstance(value, ast.Call) and name_of(value) in ("clone", "copy", "to")
+        value = followed(source, owner_of(value)) if copied else value
+        entry = isinstance(value, ast.Subscript) and ast.unparse(value.slice) == "'input_ids'"
+        if not entry and last_name(value) != "input_ids" and not _same_as_ids(call, labels):
+            continue
+        yield found(
+            "padding-in-the-loss",
+            WARNING,
+            call,
+            what=f"labels={source.words(labels)} holds the padding of a padded batch.",
+            why="Each label but -100 counts: the loss also says how well padding is predicted.",
+            fix="labels = input_ids.masked_fill(attention_mask == 0, -100)",
+        )
+
+
+def _same_as_ids(call: ast.Call, labels: ast.AST) -> bool:
+    ids = _ids(call)
+    return ids is not None and ast.unparse(ids) == ast.unparse(labels)
+
+
+@in_the_source(
+    "labels-shifted-twice",
+    severities=(ERROR,),
+    how_sure="Likely where only the source was read: the ids are cut, and so are the labels.",
+)
+def labels_shifted_twice(source: Source) -> Iterator[Finding]:
+    """Ids without their last, and labels without their first."""
+    for call in source.calls:
+        labels = keyword(call, "labels")
+        ids = _ids(call) if labels is not None and source.is_forward(call) else None
+        if ids is None:
+            continue
+        read, aim = _cut(source, ids), _cut(source, labels)
+        if read is None or aim is None or (read[1], aim[1]) != (":-1", "1:") or read[0] != aim[0]:
+            continue
+        yield found(
+            "labels-shifted-twice",
+            ERROR,
+            call,
+            what=f"labels={source.words(labels)} are the ids moved by one, and the model moves "
+            "them again.",
+            why="Each place is compared with the token after the next.",
+            fix=f"{source.words(call.func)}({read[0]}, labels={read[0]})",
+        )
+
+
+def _cut(source: Source, node: ast.AST) -> tuple[str, str] | None:
+    """Return what a tensor of ids is a part of, and which: ("ids", ":-1") of `ids[:, :-1]`."""
+    value = followed(source, node)
+    while isinstance(value, ast.Call) and name_of(value) in ("contiguous", "clone", "to"):
+        value = followed(source, owner_of(value))
+    if not isinstance(value, ast.Subscript):
+        return None
+    part = value.slice.elts[-1] if isinstance(value.slice, ast.Tuple) else value.slice
+    return ast.unparse(value.value), ast.unparse(part).replace(" ", "")
+
+
+@in_the_source(
+    "one-row-ends-all",
+    subject=Subject.ENDS,
+    severities=(WARNING,),
+    symptom="In a batch most texts break off; one by one they are whole.",
+    cause="""
+        The loop ends when any row has written its end, or when the first has. The other rows are
+        in the middle of their text.
+    """,
+    fix="Remember which rows have ended, and stop when all have.",
+    example="""
+        ended |= token[:, 0] == eos
+        if ended.all():
+            break
+    """,
+    how_sure="Likely: only the source was read, where the loop breaks and its rows are several.",
+)
+def one_row_ends_all(source: Source) -> Iterator[Finding]:
+    """A batch stops at the first end of a row."""
+    for call in source.calls:
+        loop = next(
+            (one for one in source.above(call) if isinstance(one, ast.For | ast.While)), None
+        )
+        if loop is None or not source.is_forward(call) or not _has_rows(source, call):
+            continue
+        inside = [node for statement in loop.body for node in ast.walk(statement)]
+        for node in inside:
+            if not isinstance(node, ast.If) or not isinstance(
+                node.body[-1], ast.Break | ast.Return
+            ):
+                continue
+            if not _END.search(ast.unparse(node.test)) or not _asks_one_row(node.test):
+                continue
+            yield found(
+                "one-row-ends-all",
+                WARNING,
+                node,
+                what=f"The loop stops at {source.words(node.test)}: when one row has ended.",
+                why="The other rows break off wherever they are.",
+                fix="ended |= token == eos; if ended.all(): break",
+            )
+            return
+
+
+def _asks_one_row(test: ast.AST) -> bool:
+    """Tell whether a condition is about any row, `(t == eos).any()`, or about the first."""
+    if isinstance(test, ast.BoolOp):
+        return any(map(_asks_one_row, test.values))
+    if isinstance(test, ast.Call) and name_of(test) in ("bool", "item") and not _inner_is_all(test):
+        return _asks_one_row(test.args[0] if test.args else owner_of(test))
+    if isinstance(test, ast.Call) and name_of(test) == "any":
+        return True
+    if isinstance(test, ast.Compare):
+        if isinstance(test.ops[0], ast.In):
+            return any(
+                isinstance(one, ast.Call) and name_of(one) == "tolist" for one in ast.walk(test)
+            )
+        left = test.left
+        while isinstance(left, ast.Call) and name_of(left) == "item":
+            left = owner_of(left)
+        return isinstance(left, ast.Subscript) and ast.unparse(left.slice).strip("()")[:1] == "0"
+    return False
+
+
+def _inner_is_all(test: ast.Call) -> bool:
+    return any(isinstance(one, ast.Call) and name_of(one) == "all" for one in ast.walk(test))
+
+
+def _has_rows(source: Source, call: ast.Call) -> bool:
+    """Tell whether a pass in a loop reads several rows: padded ones, or those of a list."""
+    if _reads_batch(source, call):
+        return True
+    for one in [*call.args, *(each.value for each in call.keywords)]:
+        names = [part for part in ast.walk(one) if isinstance(part, ast.Name)]
+        bound = [source.scopes.get(part, source.module).bound.get(part.id, []) for part in names]
+        for value in [value for values in bound for value in values if value is not None]:
+            for part in parts_followed(source, value):
+                if isinstance(part, ast.Call) and source.is_tokenizer(part.func):
+                    texts = followed(source, part.args[0]) if part.args else None
+                    if isinstance(texts, ast.List | ast.ListComp):
+                        return True
+                    if keyword(part, "padding") is not None:
+                        return True
+    return False
+
+
+@in_the_source(
+    "cache-of-another-prompt",
+    subject=Subject.MODEL,
+    severities=(ERROR,),
+    symptom="The first answer is good; later ones mix in the prompts before them.",
+    cause="""
+        The cache is made before the loop over the prompts, and nothing empties it: each prompt is
+        read behind all that came before it.
+    """,
+    fix="Begin each prompt with a new cache.",
+    example="""
+        for prompt in prompts:
+            cache = DynamicCache()
+    """,
+    how_sure="Likely: only the source was read, where each turn tokenizes a text of its own.",
+)
+def cache_of_another_prompt(source: Source) -> Iterator[Finding]:
+    """One cache for the forward passes of several prompts."""
+    for call in source.calls:
+        past = keyword(call, "past_key_values")
+        if not isinstance(past, ast.Name) or not source.is_forward(call):
+            continue
+        loops = [one for one in source.above(call) if isinstance(one, ast.For)]
+        if not loops:
+            continue
+        outer = loops[-1]
+        inside = [node for statement in outer.body for node in ast.walk(statement)]
+        if not _reads_anew(source, outer, inside) or _is_emptied(inside, past.id):
+            continue
+        if any(isinstance(one, ast.Call) and name_of(one) in _CUTS for one in inside):
+            continue
+        if not _begins_before(source, past, outer, inside) or _keeps_a_chat(inside):
+            continue
+        yield found(
+            "cache-of-another-prompt",
+            ERROR,
+            call,
+            what=f"{past.id} is made before the loop, and each prompt of the loop goes on from it.",
+            why="It still holds the prompts and answers of the turns before.",
+            fix=f"{past.id} = DynamicCache()  # or None, in each turn",
+        )
+        return
+
+
+def _reads_anew(source: Source, loop: ast.For, inside: list[ast.AST]) -> bool:
+    """Tell whether each turn of a loop tokenizes its own variable."""
+    own = {name_at(part) for part in ast.walk(loop.target)} - {""}
+    tokenized = [
+        one for one in inside if isinstance(one, ast.Call) and source.is_tokenizer(one.func)
+    ]
+    return any(own & {name_at(part) for part in ast.walk(call)} for call in tokenized)
+
+
+def _begins_before(source: Source, past: ast.Name, loop: ast.For, inside: list) -> bool:
+    """Tell whether a cache begins above a loop: as None or a new one, and not within it."""
+    for node in source.scopes[past].nodes:
+        if node in inside or not _gives(node, past.id) or node.lineno >= loop.lineno:
+            continue
+        value = node.value
+        empty = isinstance(value, ast.Constant) and value.value is None
+        if empty or (isinstance(value, ast.Call) and name_of(value).endswith("Cache")):
+            return True
+    return False
+
+
+def _keeps_a_chat(inside: list[ast.AST]) -> bool:
+    """Tell whether a loop's turns belong together: messages or a mask that grow."""
+    for node in inside:
+        name, words = (name_of(node), ast.unparse(node)) if isinstance(node, ast.Call) else ("", "")
+        adds = name in ("append", "extend") and re.search(r"messages|history|chat|turns", words)
+        if adds or name == "get_seq_length" or (name in _JOINS and "mask" in words):
+            return True
+    return False

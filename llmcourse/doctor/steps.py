@@ -1,0 +1,126 @@
+"""Forward passes of a loop written by hand, one after another: what each goes on from."""
+
+import functools
+import linecache
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import Cache
+
+from llmcourse.doctor.call_site import Site
+from llmcourse.doctor.case import Forward
+from llmcourse.doctor.listen import Event
+from llmcourse.doctor.static.axes import reads_last_place
+from llmcourse.doctor.static.source import Source
+
+_STATES = ("past_key_values", "past", "cache_params", "state", "past_states", "mems")
+_MOST = 64  # tokens of a loop that are remembered, the last ones
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """Steps at one line that each add a token."""
+
+    shape: tuple[int, int]  # of the text so far: rows and tokens, those in the cache included
+    cache: int  # the cache's `id`; 0 for none
+    written: tuple[tuple[int, ...], ...]  # as `Forward.written`
+
+
+class Steps:
+    """Remembers what a cache was fed, and what a loop has written."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._fed = weakref.WeakKeyDictionary()  # by cache: (batch, length) int64 each
+        self._last: torch.Tensor | None = None  # what was read last without a cache
+        self._runs: dict[Site, _Run] = {}
+
+    def follow(self, event: Event) -> Forward:
+        """Return a forward pass with what the passes before it say about it."""
+        given, site = event.arguments, event.site
+        names = ("input_ids", "attention_mask", "position_ids", "labels")
+        facts = {name: _tensor(given.get(name)) for name in names}
+        ids, cache = facts["input_ids"], given.get("past_key_values")
+        ids = ids if ids is not None and ids.dim() == 2 else None
+        cached = _length(cache)
+        mask = facts["attention_mask"]
+        return Forward(
+            **facts,
+            line=site.line,
+            file=site.file,
+            names=tuple(given),
+            cached=cached,
+            has_cache=any(given.get(name) is not None for name in _STATES),
+            fed=None if ids is None else self._feed(cache, cached, ids),
+            written=() if ids is None else self._write(site, cache, cached, ids),
+            learns=torch.is_grad_enabled(),
+            reads_last=_ends_with_padding(mask) and reads_last(site.file, site.line),
+        )
+
+    def _feed(self, cache, cached: int, ids: torch.Tensor) -> torch.Tensor | None:
+        """Note what a cache gets; return what it held, where that is known and asked for."""
+        if cache is not None and not isinstance(cache, Cache):
+            return None
+        before, self._last = self._last, ids if cache is None else None
+        if not cached:
+            held = []
+        elif cache in self._fed:
+            held = self._fed[cache]
+        else:  # the pass before made it
+            held = [before] if before is not None and before.shape[1] == cached else None
+        length = 0 if held is None else sum(part.shape[1] for part in held)
+        if length < cached or len({len(part) for part in (*(held or ()), ids)}) > 1:
+            self._fed.pop(cache, None)
+            return None
+        if length > cached or len(held) > _MOST:  # cropped, or in many pieces
+            held = [torch.cat(held, dim=1)[:, :cached]]
+        if cache is not None:
+            self._fed[cache] = [*held, ids]
+        return torch.cat(held, dim=1) if 1 < cached <= ids.shape[1] else None
+
+    def _write(self, site: Site, cache, cached: int, ids: torch.Tensor) -> tuple:
+        """Return what the steps at a line have added one by one, this one's token included."""
+        before, key = self._runs.get(site), id(cache) if cached else 0
+        shape = (ids.shape[0], cached + ids.shape[1])
+        alone = ids.shape[1] == 1 or not cached
+        goes_on = before is not None and before.shape == (shape[0], shape[1] - 1)
+        goes_on = goes_on and before.cache in (0, key)
+        written = before.written[-_MOST:] if goes_on else ()
+        if alone and (goes_on or cached):
+            written = (*written, tuple(ids[:, -1].tolist()))
+        self._runs[site] = _Run(shape, key, written)
+        return written
+
+
+def _tensor(value) -> torch.Tensor | None:
+    return value if isinstance(value, torch.Tensor) else None
+
+
+def _length(cache: Any) -> int:
+    """Return how many tokens a cache holds; 0 where it cannot be asked."""
+    try:
+        return int(cache.get_seq_length())
+    except Exception:  # none, a cache of one's own, or one that was never used
+        return 0
+
+
+def _ends_with_padding(mask: torch.Tensor | None) -> bool:
+    """Tell whether some row of a mask ends with padding, and is not padding alone."""
+    if mask is None or mask.dim() != 2 or mask.shape[1] < 2:
+        return False
+    return bool(((mask[:, -1] == 0) & (mask != 0).any(1)).any())
+
+
+@functools.lru_cache(maxsize=64)
+def reads_last(file: str | None, line: int | None) -> bool:
+    """Tell whether a pass's logits are taken of the last place, as far as its source shows it."""
+    if file is None or line is None:
+        return False
+    try:
+        source = Source("".join(linecache.getlines(file)))
+    except SyntaxError:
+        return False
+    calls = [call for call in source.calls if call.lineno <= line <= (call.end_lineno or 0)]
+    return any(reads_last_place(source, call) for call in calls)
