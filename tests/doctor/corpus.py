@@ -1477,6 +1477,7 @@ def _read(text: str, kind: str = "byte level") -> Call:
 _SHOTS = "Review: good\nLabel: yes\n\nReview: bad\nLabel: no\n\nReview: fine\n"
 for _code, _name, _text in (
     ("trailing-space", "a space at the end", "The capital of Peru is "),
+    (None, "a text that was cut after a sentence", "The king came home. "),
     (None, "no space at the end", "The capital of Peru is"),
     (None, "code that is indented at its end", "def f():\n    "),
     (None, "a line's end at the end", "Question: who?\nAnswer:\n"),

@@ -167,12 +167,16 @@ def _likely_role(role) -> str:
 def unknown_role(case: Case) -> Iterator[Finding]:
     """A role that the template does not name, and writes all the same."""
     for chat in case.chats:
-        source = source_of(case, chat)
         for place, message in enumerate(chat.messages):
             role = message.get("role")
-            if not isinstance(role, str) or role in _ROLES or not source:
+            if not isinstance(role, str) or role in _ROLES:
                 continue
-            if re.search(rf"['\"]{re.escape(role)}['\"]", source) or role not in chat.text:
+            source = source_of(case, chat)
+            if (
+                not source
+                or re.search(rf"['\"]{re.escape(role)}['\"]", source)
+                or role not in chat.text
+            ):
                 continue
             changed = [*chat.messages]
             changed[place] = {**message, "role": _likely_role(role)}

@@ -82,14 +82,15 @@ def _cut_texts(case: Case) -> Iterator[tuple[str, dict[str, Any], list[int], boo
         if isinstance(texts, list | tuple) and all(isinstance(one, str) for one in texts):
             for text, row in zip(texts, call.rows, strict=False):
                 yield text, call.kwargs, row, False
-    calls = case.template_calls if len(case.chats) == len(case.template_calls) else []
-    for call, chat in zip(calls, case.chats, strict=False):
+    calls = [call for call in case.template_calls if call.kwargs.get("truncation")]
+    if not calls or len(calls) != len(case.chats):
+        return
+    for call, chat in zip(calls, case.chats, strict=True):
         made = call.result.get("input_ids") if isinstance(call.result, Mapping) else call.result
         made = made.tolist() if hasattr(made, "tolist") else made
         if isinstance(made, list) and made:
             row = made[0] if isinstance(made[0], list) else made
-            options = {**call.kwargs, **(call.kwargs.get("tokenizer_kwargs") or {})}
-            yield chat.text, options, row, True
+            yield chat.text, call.kwargs, row, True
 
 
 @pitfall(

@@ -196,14 +196,14 @@ def _functions(message) -> list:
 def tool_result_as_user(case: Case) -> Iterator[Finding]:
     """A user's message where the result of a call should stand."""
     for chat in case.chats:
-        if not re.search(r"['\"]tool['\"]", source_of(case, chat)):
-            continue
         for place, message in enumerate(chat.messages[:-1]):
             follows = chat.messages[place + 1]
             calls = _functions(message) or re.search(
                 r"<tool_call>|\[TOOL_CALLS\]|<\|python_tag\|>", said_in(message)
             )
             if message.get("role") != "assistant" or not calls or follows.get("role") != "user":
+                continue
+            if not re.search(r"['\"]tool['\"]", source_of(case, chat)):
                 continue
             yield Finding(
                 code="tool-result-as-user",

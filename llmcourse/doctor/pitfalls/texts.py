@@ -28,7 +28,7 @@ _LABEL = re.compile(r"^\s*([A-Z][A-Za-z ]{0,20}):(.*)$", re.MULTILINE)
 @pitfall(
     "trailing-space",
     subject=Subject.PROMPTS,
-    severities=(WARNING,),
+    severities=(WARNING, NOTE),
     symptom="The answer begins oddly: an empty line, a half word, or the prompt's words again.",
     cause="""
         Words bring their space along: after a prompt that ends in one, the model would have to
@@ -37,8 +37,8 @@ _LABEL = re.compile(r"^\s*([A-Z][A-Za-z ]{0,20}):(.*)$", re.MULTILINE)
     fix="End the prompt without a space.",
     example='prompt = f"Question: {question}\\\\nAnswer:"',
     how_sure="""
-        Certain: the last token is a lone space. Nothing is said of a template's own space, nor of
-        the indentation of code.
+        Certain: the last token is a lone space; a note where a sentence ended before it, as in a
+        text that was cut. Nothing is said of a template's own space, nor of indented code.
     """,
 )
 def trailing_space(case: Case) -> Iterator[Finding]:
@@ -55,7 +55,7 @@ def trailing_space(case: Case) -> Iterator[Finding]:
             continue
         yield Finding(
             code="trailing-space",
-            severity=WARNING,
+            severity=NOTE if text[-2] in ".!?" else WARNING,
             confidence=CERTAIN,
             what=f"The prompt ends in a space, which is a token of its own: {short(text[-20:])}.",
             why="Words bring their own space, so the next token is one that hardly fits.",
