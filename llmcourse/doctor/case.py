@@ -48,6 +48,7 @@ class Decoded:
     text: str  # what came back
     line: int | None = None  # where the call stands, from 1
     file: str | None = None
+    tokenizer: Any = None  # which decoded it; None: not known
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ class Case:
     output: torch.Tensor | None = None  # (rows, length) int64, what `generate` returned, if it ran
     rendered: list[str] = field(default_factory=list)  # `messages` as the template writes them
     # Facts that only somebody who watches can know.
+    tokenizer_is_a_guess: bool = False  # whether it was neither named nor seen to make the ids
+    by_pipeline: bool = False  # whether a pipeline of the library made the call
     template_calls: list[TemplateCall] = field(default_factory=list)  # that led to the prompt
     loads: list[dict[str, Any]] = field(default_factory=list)  # arguments of `from_pretrained`
     load_reports: list[LoadReport] = field(default_factory=list)  # what they left open

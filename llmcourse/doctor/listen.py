@@ -42,6 +42,7 @@ class Event:
     result: Any = None  # what it returned; None while it runs, or where it raised an error
     error: BaseException | None = None  # what it raised
     inside_generate: bool = False  # made by a streamer, a criterion or the like
+    by_pipeline: bool = False  # made by a pipeline of the library
     # What the library says of a load, with the names of what was missing in the files; None where
     # nothing was loaded.
     loading_info: Any = None
@@ -244,6 +245,7 @@ def _event(name, function, owner, arguments, keywords) -> Event | None:
         arguments=named,
         site=site_of(caller),
         inside_generate=_inside("generate"),
+        by_pipeline=_is_of_a_pipeline(caller),
     )
 
 
@@ -254,6 +256,11 @@ def _caller() -> FrameType | None:
     """
     frames = calls_up_from(sys._getframe())
     return next((frame for frame in frames if frame.f_globals is not globals()), None)
+
+
+def _is_of_a_pipeline(caller: FrameType | None) -> bool:
+    name = "" if caller is None else caller.f_globals.get("__name__", "")
+    return str(name).startswith("transformers.pipelines")
 
 
 def _named(function, arguments, keywords) -> dict[str, Any]:

@@ -290,7 +290,8 @@ class Watch:
         texts = event.result if isinstance(event.result, list) else [event.result]
         rows = _rows(given[0] if given[1] is None else given[1], len(texts))
         for ids, text in zip(rows, texts, strict=True):
-            one = Decoded(ids=ids, kwargs=kwargs, text=text, line=site.line, file=site.file)
+            place = {"line": site.line, "file": site.file}
+            one = Decoded(ids=ids, kwargs=kwargs, text=text, **place, tokenizer=event.owner)
             call = self._that_made(ids)
             if call is not None:
                 self._keep_decoded(call, one, event.owner)
@@ -366,9 +367,11 @@ class Watch:
         known = (self.tokenizer, call.get("tokenizer"))
         tokenizer = next((one for one in known if one is not None), None)
         if tokenizer is None:
-            made_by = self._that_encoded(inputs.get("input_ids"))
-            tokenizer = self._tokenizer_in_use if made_by is None else made_by
+            tokenizer = self._that_encoded(inputs.get("input_ids"))
+        is_a_guess = tokenizer is None
+        tokenizer = self._tokenizer_in_use if is_a_guess else tokenizer
         case = complete(event.owner, tokenizer, inputs, call, self.repeatable)
+        case.tokenizer_is_a_guess, case.by_pipeline = is_a_guess, event.by_pipeline
         if self.evidence:  # the call is about to write into its own cache
             case.call = with_own_cache(call)
         loads = [one for one in self._loads if one.result() is event.owner]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmcourse.doctor.case import Case
-from llmcourse.doctor.finding import CERTAIN, ERROR, NOTE, WARNING, Finding
+from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.show import plural, printable
 
@@ -14,6 +14,8 @@ _OF_THE_ASSISTANT = (
 )
 _DRAFTS = ("prompt_lookup_num_tokens", "use_mtp", "assistant_early_exit")
 _FEW = 4  # tokens; of fewer it is not to be seen whether somebody read them as they came
+# What the pipeline for text sets where nobody does, and what shows that somebody chose.
+_OF_A_PIPELINE, _DRAWING = 0.7, ("top_p", "top_k", "min_p", "typical_p")
 _SHOWN = 60  # characters of tokens that a finding repeats
 
 
@@ -214,4 +216,34 @@ def marks_in_the_stream(case: Case) -> Iterator[Finding]:
         what=f"The streamed text has {plural(len(marks), 'special token')}, such as {name!r}.",
         why="Without skip_special_tokens the streamer shows them.",
         fix=f"{type(case.call['streamer']).__name__}(tokenizer, skip_special_tokens=True)",
+    )
+
+
+@pitfall(
+    "pipeline-samples",
+    subject=Subject.CHOOSING,
+    severities=(NOTE,),
+    symptom="A pipeline gives another text each time, and `generate` does not.",
+    cause="""
+        Where neither the call nor the model's `generation_config` says otherwise, the pipeline for
+        text draws: `do_sample=True` at temperature 0.7, and at most 256 new tokens.
+    """,
+    fix="Say how tokens are chosen.",
+    example="pipe(prompt, do_sample=False)",
+    how_sure="Likely: the call has what the pipeline adds by itself, and you may have asked for.",
+)
+def pipeline_samples(case: Case) -> Iterator[Finding]:
+    """A pipeline draws, as it does unless it is told otherwise."""
+    call = case.call
+    if not case.by_pipeline or call.get("do_sample") is not True:
+        return
+    if call.get("temperature") != _OF_A_PIPELINE or any(call.get(one) for one in _DRAWING):
+        return
+    yield Finding(
+        code="pipeline-samples",
+        severity=NOTE,
+        confidence=LIKELY,
+        what=f"The pipeline samples at temperature {_OF_A_PIPELINE}, its own default.",
+        why="Each run gives another text; `generate` by itself takes the likeliest token.",
+        fix="pipe(prompt, do_sample=False)",
     )

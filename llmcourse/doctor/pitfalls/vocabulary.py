@@ -20,6 +20,7 @@ _SAMPLES = 64  # tokens by which two vocabularies are compared
 # row that was made by a resize, by 1/50; one that is the same as another, by none.
 _ROWS, _AT_THE_MEAN, _THE_SAME = 2048, 0.1, 0.01
 _NEIGHBOURS = 64  # last rows of the vocabulary among which the same one is looked for
+_FEW = 4  # tokens; fewer may be in the output of another model too
 _SHOWN = 60  # characters of a name that a finding repeats
 
 
@@ -27,6 +28,7 @@ _SHOWN = 60  # characters of a name that a finding repeats
     "tokenizer-of-another-model",
     subject=Subject.MODEL,
     severities=(ERROR, WARNING),
+    needs=(Needs.CALL, Needs.DECODINGS),
     symptom="Fluent nonsense, pieces of words, or an IndexError.",
     cause="""
         An id is a row of the model's embeddings. Another tokenizer has another token at each id:
@@ -39,17 +41,40 @@ _SHOWN = 60  # characters of a name that a finding repeats
         tokenizer = AutoTokenizer.from_pretrained(name)
     """,
     how_sure="""
-        Certain where a streamer has another vocabulary than the tokenizer. Likely where it is
-        inferred: from a model with far more embeddings than the tokenizer has tokens, or from two
-        names and two pairs of tokens that begin and end texts.
+        Certain where the output is streamed or decoded by another vocabulary than that of the
+        tokenizer which made the ids. Likely where it is inferred: from a model with far more
+        embeddings than the tokenizer has tokens, or from two names and two pairs of tokens that
+        begin and end texts.
     """,
 )
 def tokenizer_of_another_model(case: Case) -> Iterator[Finding]:
     """The tokenizer's vocabulary is not the model's, or the streamer's is another."""
     if case.tokenizer is None:
         return
+    for one in case.decoded:
+        if len(one.ids) < _FEW or case.tokenizer_is_a_guess or one.tokenizer is None:
+            continue
+        if not _differ(one.tokenizer, case.tokenizer):
+            continue
+        yield Finding(
+            code="tokenizer-of-another-model",
+            severity=ERROR,
+            confidence=CERTAIN,
+            what=(
+                f"The output is decoded by a tokenizer of {len(one.tokenizer)} tokens, which is "
+                f"another vocabulary than that of the prompt's ({len(case.tokenizer)} tokens)."
+            ),
+            why="Each id is another token there: what is read is not what the model wrote.",
+            fix="tokenizer.decode(output[0])  # by the tokenizer that made the prompt's ids",
+            line=one.line,
+            file=one.file,
+        )
+        return
+    if not hasattr(case.model, "get_input_embeddings"):  # it is gone: only the output is left
+        return
     streams = getattr(case.call.get("streamer"), "tokenizer", None)
-    if streams is not None and _differ(streams, case.tokenizer):
+    known = not case.tokenizer_is_a_guess
+    if known and streams is not None and _differ(streams, case.tokenizer):
         yield Finding(
             code="tokenizer-of-another-model",
             severity=ERROR,
@@ -264,3 +289,43 @@ def pad_token_chosen(case: Case) -> Iterator[Finding]:
             fix=f"model.generate(..., suppress_tokens=[{pad}])  # or another pad token",
         )
         return
+
+
+@pitfall(
+    "prompt-ends-with-eos",
+    subject=Subject.PROMPTS,
+    severities=(WARNING,),
+    symptom="The answer has nothing to do with the prompt, or is empty.",
+    cause="""
+        The end token says that the text is complete: what follows is another text. A tokenizer that
+        was loaded for a training with `add_eos_token=True` puts it behind every prompt.
+    """,
+    fix="Load the tokenizer without it.",
+    example="tokenizer = AutoTokenizer.from_pretrained(name, add_eos_token=False)",
+    how_sure="""
+        Certain that the prompt ends so. Models that were trained on turns which end with it, or
+        begin texts with the same token, are left alone.
+    """,
+)
+def prompt_ends_with_eos(case: Case) -> Iterator[Finding]:
+    """The prompt is closed by the end token before the model goes on."""
+    ids, eos = case.input_ids, getattr(case.tokenizer, "eos_token_id", None)
+    begin = getattr(case.tokenizer, "bos_token_id", None)
+    if ids is None or eos is None or begin is None or begin == eos or case.is_chat:
+        return
+    if not case.decoder_only or ids.shape[1] < 2 or (case.pad_id == eos and not case.mask_given):
+        return
+    mask = torch.ones_like(ids) if case.attention_mask is None else case.attention_mask
+    last = [int(row[seen.bool()][-1]) for row, seen in zip(ids, mask, strict=True) if seen.any()]
+    closed = sum(one == eos for one in last)
+    if not closed:
+        return
+    name = repr(printable(str(case.tokenizer.convert_ids_to_tokens(eos)), _SHOWN))
+    yield Finding(
+        code="prompt-ends-with-eos",
+        severity=WARNING,
+        confidence=CERTAIN,
+        what=f"{closed} of {len(last)} prompts end with {name}, the token that ends texts.",
+        why="The text is complete for the model: what it writes next is the beginning of another.",
+        fix="AutoTokenizer.from_pretrained(name, add_eos_token=False)",
+    )
