@@ -135,6 +135,7 @@ class Case:
     output: torch.Tensor | None = None  # (rows, length) int64, what `generate` returned, if it ran
     rendered: list[str] = field(default_factory=list)  # `messages` as the template writes them
     # Facts that only somebody who watches can know.
+    tokenizer_is_a_guess: bool = False  # whether it was neither named nor seen to make the ids
     template_calls: list[TemplateCall] = field(default_factory=list)  # that led to the prompt
     tokenizer_calls: list[TokenizerCall] = field(default_factory=list)  # that led to the prompt
     earlier_chats: list[list] = field(default_factory=list)  # conversations of earlier calls

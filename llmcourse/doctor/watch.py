@@ -425,10 +425,12 @@ class Watch:
         known = (self.tokenizer, call.get("tokenizer"))
         tokenizer = next((one for one in known if one is not None), None)
         if tokenizer is None:
-            made_by = self._that_encoded(inputs.get("input_ids"))
-            tokenizer = self._tokenizer_in_use if made_by is None else made_by
+            tokenizer = self._that_encoded(inputs.get("input_ids"))
+        is_a_guess = tokenizer is None
+        tokenizer = self._tokenizer_in_use if is_a_guess else tokenizer
         case = complete(event.owner, tokenizer, inputs, call, self.repeatable, self._remembered)
         case.by_pipeline, case.earlier = event.by_pipeline, self._made_before(case)
+        case.tokenizer_is_a_guess = is_a_guess
         if self.evidence:  # the call is about to write into its own cache
             case.call = with_own_cache(call)
         loads = [one for one in self._loads if one.result() is event.owner]

@@ -1690,6 +1690,14 @@ def _named(model_name: str, name: str, begin: int = 1, end: int = 2) -> Call:
     return Call(model, tokenizer, "a text", LENGTH)
 
 
+def _read_by(tokenizer, guess: bool = False) -> Call:
+    made = _made([9, 7, 8, 11, 2])
+    ids = made.facts["output"][0, -5:].tolist()
+    made.facts["decoded"] = [Decoded(ids, {}, "", 7, "a.py", tokenizer)]
+    made.facts["tokenizer_is_a_guess"] = guess
+    return made
+
+
 def _streamed(tokenizer, **call) -> Call:
     model, own = plain()
     streamer = TextStreamer(tokenizer or own, skip_prompt=True, skip_special_tokens=True)
@@ -1703,6 +1711,11 @@ faulty(_FOREIGN, "other names, other begins and ends")(lambda: _named("a/llama",
 sound("a streamer of the same tokenizer, loaded again")(lambda: _streamed(unigram()))
 sound("a tokenizer under the base model's name")(lambda: _named("me/tuned", "base"))
 sound("another end than the base model's")(lambda: _named("me/tuned", "base", 1, 8))
+faulty(_FOREIGN, "an output that another tokenizer decodes")(lambda: _read_by(byte_level()))
+sound("an output that the same tokenizer decodes, loaded again")(lambda: _read_by(unigram()))
+sound("an output that some tokenizer decodes, where the prompt's is a guess")(
+    lambda: _read_by(byte_level(), guess=True)
+)
 sound("a table with rows to a round number")(lambda: _with_rows(1000))
 
 
@@ -1790,3 +1803,23 @@ def _shown(new: list[int], **options) -> Call:
 
 faulty("marks-in-the-stream", "an end token that is streamed")(lambda: _shown([9, 7, 2]))
 sound("an end token that is skipped")(lambda: _shown([9, 7, 2], **_SKIPS))
+
+
+# A training's tokenizer
+
+
+def _closed(*texts: str, **special) -> Call:
+    tokenizer = unigram(**special)
+    tokenizer.padding_side = "left"
+    made = tensors(tokenizer, list(texts), padding=True)
+    return Call(model_for(tokenizer), tokenizer, made, LENGTH)
+
+
+_ENDS = "eos-in-prompt"
+faulty(_ENDS, "a prompt that is closed")(lambda: _closed("a text</s>"))
+faulty(_ENDS, "a batch of closed prompts")(lambda: _closed("ab</s>", "a longer text</s>"))
+sound("examples that are closed, and a question")(lambda: _closed("ab</s>cd</s>ef"))
+sound("turns that end so, where texts begin so too")(
+    lambda: _closed("a text</s>", bos_token="</s>")
+)
+sound("a padded batch that is not closed")(lambda: _closed("ab", "a longer text"))

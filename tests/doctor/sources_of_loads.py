@@ -11,6 +11,10 @@ _METRICS = "def compute_metrics(made):\n    {}\n    return tokenizer.batch_decod
 
 FAULTY = {
     "4 bits without a config": ("loading-argument", _LOAD.format("'a', load_in_4bit=True")),
+    "an end at loading": (
+        "settings-in-model-config",
+        "model = " + _LOAD.format("'a', eos_token_id=7") + _ASKS,
+    ),
     "settings for generate in a load": (
         "loading-argument",
         _LOAD.format("'a', max_new_tokens=50"),
@@ -137,6 +141,10 @@ FAULTY = {
 
 SOUND = {
     "4 bits by a config": _LOAD.format("'a', quantization_config=config, dtype='auto'"),
+    "padding at loading": "model = " + _LOAD.format("'a', pad_token_id=7") + _ASKS,
+    "an end at loading, and in the call": "model = "
+    + _LOAD.format("'a', eos_token_id=7")
+    + "model.generate(**inputs, eos_token_id=7)",
     "4 bits of another library": "from ipex_llm.transformers import AutoModelForCausalLM\n"
     + _LOAD.format("'a', load_in_4bit=True"),
     "another library's fast model": "FastLanguageModel.from_pretrained('a', load_in_4bit=True)",

@@ -14,6 +14,7 @@ _OF_THE_ASSISTANT = (
 )
 _DRAFTS = ("prompt_lookup_num_tokens", "use_mtp", "assistant_early_exit")
 _FEW = 4  # tokens; of fewer it is not to be seen whether somebody read them as they came
+# What the pipeline for text sets where nobody does, and what shows that somebody chose.
 _SHOWN = 60  # characters of tokens that a finding repeats
 
 

@@ -20,6 +20,7 @@ _SAMPLES = 64  # tokens by which two vocabularies are compared
 # row that was made by a resize, by 1/50; one that is the same as another, by none.
 _ROWS, _AT_THE_MEAN, _THE_SAME = 2048, 0.1, 0.01
 _NEIGHBOURS = 64  # last rows of the vocabulary among which the same one is looked for
+_FEW = 4  # tokens; fewer may be in the output of another model too
 _SHOWN = 60  # characters of a name that a finding repeats
 
 
@@ -27,6 +28,7 @@ _SHOWN = 60  # characters of a name that a finding repeats
     "tokenizer-of-another-model",
     subject=Subject.MODEL,
     severities=(ERROR, WARNING),
+    needs=(Needs.CALL, Needs.DECODINGS),
     symptom="Fluent nonsense, pieces of words, or an IndexError.",
     cause="""
         An id is a row of the model's embeddings. Another tokenizer has another token at each id:
@@ -39,17 +41,40 @@ _SHOWN = 60  # characters of a name that a finding repeats
         tokenizer = AutoTokenizer.from_pretrained(name)
     """,
     how_sure="""
-        Certain where a streamer has another vocabulary than the tokenizer. Likely where it is
-        inferred: from a model with far more embeddings than the tokenizer has tokens, or from two
-        names and two pairs of tokens that begin and end texts.
+        Certain where the output is streamed or decoded by another vocabulary than that of the
+        tokenizer which made the ids. Likely where it is inferred: from a model with far more
+        embeddings than the tokenizer has tokens, or from two names and two pairs of tokens that
+        begin and end texts.
     """,
 )
 def tokenizer_of_another_model(case: Case) -> Iterator[Finding]:
     """The tokenizer's vocabulary is not the model's, or the streamer's is another."""
     if case.tokenizer is None:
         return
+    for one in case.decoded:
+        if len(one.ids) < _FEW or case.tokenizer_is_a_guess or one.tokenizer is None:
+            continue
+        if not _differ(one.tokenizer, case.tokenizer):
+            continue
+        yield Finding(
+            code="tokenizer-of-another-model",
+            severity=ERROR,
+            confidence=CERTAIN,
+            what=(
+                f"The output is decoded by a tokenizer of {len(one.tokenizer)} tokens, which is "
+                f"another vocabulary than that of the prompt's ({len(case.tokenizer)} tokens)."
+            ),
+            why="Each id is another token there: what is read is not what the model wrote.",
+            fix="tokenizer.decode(output[0])  # by the tokenizer that made the prompt's ids",
+            line=one.line,
+            file=one.file,
+        )
+        return
+    if not hasattr(case.model, "get_input_embeddings"):  # it is gone: only the output is left
+        return
     streams = getattr(case.call.get("streamer"), "tokenizer", None)
-    if streams is not None and _differ(streams, case.tokenizer):
+    known = not case.tokenizer_is_a_guess
+    if known and streams is not None and _differ(streams, case.tokenizer):
         yield Finding(
             code="tokenizer-of-another-model",
             severity=ERROR,

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
+from llmcourse.doctor.static.loads import is_load_of_a_model
 from llmcourse.doctor.static.registry import found, in_the_source
 from llmcourse.doctor.static.source import Source, is_true, keyword, last_name, name_of, owner_of
 from llmcourse.doctor.subject import Subject
@@ -150,6 +151,7 @@ def settings_in_model_config(source: Source) -> Iterator[Finding]:
     ]
     elsewhere = {node.attr for node in stored if last_name(node.value) != "config"}
     elsewhere |= {each.arg for call in source.calls for each in call.keywords}
+    yield from _ends_at_loading(source)
     for node in stored:
         config = node.value
         of_model = isinstance(config, ast.Attribute) and source.is_model(config.value)
@@ -165,4 +167,22 @@ def settings_in_model_config(source: Source) -> Iterator[Finding]:
             what=f"{source.words(node)} is set, and generate reads {model}.generation_config.",
             why=f"{node.attr} changes nothing there, or is refused.",
             fix=f"{model}.generation_config.{node.attr} = ...",
+        )
+
+
+def _ends_at_loading(source: Source) -> Iterator[Finding]:
+    """Yield where a load is given end tokens, which go into the model's config."""
+    name = "eos_token_id"
+    given = [one for one in source.calls if keyword(one, name) is not None]
+    named = any(isinstance(one, ast.Attribute) and one.attr == name for one in source.scopes)
+    for call in given:
+        if not is_load_of_a_model(call) or len(given) > 1 or named:
+            continue
+        yield found(
+            "settings-in-model-config",
+            WARNING,
+            call,
+            what=f"{name} is given at loading, and goes into the model's config.",
+            why="generate reads generation_config, which comes from a file of its own.",
+            fix=f"model.generate(..., {name}={source.words(keyword(call, name))})",
         )
