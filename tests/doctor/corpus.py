@@ -1271,6 +1271,24 @@ sound("a short answer, then its end and padding")(lambda: _written([9, 2, 0, 0])
 sound("a word, over and over")(lambda: _written([9, 9, 9, 2]))
 
 
+def _ends_at_once(_ids, _scores):
+    return True
+
+
+faulty("stopped-at-once", "a criterion that is true from the start")(
+    lambda: _written([9], stopping_criteria=[_ends_at_once])
+)
+sound("a criterion that is true later")(
+    lambda: _written([9, 10, 11], stopping_criteria=[_ends_at_once])
+)
+sound("a criterion, and one token is all that is asked for")(
+    lambda: _written([9], stopping_criteria=[_ends_at_once], max_new_tokens=1)
+)
+sound("a criterion, and a text that ends at once")(
+    lambda: _written([2], stopping_criteria=[_ends_at_once])
+)
+
+
 def _stopped(text: str) -> Call:
     made = _written([9, 10, 60], stop_strings=["."])
     made.facts["decoded"] = [Decoded([9, 10, 60], {}, text)]

@@ -1054,3 +1054,22 @@ def test_a_run_tells_what_the_source_shows_and_doubles_nothing(tmp_path, capfd):
     in_source = [(one["code"], one["line"]) for one in found if one["source_only"]]
     assert in_source == [("two-lengths", 5), ("counts-prompt", 6)]
     assert len({(one["code"], one["line"]) for one in found}) == len(found)
+
+
+def test_what_the_source_cannot_know_goes_where_the_model_itself_samples(tmp_path, capfd):
+    lines = (
+        "import torch, llmcourse\n"
+        "from transformers import GPT2Config, GPT2LMHeadModel\n"
+        "model = GPT2LMHeadModel(GPT2Config(vocab_size=9, n_embd=8, n_layer=1, n_head=1))\n"
+        "{more}"
+        "ids = torch.tensor([[1, 2, 3]])\n"
+        "out = model.generate(ids, temperature=0.7, max_new_tokens=2)\n"
+    )
+    found = []
+    for name in ("do_sample", "use_cache"):
+        path = tmp_path / f"{name}.py"
+        path.write_text(lines.format(more=f"setattr(model.generation_config, {name!r}, True)\n"))
+        main(["doctor", "--json", str(path)])
+        found.append([one["code"] for one in json.loads(capfd.readouterr().out)["findings"]])
+    assert "sampling-ignored" not in found[0] and "sampling-unasked" in found[0]
+    assert "sampling-ignored" in found[1] and "sampling-unasked" not in found[1]

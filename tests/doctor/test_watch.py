@@ -7,7 +7,13 @@ import time
 
 import pytest
 import torch
-from transformers import DynamicCache, TextIteratorStreamer, TextStreamer
+from transformers import (
+    DynamicCache,
+    GenerationConfig,
+    TextIteratorStreamer,
+    TextStreamer,
+    pipeline,
+)
 
 import llmcourse
 from llmcourse.decoding.cache import LIBRARY
@@ -50,6 +56,54 @@ def test_sound_calls_get_neither_error_nor_warning(course_model):
     assert [found for found in watched.findings if found.severity != "note"] == []
     assert len(watched.diagnoses) == 2
     assert watched.diagnoses[0].text == "The capital of France is Paris."
+
+
+def sampling_in(watched) -> list[tuple[str, str]]:
+    """Return (severity, sentence) of each finding that somebody else made the call sample."""
+    found = [one for one in watched.findings if one.code == "sampling-unasked"]
+    return [(one.severity, one.what) for one in found]
+
+
+def test_a_pipeline_that_samples_by_its_own_defaults_is_named(course_model):
+    model, tokenizer = course_model
+    pipe = pipeline("text-generation", model=model, tokenizer=tokenizer)
+    with llmcourse.watch(model, tokenizer) as watched:
+        pipe("The cat", max_new_tokens=4)
+    ((severity, what),) = sampling_in(watched)
+    assert severity == "note" and "the pipeline sets" in what and "temperature=0.7" in what
+    assert watched.failures == []
+
+
+def test_a_pipeline_that_answers_a_prompt_in_two_ways_is_a_warning(course_model):
+    model, tokenizer = course_model
+    pipe = pipeline("text-generation", model=model, tokenizer=tokenizer)
+    with llmcourse.watch(model, tokenizer) as watched:
+        for seed in (0, 1):
+            torch.manual_seed(seed)
+            pipe("The cat", max_new_tokens=12)
+    ((severity, what),) = sampling_in(watched)
+    assert severity == "warning" and "samples" in what
+
+
+@pytest.mark.parametrize("asked", ["the call", "the pipeline", "a config"])
+def test_a_pipeline_that_was_told_to_sample_or_not_is_none(course_model, asked):
+    model, tokenizer = course_model
+    config = GenerationConfig(do_sample=True, max_new_tokens=4)
+    made = {"do_sample": True} if asked == "the pipeline" else {}
+    call = {"the call": {"do_sample": False}, "a config": {"generation_config": config}}
+    pipe = pipeline("text-generation", model=model, tokenizer=tokenizer, **made)
+    with llmcourse.watch(model, tokenizer) as watched:
+        pipe("The cat", **({"max_new_tokens": 4} | call.get(asked, {})))
+    assert sampling_in(watched) == [] and watched.failures == []
+
+
+def test_beams_in_a_pipeline_are_drawn(course_model):
+    model, tokenizer = course_model
+    pipe = pipeline("text-generation", model=model, tokenizer=tokenizer)
+    with llmcourse.watch(model, tokenizer) as watched:
+        pipe("The cat", max_new_tokens=4, num_beams=2)
+    (found,) = [one for one in watched.findings if one.code == "beam-sampling"]
+    assert found.severity == "warning" and "the pipeline" in found.what
 
 
 @pytest.mark.parametrize("evidence", [False, True])

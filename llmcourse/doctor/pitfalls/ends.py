@@ -7,7 +7,7 @@ from llmcourse.doctor.finding import CERTAIN, LIKELY, NOTE, WARNING, Finding
 from llmcourse.doctor.pitfalls.outputs import new_tokens
 from llmcourse.doctor.pitfalls.penalties import never_ends
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
-from llmcourse.doctor.pitfalls.settings import changed, ends_otherwise
+from llmcourse.doctor.pitfalls.settings import changed, ends_otherwise, room_of
 from llmcourse.show import printable
 
 _BANNED = -10.0  # a bias from which on a token does not come
@@ -317,6 +317,57 @@ def _why_empty(case: Case, ended: bool) -> str:
     if last in case.eos_ids:
         return "The prompt ends with the token that ends a text: there is nothing left to say."
     return "The model took the prompt for a text that is complete."
+
+
+@pitfall(
+    "stopped-at-once",
+    subject=Subject.ENDS,
+    severities=(WARNING,),
+    needs=(Needs.OUTPUT,),
+    symptom="Every answer is one token long, or one word.",
+    cause="""
+        A criterion was true from the start. It finds its stop word in the prompt, which it gets
+        too; or the stop word is empty, and every text ends with that; or it compares the wrong way
+        round. A stop string that is a line's end is met by an answer that begins with one.
+    """,
+    fix="Look at the new tokens alone, and leave out what is empty.",
+    example="""
+        stops = [stop for stop in stops if stop]
+        model.generate(**inputs, stop_strings=stops, tokenizer=tokenizer)
+    """,
+    how_sure="""
+        Likely: every row stopped after its first token, without an end token and with room for
+        more; a criterion of one's own may be meant to do that.
+    """,
+)
+def stopped_at_once(case: Case) -> Iterator[Finding]:
+    """Nothing but one token, since something stopped it."""
+    rows = new_tokens(case)
+    if case.config is None or not rows or len(rows[0]) != 1 or room_of(case) < 2:
+        return
+    if any(row[0] in case.eos_ids for row in rows):
+        return
+    criteria = case.call.get("stopping_criteria") or ()
+    own = [one for one in criteria if not type(one).__module__.startswith("transformers.")]
+    strings = case.asked("stop_strings")
+    if not own and not strings:
+        return
+    name = getattr(own[0], "__name__", type(own[0]).__name__) if own else "stop_strings"
+    yield Finding(
+        code="stopped-at-once",
+        severity=WARNING,
+        confidence=LIKELY,
+        what=(
+            f"{printable(name, _SHOWN)} stopped every text after its first token; "
+            f"{room_of(case)} were allowed."
+        ),
+        why=(
+            "It was true from the start: it sees the prompt too, or one of its stop words is empty."
+            if own
+            else "The first token has a stop string in it, or one of them is empty."
+        ),
+        fix="stops = [stop for stop in stops if stop]  # and look at ids[:, prompt_length:] alone",
+    )
 
 
 @pitfall(
