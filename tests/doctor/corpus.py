@@ -1841,3 +1841,26 @@ sound("turns that end so, where texts begin so too")(
     lambda: _closed("a text</s>", bos_token="</s>")
 )
 sound("a padded batch that is not closed")(lambda: _closed("ab", "a longer text"))
+
+
+def _laid_out(**places) -> Call:
+    tokenizer = unigram()
+    model = model_for(tokenizer, settings={})
+    model.hf_device_map = places
+    return Call(model, tokenizer, "a text", LENGTH)
+
+
+_ELSEWHERE = "layers-elsewhere"
+faulty(_ELSEWHERE, "layers on the disk")(lambda: _laid_out(a=0, b="cpu", c="disk"))
+faulty(_ELSEWHERE, "layers beside the graphics card")(lambda: _laid_out(a=0, b="cpu"))
+sound("layers on two graphics cards")(lambda: _laid_out(a=0, b=1))
+sound("all layers on the processor")(lambda: _laid_out(a="cpu"))
+sound("a tokenizer's end that is the padding, and is not heeded")(
+    lambda: Call(*_padded_with_the_end())
+)
+
+
+def _padded_with_the_end() -> tuple:
+    made = _made([9, 2, 8, 11], eos_token_id=5, pad_token_id=2)
+    made.tokenizer.pad_token = made.tokenizer.eos_token
+    return made.model, made.tokenizer, made.prompt, made.call, made.facts

@@ -267,8 +267,8 @@ def pad_token_chosen(case: Case) -> Iterator[Finding]:
     if pad is None or case.asked("stop_strings") or any(case.call.get(one) for one in others):
         return
     pad = int(torch.as_tensor(pad).flatten()[0])
-    if pad in case.eos_ids:
-        return
+    if pad in case.eos_ids or pad == getattr(case.tokenizer, "eos_token_id", None):
+        return  # then it is an end that is not heeded, which is another matter
     for row, new in enumerate(case.new_rows):
         ends = [place for place, token in enumerate(new) if token in case.eos_ids]
         text = new[: ends[0]] if ends else new

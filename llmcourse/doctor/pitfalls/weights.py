@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 
 from llmcourse.doctor.case import Case, LoadReport
-from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, WARNING, Finding
+from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.show import plural, printable
 
@@ -224,3 +224,33 @@ def _matrices(lora_b) -> list[torch.Tensor]:
     each = lora_b.values() if isinstance(lora_b, torch.nn.ModuleDict) else [lora_b]
     weights = [getattr(one, "weight", None) for one in each]
     return [one for one in weights if isinstance(one, torch.Tensor)]
+
+
+@pitfall(
+    "layers-elsewhere",
+    subject=Subject.MODEL,
+    severities=(WARNING, NOTE),
+    symptom="Seconds or minutes a token, and a graphics card that hardly works.",
+    cause="""
+        `device_map="auto"` lays what does not fit on the graphics card into the processor's memory,
+        and what does not fit there onto the disk. Each token needs all layers: they are copied
+        again for each.
+    """,
+    fix="Take fewer bits or a smaller model.",
+    example="AutoModelForCausalLM.from_pretrained(name, quantization_config=config)",
+    how_sure="Certain: the model's `hf_device_map` says where its layers are.",
+)
+def layers_elsewhere(case: Case) -> Iterator[Finding]:
+    """Layers lie on the disk, or beside the graphics card, and are copied for each token."""
+    places = [str(one) for one in (getattr(case.model, "hf_device_map", None) or {}).values()]
+    slow = next((one for one in ("disk", "cpu") if one in places), None)
+    if slow is None or len(set(places)) == 1:
+        return
+    yield Finding(
+        code="layers-elsewhere",
+        severity=WARNING if slow == "disk" else NOTE,
+        confidence=CERTAIN,
+        what=f"{places.count(slow)} of the model's {len(places)} parts lie on the {slow}.",
+        why="They are copied again for each token, which takes most of the time.",
+        fix="AutoModelForCausalLM.from_pretrained(name, quantization_config=config)  # fewer bits",
+    )
