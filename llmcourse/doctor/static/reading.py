@@ -398,6 +398,8 @@ def words_counted_as_tokens(source: Source) -> Iterator[Finding]:
 def _called_tokens(source: Source, call: ast.Call) -> bool:
     """Tell whether a count gets a name of tokens, or makes a rate of tokens."""
     for above in source.above(call):
+        if isinstance(above, ast.Compare | ast.IfExp | ast.Subscript | ast.Slice):
+            return False
         if isinstance(above, ast.JoinedStr):
             return bool(_TOKENS.search(ast.unparse(above)))
         if isinstance(above, ast.Assign):
