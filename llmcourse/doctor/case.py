@@ -105,7 +105,7 @@ class Forward:
     names: tuple[str, ...] = ()  # of all arguments
     cached: int = 0  # tokens that the cache held before
     has_cache: bool = False  # whether a cache, or another state, was passed
-    fed: torch.Tensor | None = None  # (batch, cached) int64, the tokens in the cache, if known
+    fed: torch.Tensor | None = None  # (batch, cached) int64, what the cache holds, if that is known
     # Of the steps that led here, the token that each added to each row, the last one's at the end.
     written: tuple[tuple[int, ...], ...] = ()
     learns: bool = True  # whether gradients were on

@@ -96,14 +96,37 @@ def wrap_what_overrides(thing) -> None:
     """Wrap the methods of `thing` where its class, or itself, has its own."""
     if isinstance(thing, torch.nn.Module):
         _wrap_the_own(thing, ("generate",))
-        if _before_forward not in thing._forward_pre_hooks.values():
-            handle = thing.register_forward_pre_hook(_before_forward, with_kwargs=True)
-            _to_put_back.append(handle.remove)
+        _hear_forward(thing)
     elif thing is not None:
         _wrap_the_own(thing, _TOKENIZER_METHODS)
 
 
+def _hear_forward(model: torch.nn.Module) -> None:
+    if _before_forward not in model._forward_pre_hooks.values():
+        handle = model.register_forward_pre_hook(_before_forward, with_kwargs=True)
+        _to_put_back.append(handle.remove)
+
+
+def _hear_what_is_made() -> None:
+    """Let models be heard that the block makes from a config, as those that it loads are."""
+    original = PreTrainedModel.__init__
+
+    @functools.wraps(original)
+    def made(self, *arguments, **keywords):
+        original(self, *arguments, **keywords)
+        if isinstance(self, GenerationMixin):  # not what such a model is made of
+            _hear_forward(self)
+
+    def put_back() -> None:
+        if PreTrainedModel.__init__ is made:
+            PreTrainedModel.__init__ = original
+
+    PreTrainedModel.__init__ = made
+    _to_put_back.append(put_back)
+
+
 def _wrap_the_library() -> None:
+    _hear_what_is_made()
     _wrap(GenerationMixin, "generate")
     for name in _TOKENIZER_METHODS:
         _wrap(PreTrainedTokenizerBase, name)
@@ -309,11 +332,23 @@ def _named(signature, arguments, keywords) -> dict[str, Any]:
     return {name: value for name, value in named.items() if name not in ("self", "cls")}
 
 
+def _is_of_a_model(frame: FrameType | None) -> bool:
+    """Tell whether a model of the library makes a forward call, of another that it is made of."""
+    for call in calls_up_from(frame):
+        name = str(call.f_globals.get("__name__", ""))
+        if not name.startswith("torch."):
+            return name.startswith("transformers.models.")
+    return False
+
+
 def _before_forward(model, arguments: tuple, keywords: dict) -> None:
     """Tell of a forward call that user code makes itself; `generate`'s own are no news."""
     if not _listeners or getattr(_local, "unheard", False) or _inside("generate"):
         return
+    caller = _caller()
+    if _is_of_a_model(caller):
+        return
     named = _named(_signature(model.forward), arguments, keywords) if arguments else keywords
-    event = Event("forward", owner=model, arguments=named, site=site_of(_caller()))
+    event = Event("forward", owner=model, arguments=named, site=site_of(caller))
     for listener in tuple(_listeners):
         listener.heard(event)

@@ -78,7 +78,7 @@ class Steps:
             held = [torch.cat(held, dim=1)[:, :cached]]
         if cache is not None:
             self._fed[cache] = [*held, ids]
-        return torch.cat(held, dim=1) if 1 < cached <= ids.shape[1] else None
+        return torch.cat(held, dim=1) if cached > 1 and ids.shape[1] > 1 else None
 
     def _write(self, site: Site, cache, cached: int, ids: torch.Tensor) -> tuple:
         """Return what the steps at a line have added one by one, this one's token included."""

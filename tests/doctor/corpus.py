@@ -414,6 +414,27 @@ def _():
     return Call(model, tokenizer, {"input_ids": ids.input_ids, "attention_mask": mask}, LENGTH)
 
 
+_ZEROS = torch.tensor([[9, 8, 7, 3, 3, 3], [9, 8, 7, 6, 5, 9]])
+
+
+@faulty("padding-side", "rows that are filled up with another special token on the right")
+def _():
+    model, tokenizer = plain("unigram")
+    return Call(model, tokenizer, _ZEROS, LENGTH)
+
+
+@sound("one row that ends in a special token")
+def _():
+    model, tokenizer = plain("unigram")
+    return Call(model, tokenizer, _ZEROS[:, [0, 1, 2, 5]], LENGTH)
+
+
+@sound("a row that ends in the same word twice")
+def _():
+    model, tokenizer = plain("unigram")
+    return Call(model, tokenizer, _ZEROS + 10, LENGTH)
+
+
 def _positioned(family: str, ignoring: bool) -> Call:
     model, tokenizer = plain("unigram", family=family)
     inputs = tensors(tokenizer, TEXTS, padding=True)
@@ -468,6 +489,7 @@ _NEXT = torch.tensor([[4]])
 _RIGHT = torch.tensor([[9, 8, 7, 0], [9, 8, 7, 6]])
 _RIGHT_MASK = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1]])
 _NO_LABEL = _RIGHT.masked_fill(_RIGHT_MASK == 0, -100)
+_TURN = torch.arange(20)[None] + 3
 _BESIDE = {"has_cache": True, "cached": 6}
 _ANOTHER = torch.cat([_READ[:, :5], _NEXT, _NEXT], dim=1)
 for _code, _name, _step in (
@@ -476,6 +498,16 @@ for _code, _name, _step in (
         "text-fed-again",
         "all ids and a new one, beside a cache",
         Forward(torch.cat([_READ, _NEXT], dim=1), fed=_READ, **_BESIDE),
+    ),
+    (
+        "cache-of-another-prompt",
+        "another prompt with the same beginning beside a cache",
+        Forward(_TURN[:, :18], fed=_TURN[:, [*range(15), 1, 1, 1]], has_cache=True, cached=18),
+    ),
+    (
+        None,
+        "a next turn that begins alike",
+        Forward(_TURN[:, [0, 1, 2, 9, 9, 8]], fed=_TURN[:, :18], has_cache=True, cached=18),
     ),
     (None, "other ids beside a cache", Forward(_ANOTHER, fed=_READ, **_BESIDE)),
     (None, "a new token beside a cache", Forward(_NEXT, **_BESIDE)),

@@ -325,7 +325,7 @@ FAULTY = {
         IDS + "yes = tokenizer.convert_tokens_to_ids(' yes')",
     ),
     "prompts beside their several rows": (
-        "rows-of-several-answers",
+        "rows-per-prompt",
         IDS + "prompts=['a','b']\n"
         "b=tokenizer(prompts, padding=True)\n"
         "out=model.generate(**b, num_return_sequences=3, do_sample=True)\n"
@@ -337,6 +337,178 @@ FAULTY = {
         IDS + "for b in range(0, n, stride):\n"
         "    x = ids[:, b:b+max_length]\n"
         "    l = model(x, labels=x).loss",
+    ),
+    "a temperature called T after the softmax": (
+        "temperature-misapplied",
+        IDS + "T = 0.7\n"
+        "probs = F.softmax(model(ids).logits[0, -1], dim=-1)\n"
+        "probs = probs / T\n"
+        "probs = probs / probs.sum()\n"
+        "next_id = torch.multinomial(probs, 1)",
+    ),
+    "a temperature before the largest chance": (
+        "temperature-misapplied",
+        IDS + "temperature = 1.5\n"
+        "logits = model(ids).logits[:, -1, :] / temperature\n"
+        "probs = logits.softmax(-1)\n"
+        "value, token = probs.max(dim=-1)",
+    ),
+    "a temperature before a top-k of 1": (
+        "temperature-misapplied",
+        IDS + "temperature = 1.5\n"
+        "logits = model(ids).logits[:, -1, :] / temperature\n"
+        "token = logits.softmax(-1).topk(1).indices",
+    ),
+    "a draw of numpy by logits": (
+        "draw-from-logits",
+        IDS + "import numpy as np\n"
+        "logits = model(ids).logits[0, -1].detach().numpy()\n"
+        "t = np.random.choice(len(logits), p=logits)",
+    ),
+    "a draw of Python by logits": (
+        "draw-from-logits",
+        IDS + "import random\n"
+        "logits = model(ids).logits[0, -1].tolist()\n"
+        "t = random.choices(range(len(logits)), weights=logits)[0]",
+    ),
+    "a place among the top values, by item": (
+        "place-taken-for-id",
+        IDS + "import numpy as np\n"
+        "logits = model(ids).logits[0, -1]\n"
+        "probs = logits.softmax(-1)\n"
+        "top = torch.topk(probs, 5)\n"
+        "choice = torch.multinomial(top.values, 1).item()\n"
+        "ids = torch.cat([ids, torch.tensor([[choice]])], dim=1)",
+    ),
+    "what is kept of a nucleus from the smallest on": (
+        "top-p-misbuilt",
+        IDS + "probs = model(ids).logits[0, -1].softmax(-1)\n"
+        "sorted_p, idx = torch.sort(probs)\n"
+        "cum = torch.cumsum(sorted_p, 0)\n"
+        "keep = cum <= 0.9",
+    ),
+    "what is kept without the last token": (
+        "top-p-misbuilt",
+        IDS + "def nucleus(probs, p):\n"
+        "    sorted_p, idx = torch.sort(probs, descending=True)\n"
+        "    cum = torch.cumsum(sorted_p, dim=-1)\n"
+        "    keep = cum <= p\n"
+        "    sorted_p[~keep] = 0\n"
+        "    return idx[torch.multinomial(sorted_p / sorted_p.sum(), 1)]",
+    ),
+    "ids that are kept without the last one": (
+        "top-p-misbuilt",
+        IDS + "def nucleus(probs, p):\n"
+        "    sorted_p, idx = torch.sort(probs, descending=True)\n"
+        "    cum = torch.cumsum(sorted_p, dim=-1)\n"
+        "    cand = idx[cum <= p]\n"
+        "    return cand[torch.multinomial(probs[cand], 1)]",
+    ),
+    "a penalty on all that was written": (
+        "penalty-divides-negative",
+        IDS + "rep_pen = 1.3\nlogits = model(ids).logits[:, -1]\nlogits[0, ids[0]] /= rep_pen",
+    ),
+    "a penalty that is a number": (
+        "penalty-divides-negative",
+        IDS + "logits = model(ids).logits[0, -1]\nfor t in ids[0].tolist():\n    logits[t] /= 1.2",
+    ),
+    "a loss over padding": (
+        "padding-in-the-loss",
+        IDS + "batch = tokenizer(['a', 'a b c'], padding=True)\n"
+        "logits = model(**batch).logits[:, :-1]\n"
+        "labels = batch.input_ids[:, 1:]\n"
+        "loss = F.cross_entropy(logits.reshape(-1, logits.size(-1)), labels.reshape(-1))\n"
+        "print(loss.exp())",
+    ),
+    "chances summed over padding": (
+        "padding-in-the-loss",
+        IDS + "batch = tokenizer(['a', 'a b c'], padding=True)\n"
+        "logp = model(**batch).logits[:, :-1].log_softmax(-1)\n"
+        "labels = batch.input_ids[:, 1:]\n"
+        "scores = logp.gather(2, labels.unsqueeze(-1)).squeeze(-1).sum(1)\n"
+        "print(scores)",
+    ),
+    "chances at their own places": (
+        "logits-not-shifted",
+        IDS + "logits = model(ids).logits\n"
+        "lp = logits.log_softmax(-1)\n"
+        "out = []\n"
+        "for i, t in enumerate(ids[0]):\n"
+        "    out.append(lp[0, i, t].item())",
+    ),
+    "chances of a range at their own places": (
+        "logits-not-shifted",
+        IDS + "lp = model(ids).logits.log_softmax(-1)\n"
+        "score = lp[0, torch.arange(ids.shape[1]), ids[0]].sum()",
+    ),
+    "a batch that ends with the end among its tokens": (
+        "one-row-ends-all",
+        IDS + "batch = tokenizer(['a', 'b c'], padding=True)\n"
+        "ids = batch['input_ids']\n"
+        "while ids.shape[1] < 50:\n"
+        "    t = model(ids, attention_mask=torch.ones_like(ids)).logits[:, -1].argmax(-1)\n"
+        "    ids = torch.cat([ids, t.unsqueeze(-1)], -1)\n"
+        "    if tokenizer.eos_token_id in t:\n"
+        "        break",
+    ),
+    "a batch that ends with a count of ends": (
+        "one-row-ends-all",
+        IDS + "texts = ['a', 'b c']\n"
+        "ids = tokenizer(texts, padding=True).input_ids\n"
+        "for _ in range(9):\n"
+        "    t = model(ids).logits[:, -1].argmax(-1, keepdim=True)\n"
+        "    ids = torch.cat([ids, t], -1)\n"
+        "    if (t == tokenizer.eos_token_id).sum() > 0:\n"
+        "        break",
+    ),
+    "a text that is found by a role's name": (
+        "split-by-a-mark",
+        IDS + "out = model.generate(ids, max_new_tokens=5)\n"
+        "text = tokenizer.decode(out[0], skip_special_tokens=False)\n"
+        "ans = text[text.find('assistant') + len('assistant'):]",
+    ),
+    "a cache that each call goes on from": (
+        "cache-of-another-prompt",
+        IDS + "from transformers import DynamicCache\n"
+        "cache = DynamicCache()\n"
+        "def answer(text):\n"
+        "    x = tokenizer(text, return_tensors='pt').input_ids\n"
+        "    out = []\n"
+        "    for _ in range(5):\n"
+        "        r = model(x, past_key_values=cache)\n"
+        "        x = r.logits[:, -1:].argmax(-1)\n"
+        "        out.append(x)\n"
+        "    return tokenizer.decode(torch.cat(out, 1)[0])\n"
+        "for q in ('a', 'b'):\n"
+        "    print(answer(q))",
+    ),
+    "a cache among the defaults": (
+        "cache-of-another-prompt",
+        IDS + "def answer(text, cache=DynamicCache()):\n"
+        "    x = tokenizer(text, return_tensors='pt').input_ids\n"
+        "    return model(x, past_key_values=cache)",
+    ),
+    "layers without their norm": (
+        "lens-without-norm",
+        IDS + "out = model(ids, output_hidden_states=True)\n"
+        "for h in out.hidden_states:\n"
+        "    print(tokenizer.decode(model.lm_head(h[0, -1]).argmax()))",
+    ),
+    "an end by identity": (
+        "end-never-matches",
+        IDS + "for _ in range(9):\n"
+        "    t = model(ids).logits[0, -1].argmax()\n"
+        "    if t is tokenizer.eos_token_id:\n"
+        "        break\n"
+        "    ids = torch.cat([ids, t.view(1, 1)], 1)",
+    ),
+    "an end by its text": (
+        "end-never-matches",
+        IDS + "for _ in range(9):\n"
+        "    t = model(ids).logits[0, -1].argmax().item()\n"
+        "    if t == tokenizer.eos_token:\n"
+        "        break\n"
+        "    ids = torch.cat([ids, torch.tensor([[t]])], 1)",
     ),
 }
 
@@ -490,4 +662,59 @@ SOUND = {
     "windows one after another": IDS + "for b in range(0, n, max_length):\n"
     "    x = ids[:, b:b+max_length]\n"
     "    l = model(x, labels=x).loss",
+    "chances of what comes next": IDS + "lp = model(ids).logits.log_softmax(-1)\n"
+    "out = []\n"
+    "for i, t in enumerate(ids[0][1:]):\n"
+    "    out.append(lp[0, i, t].item())",
+    "layers through the norm": IDS + "out = model(ids, output_hidden_states=True)\n"
+    "for h in out.hidden_states[:-1]:\n"
+    "    print(model.lm_head(model.model.norm(h))[0, -1].argmax())",
+    "the last hidden states": IDS + "h = model(ids, output_hidden_states=True).hidden_states[-1]\n"
+    "print(model.lm_head(h)[0, -1].argmax())",
+    "an end by its id": IDS + "for _ in range(9):\n"
+    "    t = model(ids).logits[0, -1].argmax().item()\n"
+    "    if t == tokenizer.eos_token_id:\n"
+    "        break\n"
+    "    ids = torch.cat([ids, torch.tensor([[t]])], 1)",
+    "an end by its text, decoded": IDS
+    + "text = tokenizer.decode(model(ids).logits[0, -1].argmax())\n"
+    "print(text == tokenizer.eos_token)",
+    "a nucleus that keeps its first": IDS + "def nucleus(probs, p):\n"
+    "    chances, order = torch.sort(probs, descending=True)\n"
+    "    keep = torch.cumsum(chances, dim=-1) <= p\n"
+    "    keep[..., 0] = True\n"
+    "    return order[keep]",
+    "a number of tokens for a nucleus": IDS + "def nucleus(probs, p):\n"
+    "    chances, order = torch.sort(probs, descending=True)\n"
+    "    k = (torch.cumsum(chances, dim=-1) < p).sum() + 1\n"
+    "    return order[:k]",
+    "a draw of numpy by chances": IDS + "import numpy as np\n"
+    "chances = model(ids).logits[0, -1].softmax(-1).numpy()\n"
+    "t = np.random.choice(len(chances), p=chances)",
+    "padding left out of a sum": IDS + "batch = tokenizer(texts, padding=True)\n"
+    "logp = model(**batch).logits[:, :-1].log_softmax(-1)\n"
+    "labels = batch.input_ids[:, 1:]\n"
+    "per_token = logp.gather(2, labels.unsqueeze(-1)).squeeze(-1)\n"
+    "print((per_token * batch.attention_mask[:, 1:]).sum(1))",
+    "a temperature that divides logits in place": IDS + "logits = model(ids).logits[0, -1]\n"
+    "logits /= 1.2\n"
+    "logits[:] /= 1.2",
+    "a cache in each call": IDS + "def answer(text):\n"
+    "    cache = DynamicCache()\n"
+    "    x = tokenizer(text, return_tensors='pt').input_ids\n"
+    "    return model(x, past_key_values=cache)\n"
+    "for q in ('a', 'b'):\n"
+    "    answer(q)",
+    "a cache for a chat": IDS + "cache = DynamicCache()\n"
+    "def say(text):\n"
+    "    messages.append({'role': 'user', 'content': text})\n"
+    "    x = tokenizer(text, return_tensors='pt').input_ids\n"
+    "    return model(x, past_key_values=cache)\n"
+    "for q in ('a', 'b'):\n"
+    "    say(q)",
+    "labels of classes": IDS
+    + "classifier = AutoModelForSequenceClassification.from_pretrained('x')\n"
+    "model = classifier\n"
+    "logits = model(ids).logits\n"
+    "label = logits.argmax(dim=1)",
 }

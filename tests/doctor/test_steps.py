@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import DynamicCache
+from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel
 
 import llmcourse
 from llmcourse.doctor import steps
@@ -107,6 +107,30 @@ def test_padded_rows_without_a_mask_are_found(watched_model):
     inputs = tensors(tokenizer, TEXTS, padding=True)
     model(inputs["input_ids"])
     assert watched.codes == ("no-mask",)
+
+
+def test_one_cache_for_prompts_with_the_same_beginning_is_found(watched_model):
+    model, tokenizer, watched = watched_model
+    cache = DynamicCache()
+    for question in ("a", "so"):
+        ids = ids_of(tokenizer, f"Answer all that is asked: {question}?")
+        for _ in range(3):
+            out = model(ids, past_key_values=cache, use_cache=True)
+            ids = out.logits[:, -1:].argmax(-1)
+    assert watched.codes == ("cache-of-another-prompt",)
+
+
+def test_a_model_that_the_block_makes_itself_is_heard_once():
+    _, tokenizer = plain("unigram")
+    with llmcourse.watch(None, tokenizer) as watched, torch.no_grad():
+        model = GPT2LMHeadModel(
+            GPT2Config(vocab_size=len(tokenizer), n_embd=16, n_layer=1, n_head=1, n_positions=64)
+        )
+        model.eval()(**tensors(tokenizer, TEXTS, padding=True))
+    (found,) = watched.findings
+    assert (found.code, found.file) == ("position-ids", __file__)
+    assert watched.failures == []
+    assert not model._forward_pre_hooks and not model.transformer._forward_pre_hooks
 
 
 def test_an_old_name_of_the_cache_is_found(watched_model):

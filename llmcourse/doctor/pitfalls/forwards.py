@@ -13,6 +13,7 @@ from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.show import printable
 
 _IGNORED = -100  # labels of this value count for nothing
+_BEGINNING = 12  # tokens: a template's system message, which no turn after the first repeats
 _SHORTEST = 4  # tokens by which labels are seen to be the ids moved by one
 _ON = 2  # tokens after an end that show that nobody looked for it
 _SHOWN = 40  # characters of a token's name or an argument's
@@ -58,6 +59,52 @@ def text_fed_again(case: Case) -> Iterator[Finding]:
             what=f"The ids begin with the {held} tokens that the cache already holds.",
             why="The model reads them a second time, behind the first, at positions further on.",
             fix=f"model(ids[:, {held}:], past_key_values=cache)  # what is new alone",
+            file=step.file,
+            line=step.line,
+        )
+
+
+@pitfall(
+    "cache-of-another-prompt",
+    subject=Subject.MODEL,
+    severities=(ERROR,),
+    needs=(Needs.FORWARDS,),
+    symptom="The first answer is good; later ones mix in the prompts before them.",
+    cause="""
+        The cache is made before the loop over the prompts, and nothing empties it: each prompt is
+        read behind all that came before it.
+    """,
+    fix="Begin each prompt with a new cache.",
+    example="""
+        for prompt in prompts:
+            cache = DynamicCache()
+    """,
+    how_sure="""
+        Likely: what is read begins as the cache's text does, with the same many tokens, and goes on
+        otherwise.
+    """,
+)
+def cache_of_another_prompt(case: Case) -> Iterator[Finding]:
+    """A text that begins as the cache's does, read behind it."""
+    for step in case.forwards:
+        ids, fed = step.input_ids, step.fed
+        if fed is None or ids is None or ids.shape[0] != fed.shape[0]:
+            continue
+        both = min(ids.shape[1], fed.shape[1])
+        alike = ids[:, :both] == fed[:, :both].to(ids.device)
+        shared = int(alike.all(0).long().cumprod(0).sum())
+        if shared < _BEGINNING or shared == fed.shape[1]:
+            continue
+        yield Finding(
+            code="cache-of-another-prompt",
+            severity=ERROR,
+            confidence=LIKELY,
+            what=(
+                f"The cache holds {fed.shape[1]} tokens, and the ids begin a text of their own, "
+                f"with the same {shared} tokens."
+            ),
+            why="The model reads the new prompt as going on from the old one.",
+            fix="cache = DynamicCache()  # a new one for each prompt",
             file=step.file,
             line=step.line,
         )

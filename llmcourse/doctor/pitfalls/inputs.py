@@ -35,15 +35,18 @@ _MOST_UNUSED = 2
 def padding_side(case: Case) -> Iterator[Finding]:
     """Padding after the last real token: `generate` goes on from the padding."""
     after = trailing_padding(case)
+    inferred = after is None
+    if inferred:
+        after = _filled(case)
     if after is None or not case.decoder_only:
         return
     rows = int((after > 0).sum())
     yield Finding(
         code="padding-side",
         severity=ERROR,
-        confidence=CERTAIN
-        if case.attention_mask is not None or not _pad_ends_text(case)
-        else LIKELY,
+        confidence=LIKELY
+        if inferred or (case.attention_mask is None and _pad_ends_text(case))
+        else CERTAIN,
         what=f"{rows} of {len(after)} rows end with padding, at most {int(after.max())} tokens.",
         why=(
             "A decoder-only model continues from the last position, so these rows are continued "
@@ -621,6 +624,28 @@ def trailing_padding(case: Case) -> torch.Tensor | None:
     if _pad_ends_text(case):  # a text may end with the token that ends texts, padding is unequal
         after = after - after.min() if len(after) > 1 else (after - 1).clamp(min=0)
     return after if after.any() else None
+
+
+def _filled(case: Case) -> torch.Tensor | None:
+    """Return how many ids of one kind, other than the padding token's, fill up rows' ends.
+
+    (batch,), None if there are none, or a mask was passed. It is a special token twice or more, or
+    token 0 more often, at the end of some rows and not of others: no text ends so.
+    """
+    ids = case.input_ids
+    if ids is None or case.mask_given or len(ids) < 2 or ids.shape[1] < 3:
+        return None
+    doubled = ids[:, -1] == ids[:, -2]
+    if not doubled.any() or doubled.all():
+        return None
+    fills = ids[doubled, -1].unique().tolist()
+    special = set(getattr(case.tokenizer, "all_special_ids", ())) - {case.pad_id}
+    if len(fills) != 1 or (fills[0] not in special and fills[0] != 0) or fills[0] == case.pad_id:
+        return None
+    after = (ids == fills[0]).flip(1).long().cumprod(1).sum(1)
+    fewest = 2 if fills[0] in special else 4
+    ends = after.masked_fill(after < fewest, 0)
+    return ends if ends.any() and not after.all() else None
 
 
 def visible_padding(case: Case) -> torch.Tensor | None:

@@ -20,12 +20,18 @@ _LIKE_ITSELF = {
     *("contiguous", "div", "div_", "mul", "clamp", "masked_fill", "masked_fill_", "numpy"),
     *("softmax", "log_softmax", "exp", "log", "sigmoid", "cumsum", "sub", "type_as"),
 }
+_SHAPES = ("squeeze", "unsqueeze", "view", "reshape", "flatten", "tolist", "item")
 _CHANGES_WHAT_IT_IS = ("softmax", "log_softmax", "exp", "log", "sigmoid", "cumsum")
 _NAMED = {
     re.compile(r"(^|_)logits$"): LOGITS,
-    re.compile(r"(^|_)prob(s|abilities)$"): CHANCES,
     re.compile(r"(^|_)log_?prob(s|abilities)$"): LOG_CHANCES,
+    re.compile(r"(^|_)prob(s|abilities)$"): CHANCES,
 }
+# Where a model may have another head, logits may have other axes.
+_OTHER_HEADS = re.compile(
+    r"For(Sequence|Token)Classification|ForMaskedLM|ForQuestionAnswering|MultipleChoice|num_labels"
+)
+_WRITES = re.compile(r"CausalLM|LMHeadModel|llmcourse|generate")  # a model that writes text
 _DEEP = 12
 
 
@@ -151,7 +157,7 @@ def axes(source: Source, node: ast.AST, depth: int = _DEEP) -> tuple[str, ...] |
 def _axes_of_attribute(source: Source, node: ast.Attribute, depth: int) -> tuple | None:
     if node.attr in ("values", "indices") and _is_ranked(source, node.value):
         return axes(source, tensor_of(followed(source, node.value)), depth - 1)
-    if not source.is_forward(followed(source, node.value)):
+    if not source.is_forward(followed(source, node.value)) or _OTHER_HEADS.search(source.text):
         return None
     ends = {"logits": VOCABULARY, "last_hidden_state": WIDTH}
     return (BATCH, PLACE, ends[node.attr]) if node.attr in ends else None
@@ -165,7 +171,9 @@ def _axes_of_part(source: Source, node: ast.Subscript, depth: int) -> tuple | No
             return (BATCH, PLACE, WIDTH) if inner else None
         if _is_ranked(source, value):
             return axes(source, tensor_of(value), depth - 1)
-        if source.is_forward(value):  # model(ids)[0]
+        if source.is_forward(value) and not _OTHER_HEADS.search(source.text):  # model(ids)[0]
+            if not _WRITES.search(source.text):
+                return None
             first = _number(node.slice) == 0 and keyword(value, "labels") is None
             named = isinstance(node.slice, ast.Constant) and node.slice.value == "logits"
             return (BATCH, PLACE, VOCABULARY) if first or named else None
@@ -277,7 +285,7 @@ def _kind_of_call(source: Source, call: ast.Call, depth: int) -> str | None:
     if doing == "log":
         return LOG_CHANCES if inner == CHANCES else None
     same = doing in _LIKE_ITSELF and doing not in _CHANGES_WHAT_IT_IS
-    return inner if same or doing in ("squeeze", "unsqueeze", "view", "flatten") else None
+    return inner if same or doing in _SHAPES else None
 
 
 def parts_followed(source: Source, node: ast.AST, depth: int = 6) -> Iterator[ast.AST]:

@@ -27,7 +27,8 @@ from llmcourse.doctor.static.registry import found, in_the_source
 from llmcourse.doctor.static.source import Source, is_true, keyword, last_name, name_of, owner_of
 from llmcourse.doctor.subject import Subject
 
-_TEMPERATURE = re.compile(r"^(\w*_)?temp(erature)?s?$|^tau$", re.IGNORECASE)
+_TEMPERATURE = re.compile(r"^(\w*_)?[Tt]emp(erature)?s?$|^tau$|^T$|^TEMP(ERATURE)?$")
+_PENALTY = re.compile(r"penal|rep_?pen|^pen$|repetition", re.IGNORECASE)
 _DRAWS = {"multinomial", "Categorical", "gumbel_softmax", "exponential_", "rand", "rand_like"}
 _DRAWS |= {"choice", "choices", "uniform_", "Gumbel", "random"}
 _IN_WORDS = {PLACE: "places of the text", BATCH: "rows of the batch", ONE: "axis of one"}
@@ -92,6 +93,8 @@ def draw_from_logits(source: Source) -> Iterator[Finding]:
     """A draw by logits or log-chances."""
     for call in source.calls:
         given = tensor_of(call) if name_of(call) == "multinomial" else None
+        if name_of(call) in ("choice", "choices"):
+            given = keyword(call, "p") or keyword(call, "weights")
         if name_of(call) == "Categorical":
             given = call.args[0] if call.args else keyword(call, "probs")
         of = kind(source, given) if given is not None else None
@@ -129,7 +132,7 @@ def softmax_twice(source: Source) -> Iterator[Finding]:
             given = call.args[0]
         if name_of(call) == "Categorical":
             given = keyword(call, "logits")
-        if given is None or kind(source, given) != CHANCES or _is_scaled(source, given):
+        if given is None or kind(source, given) != CHANCES or not _went_through(source, given):
             continue
         yield found(
             "softmax-twice",
@@ -141,9 +144,11 @@ def softmax_twice(source: Source) -> Iterator[Finding]:
         )
 
 
-def _is_scaled(source: Source, node: ast.AST) -> bool:
-    """Tell whether chances were divided by a temperature: that is another mistake."""
-    return any(_by_temperature(source, part) for part in parts_followed(source, node))
+def _went_through(source: Source, node: ast.AST) -> bool:
+    """Tell whether an expression is seen to come out of a softmax, and not scaled after it."""
+    parts = list(parts_followed(source, node))
+    seen = any(isinstance(part, ast.Call) and does(part) == "softmax" for part in parts)
+    return seen and not any(_by_temperature(source, part) for part in parts)
 
 
 @in_the_source(
@@ -211,9 +216,17 @@ def _misapplied(source: Source, node: ast.AST, of: str) -> Finding:
     )
 
 
+def _takes_one(call: ast.Call) -> bool:
+    """Tell whether a call takes the largest: `argmax`, `max` over an axis, `topk(1)`."""
+    if name_of(call) == "topk":
+        k = keyword(call, "k") or dimension(call, 0)
+        return isinstance(k, ast.Constant) and k.value == 1
+    return name_of(call) == "argmax" or (name_of(call) == "max" and dimension(call, 0) is not None)
+
+
 def _temperature_of_an_argmax(source: Source) -> Iterator[Finding]:
     for call in source.calls:
-        tensor = tensor_of(call) if name_of(call) == "argmax" else None
+        tensor = tensor_of(call) if _takes_one(call) else None
         if tensor is None or kind(source, tensor) is None:
             continue
         scaled = [part for part in parts_followed(source, tensor) if _by_temperature(source, part)]
@@ -368,9 +381,12 @@ def top_p_misbuilt(source: Source) -> Iterator[Finding]:
         )
 
 
+_ORDERS = (ast.Gt, ast.GtE, ast.Lt, ast.LtE)
+
+
 def _summed(source: Source, node: ast.AST) -> ast.Call | None:
     """Return the sort behind a sum of chances that is compared with a number, or None."""
-    if not isinstance(node, ast.Compare) or not isinstance(node.ops[0], ast.Gt | ast.GtE):
+    if not isinstance(node, ast.Compare) or not isinstance(node.ops[0], _ORDERS):
         return None
     left = followed(source, node.left)
     if not isinstance(left, ast.Call) or name_of(left) != "cumsum" or tensor_of(left) is None:
@@ -391,9 +407,10 @@ def _masked_by(source: Source, node: ast.Compare) -> list[ast.AST]:
         if isinstance(one, ast.Name) and followed(source, one) is not node:
             continue
         above = source.parents[one]
+        if isinstance(above, ast.UnaryOp):  # ~keep
+            one, above = above, source.parents[above]
         if isinstance(above, ast.Subscript) and one is above.slice:
-            if isinstance(above.ctx, ast.Store):
-                masked.append(above.value)
+            masked.append(above.value)
         elif isinstance(above, ast.Call) and name_of(above) in ("masked_fill", "masked_fill_"):
             masked.append(owner_of(above))
     return masked
@@ -405,9 +422,10 @@ def _fault_of(source: Source, node: ast.Compare, ranked: ast.Call, masked: list)
     positional = any(is_true(one) for one in ranked.args)
     bare = not isinstance(followed(source, node.comparators[0]), ast.BinOp)
     if not falls and not positional and keyword(ranked, "descending") is None and bare:
-        what = "adds up chances from the smallest on: the likeliest tokens are those that go."
+        what = "adds up chances from the smallest on: the likeliest tokens go."
         return ERROR, what, "sort() ascends unless descending=True says otherwise."
-    if any(_ranked(source, one) is None and kind(source, one) is not None for one in masked):
+    plain = [one for one in masked if kind(source, one) is not None and not _is_ids(source, one)]
+    if any(_ranked(source, one) is None for one in plain):
         what = "is in the sorted order, and masks what is in the vocabulary's."
         return ERROR, what, "Tokens go by their rank as if it were their id: others than meant."
     if masked and not _shifts(source, node):
@@ -416,11 +434,21 @@ def _fault_of(source: Source, node: ast.Compare, ranked: ast.Call, masked: list)
     return None
 
 
+def _is_ids(source: Source, node: ast.AST) -> bool:
+    """Tell whether an expression is the indices of a sort: ids in its order."""
+    value = followed(source, node)
+    if isinstance(value, ast.Attribute):
+        return value.attr == "indices"
+    second = isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Constant)
+    return second and value.slice.value == 1
+
+
 def _shifts(source: Source, node: ast.AST) -> bool:
     """Tell whether a mask is moved by a place, or keeps its first ones."""
     for other in source.scopes[node].nodes:
         stored = isinstance(other, ast.Subscript) and isinstance(other.ctx, ast.Store)
-        if stored and not isinstance(other.slice, ast.Name | ast.Compare):
+        parts = ast.walk(other.slice) if stored else ()
+        if any(isinstance(part, ast.Slice | ast.Constant) for part in parts):
             return True
         if isinstance(other, ast.Call) and name_of(other) in ("roll", "pad", "cat", "scatter_"):
             return True
@@ -544,7 +572,8 @@ def penalty_divides_negative(source: Source) -> Iterator[Finding]:
             left, right = node.left, node.right
         else:
             continue
-        if "penal" not in last_name(right).lower() or not _are_logits(source, left):
+        named = bool(_PENALTY.search(last_name(right)))
+        if not (named or _divides_some(node, left, right)) or not _are_logits(source, left):
             continue
         if _asks_for_sign(source, node):
             continue
@@ -557,6 +586,15 @@ def penalty_divides_negative(source: Source) -> Iterator[Finding]:
             why="A negative logit comes closer to 0 by it: what is to be rare gets likelier.",
             fix=f"torch.where({words} < 0, {words} * {by}, {words} / {by})",
         )
+
+
+def _divides_some(node: ast.AST, left: ast.AST, right: ast.AST) -> bool:
+    """Tell whether some tokens' logits alone are divided by a number above 1."""
+    number = isinstance(right, ast.Constant) and isinstance(right.value, int | float)
+    if not number or right.value <= 1 or not isinstance(left, ast.Subscript):
+        return False
+    parts = left.slice.elts if isinstance(left.slice, ast.Tuple) else [left.slice]
+    return any(isinstance(part, ast.Name | ast.Subscript | ast.Attribute) for part in parts[-1:])
 
 
 def _are_logits(source: Source, node: ast.AST) -> bool:

@@ -5,9 +5,20 @@ import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
-from llmcourse.doctor.static.axes import axes, followed, last_places, name_at, parts_followed
+from llmcourse.doctor.static.axes import (
+    CHANCES,
+    LOG_CHANCES,
+    LOGITS,
+    axes,
+    followed,
+    kind,
+    last_places,
+    name_at,
+    parts_followed,
+    tensor_of,
+)
 from llmcourse.doctor.static.registry import found, in_the_source
-from llmcourse.doctor.static.source import Source, keyword, last_name, name_of, owner_of
+from llmcourse.doctor.static.source import Scope, Source, keyword, last_name, name_of, owner_of
 from llmcourse.doctor.subject import Subject
 
 _JOINS = ("cat", "concat", "hstack")
@@ -213,6 +224,7 @@ def _reads_batch(source: Source, call: ast.Call) -> bool:
 )
 def padding_in_the_loss(source: Source) -> Iterator[Finding]:
     """A padded batch, whose ids are its labels."""
+    yield from _padding_summed(source)
     if _IGNORES.search(source.text):
         return
     for call in source.calls:
@@ -233,6 +245,48 @@ def padding_in_the_loss(source: Source) -> Iterator[Finding]:
             why="Each label but -100 counts: the loss also says how well padding is predicted.",
             fix="labels = input_ids.masked_fill(attention_mask == 0, -100)",
         )
+
+
+def _padding_summed(source: Source) -> Iterator[Finding]:
+    """Yield where the chances of a padded batch are summed, and no mask leaves its padding out."""
+    if "-100" in source.text or "ignore_index" in source.text or _uses_mask(source):
+        return
+    for call in source.calls:
+        loss = name_of(call) == "cross_entropy" and len(call.args) > 1
+        chances = name_of(call) == "gather" and tensor_of(call) is not None
+        if not loss and not chances:
+            continue
+        tensor = call.args[0] if loss else tensor_of(call)
+        if kind(source, tensor) not in ((LOGITS,) if loss else (LOG_CHANCES, CHANCES)):
+            continue
+        passes = [part for part in parts_followed(source, tensor) if source.is_forward(part)]
+        if not any(_reads_batch(source, one) for one in passes):
+            continue
+        yield found(
+            "padding-in-the-loss",
+            WARNING,
+            call,
+            what=f"{source.words(call)} counts the padding of a padded batch.",
+            why="Nothing here leaves it out: short texts get the chances of padding besides.",
+            fix="(log_chances * attention_mask[:, 1:]).sum(-1)",
+        )
+        return
+
+
+def _uses_mask(source: Source) -> bool:
+    """Tell whether a source does more with a mask than to hand it to a model."""
+    for node in source.scopes:
+        entry = isinstance(node, ast.Constant) and isinstance(node.value, str)
+        words = node.value if entry else last_name(node)
+        if "mask" not in words:
+            continue
+        if not isinstance(source.parents[node], ast.keyword | ast.Subscript):
+            return True
+        if isinstance(source.parents[node], ast.Subscript):
+            outer = source.parents[source.parents[node]]
+            if not isinstance(outer, ast.keyword):
+                return True
+    return False
 
 
 def _same_as_ids(call: ast.Call, labels: ast.AST) -> bool:
@@ -330,7 +384,11 @@ def _asks_one_row(test: ast.AST) -> bool:
     if isinstance(test, ast.Call) and name_of(test) == "any":
         return True
     if isinstance(test, ast.Compare):
+        if _counts_any(test):
+            return True
         if isinstance(test.ops[0], ast.In):
+            if _END.search(ast.unparse(test.left)) and isinstance(test.comparators[0], ast.Name):
+                return True
             return any(
                 isinstance(one, ast.Call) and name_of(one) == "tolist" for one in ast.walk(test)
             )
@@ -339,6 +397,16 @@ def _asks_one_row(test: ast.AST) -> bool:
             left = owner_of(left)
         return isinstance(left, ast.Subscript) and ast.unparse(left.slice).strip("()")[:1] == "0"
     return False
+
+
+def _counts_any(test: ast.Compare) -> bool:
+    """Tell whether a condition is `(t == eos).sum() > 0`."""
+    left, number = test.left, test.comparators[0]
+    while isinstance(left, ast.Call) and name_of(left) == "item":
+        left = owner_of(left)
+    least = isinstance(number, ast.Constant) and (type(test.ops[0]), number.value)
+    counts = isinstance(left, ast.Call) and name_of(left) == "sum"
+    return counts and least in ((ast.Gt, 0), (ast.GtE, 1), (ast.NotEq, 0))
 
 
 def _inner_is_all(test: ast.Call) -> bool:
@@ -365,22 +433,12 @@ def _has_rows(source: Source, call: ast.Call) -> bool:
 
 @in_the_source(
     "cache-of-another-prompt",
-    subject=Subject.MODEL,
     severities=(ERROR,),
-    symptom="The first answer is good; later ones mix in the prompts before them.",
-    cause="""
-        The cache is made before the loop over the prompts, and nothing empties it: each prompt is
-        read behind all that came before it.
-    """,
-    fix="Begin each prompt with a new cache.",
-    example="""
-        for prompt in prompts:
-            cache = DynamicCache()
-    """,
-    how_sure="Likely: only the source was read, where each turn tokenizes a text of its own.",
+    how_sure="Likely where only the source was read: each turn tokenizes a text of its own.",
 )
 def cache_of_another_prompt(source: Source) -> Iterator[Finding]:
     """One cache for the forward passes of several prompts."""
+    yield from _cache_of_a_function(source)
     for call in source.calls:
         past = keyword(call, "past_key_values")
         if not isinstance(past, ast.Name) or not source.is_forward(call):
@@ -405,6 +463,60 @@ def cache_of_another_prompt(source: Source) -> Iterator[Finding]:
             fix=f"{past.id} = DynamicCache()  # or None, in each turn",
         )
         return
+
+
+def _cache_of_a_function(source: Source) -> Iterator[Finding]:
+    """Yield where a function that tokenizes its argument goes on from a cache made outside."""
+    for call in source.calls:
+        past = keyword(call, "past_key_values")
+        scope = source.scopes[call]
+        if not isinstance(past, ast.Name) or not isinstance(scope.node, ast.FunctionDef):
+            continue
+        if not source.is_forward(call) and not source.is_generate(call):
+            continue
+        default = _default_of(scope.node, past.id)
+        outside = None if past.id in scope.bound else source.value(past)
+        made = default if default is not None else outside
+        if not isinstance(made, ast.Call) or not name_of(made).endswith("Cache"):
+            continue
+        if not _tokenizes_an_argument(source, scope) or _keeps_a_chat(scope.nodes):
+            continue
+        cut = any(isinstance(one, ast.Call) and name_of(one) in _CUTS for one in source.scopes)
+        if cut or (default is None and not _is_called_again(source, scope.node.name)):
+            continue
+        yield found(
+            "cache-of-another-prompt",
+            ERROR,
+            call,
+            what=f"{past.id} is made once, and each call of {scope.node.name} goes on from it.",
+            why="It still holds the prompts and answers of the calls before.",
+            fix=f"{past.id} = DynamicCache()  # in the function",
+        )
+        return
+
+
+def _default_of(function: ast.FunctionDef, name: str) -> ast.AST | None:
+    """Return an argument's default."""
+    every = [*function.args.posonlyargs, *function.args.args]
+    pairs = list(zip(reversed(every), reversed(function.args.defaults), strict=False))
+    pairs += list(zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True))
+    return next((value for one, value in pairs if one.arg == name), None)
+
+
+def _tokenizes_an_argument(source: Source, scope: Scope) -> bool:
+    arguments = {one.arg for one in ast.walk(scope.node.args) if isinstance(one, ast.arg)}
+    calls = [one for one in scope.nodes if isinstance(one, ast.Call)]
+    tokenized = [one for one in calls if source.is_tokenizer(one.func)]
+    return any(arguments & {name_at(part) for part in ast.walk(call)} for call in tokenized)
+
+
+def _is_called_again(source: Source, name: str) -> bool:
+    """Tell whether a function is called twice, or in a loop."""
+    calls = [call for call in source.calls if name_at(call.func) == name]
+    loops = (ast.For, ast.While, ast.ListComp, ast.GeneratorExp, ast.DictComp)
+    return len(calls) > 1 or any(
+        isinstance(above, loops) for call in calls for above in source.above(call)
+    )
 
 
 def _reads_anew(source: Source, loop: ast.For, inside: list[ast.AST]) -> bool:
@@ -435,4 +547,101 @@ def _keeps_a_chat(inside: list[ast.AST]) -> bool:
         adds = name in ("append", "extend") and re.search(r"messages|history|chat|turns", words)
         if adds or name == "get_seq_length" or (name in _JOINS and "mask" in words):
             return True
+    return False
+
+
+@in_the_source(
+    "end-never-matches",
+    subject=Subject.ENDS,
+    severities=(ERROR,),
+    symptom="A loop written by hand runs until its limit, though it looks for the end.",
+    cause="""
+        A chosen token is a number or a tensor; `eos_token` is a text, and `is` asks whether two are
+        one object. Neither is ever true.
+    """,
+    fix="Compare ids, with `==`.",
+    example="""
+        if token.item() == tokenizer.eos_token_id:
+            break
+    """,
+    how_sure="Likely: only the source was read, where what is compared was chosen by its id.",
+)
+def end_never_matches(source: Source) -> Iterator[Finding]:
+    """A token's id is compared with the end's text, or by identity."""
+    for node in list(source.scopes):
+        if not isinstance(node, ast.Compare) or len(node.comparators) != 1:
+            continue
+        sides = [node.left, node.comparators[0]]
+        same = isinstance(node.ops[0], ast.Is | ast.IsNot)
+        ends = [one for one in sides if last_name(one) in ("eos_token", "eos_token_id")]
+        others = [one for one in sides if one not in ends]
+        if len(ends) != 1 or not isinstance(node.ops[0], ast.Is | ast.IsNot | ast.Eq | ast.NotEq):
+            continue
+        text = last_name(ends[0]) == "eos_token"
+        if not (text or same) or not _is_chosen(source, others[0]):
+            continue
+        words = source.words(others[0])
+        yield found(
+            "end-never-matches",
+            ERROR,
+            node,
+            what=f"{source.words(node)} compares a token's id with a text."
+            if text
+            else f"{source.words(node)} asks whether two are one object, not whether they agree.",
+            why="It is never so, and the loop runs until its limit.",
+            fix=f"{words} == tokenizer.eos_token_id",
+        )
+
+
+def _is_chosen(source: Source, node: ast.AST) -> bool:
+    """Tell whether an expression is a token that was chosen, as an id."""
+    value = followed(source, node)
+    while isinstance(value, ast.Call) and name_of(value) in ("item", "squeeze", "int", "cpu"):
+        inner = owner_of(value) if owner_of(value) is not value.func else value.args[0]
+        value = followed(source, inner)
+    return isinstance(value, ast.Call) and name_of(value) in ("argmax", "multinomial")
+
+
+@in_the_source(
+    "lens-without-norm",
+    subject=Subject.READING,
+    severities=(WARNING,),
+    symptom="Layers seem to predict nonsense until the last one.",
+    cause="""
+        `lm_head` reads what the model's last norm gives. The hidden states of the layers below have
+        not been through it; the last of `hidden_states` has.
+    """,
+    fix="Put them through the norm first, all but the last.",
+    example="logits = model.lm_head(model.model.norm(hidden))",
+    how_sure="Likely: only the source was read, where no norm is named.",
+)
+def lens_without_norm(source: Source) -> Iterator[Finding]:
+    """Hidden states of each layer go into the head as they are."""
+    if re.search(r"norm\b|ln_f|layernorm", source.text, re.IGNORECASE):
+        return
+    for call in source.calls:
+        head = call.func.func if isinstance(call.func, ast.Call) else call.func
+        if (
+            last_name(head) not in ("lm_head", "get_output_embeddings", "embed_out")
+            or not call.args
+        ):
+            continue
+        if not _of_a_layer(source, call.args[0]):
+            continue
+        yield found(
+            "lens-without-norm",
+            WARNING,
+            call,
+            what=f"{source.words(call)} reads a layer's hidden states without the last norm.",
+            why="The head was trained on what that norm gives: its numbers mean little here.",
+            fix="model.lm_head(model.model.norm(hidden))  # ln_f in GPT-2",
+        )
+        return
+
+
+def _of_a_layer(source: Source, node: ast.AST) -> bool:
+    """Tell whether an expression is made of the hidden states of some layer, not the last."""
+    for part in parts_followed(source, node):
+        if isinstance(part, ast.Attribute) and part.attr == "hidden_states":
+            return "hidden_states[-1]" not in source.text
     return False

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import WARNING, Finding
+from llmcourse.doctor.static.axes import PLACE, axes
 from llmcourse.doctor.static.registry import found, in_the_source
 from llmcourse.doctor.static.source import Source, keyword, last_name, name_of, owner_of
 from llmcourse.doctor.subject import Subject
@@ -113,7 +114,8 @@ def _has_graph(source: Source, node: ast.AST, call: ast.Call, depth: int = 4) ->
 def logits_not_shifted(source: Source) -> Iterator[Finding]:
     """An answer is scored with the logits of its own places."""
     for node in list(source.scopes):
-        if not _begins_late(source, node) and not _meets_unshifted(source, node):
+        late = _begins_late(source, node) or _meets_unshifted(source, node)
+        if not late and not _picked_unshifted(source, node):
             continue
         yield found(
             "logits-not-shifted",
@@ -175,6 +177,41 @@ def _meets_unshifted(source: Source, node: ast.AST) -> bool:
     entry = isinstance(ids, ast.Subscript) and ast.unparse(ids.slice) == "'input_ids'"
     owner = ids.value if entry or isinstance(ids, ast.Attribute) else ids
     return isinstance(owner, ast.Name) and owner.id in [one.id for one in fed[1:]]
+
+
+def _picked_unshifted(source: Source, node: ast.AST) -> bool:
+    """Tell whether each token's chance is picked at its own place: `chances[0, i, token]`.
+
+    With i and token from an `enumerate` of the ids that were fed, or with a range and the ids.
+    """
+    if not isinstance(node, ast.Subscript) or not isinstance(node.slice, ast.Tuple):
+        return False
+    whole = axes(source, node.value)
+    places = node.slice.elts[-2:]
+    if whole is None or PLACE not in whole or len(node.slice.elts) != len(whole):
+        return False
+    ids = _enumerated(source, *places)
+    if ids is None and isinstance(places[0], ast.Call) and name_of(places[0]) in _RANGES:
+        ids = places[1] if len(places[0].args) == 1 else None
+    if not isinstance(ids, ast.Subscript) or ast.unparse(ids.slice) != "0":
+        return False
+    fed = {ast.unparse(one) for one in ast.walk(_pass_of(source, node.value))}
+    return ast.unparse(ids.value) in fed
+
+
+_RANGES = ("arange", "range")
+
+
+def _enumerated(source: Source, place: ast.AST, token: ast.AST) -> ast.AST | None:
+    """Return what is enumerated, where a place and a token are the two that a loop gives."""
+    for above in source.above(place):
+        loops = [above] if isinstance(above, ast.For) else getattr(above, "generators", [])
+        for loop in loops:
+            counts = isinstance(loop.iter, ast.Call) and last_name(loop.iter.func) == "enumerate"
+            names = [ast.unparse(one) for one in getattr(loop.target, "elts", ())]
+            if counts and names == [ast.unparse(place), ast.unparse(token).split(".")[0]]:
+                return loop.iter.args[0] if len(loop.iter.args) == 1 else None
+    return None
 
 
 def _unfolded(node: ast.AST) -> ast.AST:

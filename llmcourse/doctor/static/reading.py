@@ -398,6 +398,8 @@ def words_counted_as_tokens(source: Source) -> Iterator[Finding]:
 def _called_tokens(source: Source, call: ast.Call) -> bool:
     """Tell whether a count gets a name of tokens, or makes a rate of tokens."""
     for above in source.above(call):
+        if isinstance(above, ast.Compare | ast.IfExp | ast.Subscript | ast.Slice):
+            return False
         if isinstance(above, ast.JoinedStr):
             return bool(_TOKENS.search(ast.unparse(above)))
         if isinstance(above, ast.Assign):
@@ -460,6 +462,8 @@ def _first_id_of(source: Source, node: ast.AST) -> str | None:
     """Return the word whose first id a node takes: `tokenizer("Yes").input_ids[0]`."""
     if not isinstance(node, ast.Subscript) or ast.unparse(node.slice) != "0":
         return None
+    if isinstance(above := source.parents.get(node), ast.keyword) and above.arg == "eos_token_id":
+        return None  # as the end of a text: a mistake of its own
     encodes = isinstance(node.value, ast.Call) and name_of(node.value) == "encode"
     value = node.value if encodes else _owner_of_ids(node.value)
     if not isinstance(value, ast.Call) or not value.args:
@@ -471,64 +475,6 @@ def _first_id_of(source: Source, node: ast.AST) -> str | None:
         return None
     words = [one for one in source.constants(value.args[0]) if isinstance(one, str)]
     return next((word for word in words if _WORD.match(word)), None)
-
-
-@in_the_source(
-    "rows-of-several-answers",
-    subject=Subject.READING,
-    severities=(ERROR,),
-    symptom="Answers stand under the wrong prompts, and the last ones are missing.",
-    cause="""
-        With `num_return_sequences` above 1 each prompt has that many rows, one after another.
-        Paired with the prompts one to one, the second prompt gets the first one's second answer.
-    """,
-    fix="Take the rows in groups.",
-    example="answers = [texts[at : at + n] for at in range(0, len(texts), n)]",
-    how_sure="Likely: only the source was read, where prompts and rows are zipped.",
-)
-def rows_of_several_answers(source: Source) -> Iterator[Finding]:
-    """Prompts are zipped with the rows of a call that gives several for each."""
-    several = {
-        asked.call
-        for asked in every_asked(source)
-        if any(
-            isinstance(one, int) and one > 1
-            for one in source.constants(asked.given.get("num_return_sequences"))
-        )
-    }
-    for call in source.calls if several else ():
-        if last_name(call.func) != "zip" or len(call.args) < 2:
-            continue
-        made = [one for one in call.args if _rows_of(source, one) in several]
-        others = [one for one in call.args if one not in made]
-        if not made or not others or not all(_is_given(source, one) for one in others):
-            continue
-        yield found(
-            "rows-of-several-answers",
-            ERROR,
-            call,
-            what=f"{source.words(call)} pairs each prompt with one row, and each has several.",
-            why="The second prompt gets the first one's second answer, and so on.",
-            fix="answers = [texts[at : at + n] for at in range(0, len(texts), n)]",
-        )
-
-
-def _rows_of(source: Source, node: ast.AST) -> ast.AST | None:
-    """Return the call whose rows, or their texts, an expression is."""
-    value = followed(source, node)
-    if isinstance(value, ast.Call) and name_of(value) == "batch_decode" and value.args:
-        return _rows_of(source, value.args[0])
-    if isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Tuple):
-        return _rows_of(source, value.value)
-    if isinstance(value, ast.Attribute) and value.attr == "sequences":
-        value = source.placed(value.value)
-    return value
-
-
-def _is_given(source: Source, node: ast.AST) -> bool:
-    """Tell whether a name is what a tokenizer reads in the source."""
-    given = [call.args[0] for call in source.calls if call.args and source.is_tokenizer(call.func)]
-    return isinstance(node, ast.Name) and node.id in [name_at(one) for one in given]
 
 
 @in_the_source(
