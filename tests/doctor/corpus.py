@@ -1084,6 +1084,12 @@ for _code, _name, _call, _settings in (
     ),
     (
         "argument-of-wrong-kind",
+        "a stop word as a criterion",
+        LENGTH | {"stopping_criteria": ["###"]},
+        None,
+    ),
+    (
+        "argument-of-wrong-kind",
         "a streamer's class",
         LENGTH | {"streamer": transformers.TextStreamer},
         None,
@@ -1115,6 +1121,7 @@ for _code, _name, _call, _settings in (
         LENGTH | {"negative_prompt_ids": torch.tensor([[9]])},
         None,
     ),
+    ("setting-without-effect", "low memory", LENGTH | {"low_memory": True}, None),
     ("setting-without-effect", "groups without beams", LENGTH | {"diversity_penalty": 0.5}, None),
     (
         "setting-without-effect",

@@ -33,7 +33,7 @@ _BEAMS = {"length_penalty": (1.0,), "early_stopping": (False,)}
 )
 def setting_without_effect(case: Case) -> Iterator[Finding]:
     """A setting of another way of decoding, or of another kind of model."""
-    if case.config is None or case.call.get("custom_generate") is not None:
+    if case.config is None or case.refusal or case.call.get("custom_generate") is not None:
         return
     for name, why, fix, grave in _without_effect(case):
         value = case.call.get(name)
@@ -55,7 +55,8 @@ def _without_effect(case: Case) -> Iterator[tuple[str, str, str, bool]]:
         why = "a negative prompt is read by guidance, and guidance_scale is not set"
         yield "negative_prompt_ids", why, "model.generate(..., guidance_scale=1.5)", True
     for name in ("diversity_penalty", "num_beam_groups", "low_memory"):
-        if given.get(name) not in (None, False, 0, 1):
+        value = given.get(name)
+        if value is True or value not in (None, False, 0, 1):
             why = "the way of decoding that read it has left the library"
             yield name, why, f"# without {name}", True
     if case.decoder_only:

@@ -84,6 +84,9 @@ def _wrong(case: Case) -> Iterator[tuple[str, tuple[str, str], str]]:
         if isinstance(value, str) or (isinstance(value, list | tuple) and _has_text(value)):
             said = ("is a text, where the id of a token belongs", "generate fails: it wants ids.")
             own = name.removesuffix("_id")
+            if _text_in(value).isdigit():
+                yield name, said, f"{name}={_text_in(value)}"
+                continue
             named = value == getattr(case.tokenizer, own, None)
             way = name if named else f"convert_tokens_to_ids({printable(_text_in(value), 30)!r})"
             yield name, said, f"{name}=tokenizer.{way}"
@@ -115,6 +118,15 @@ def _wrong_objects(case: Case) -> Iterator[tuple[str, tuple[str, str], str]]:
             made = _name_of(value) + "()" if isinstance(value, type) else "mine"
             said = ("is no list", "generate goes through a list of them, and fails.")
             yield name, said, f"{name}=[{made}]  # a list"
+            continue
+        texts = [one for one in value if isinstance(one, str)] if _is_list(value) else []
+        if texts or isinstance(value, str):
+            said = (
+                "holds a text",
+                "generate calls it at each step, and fails: a text is no function.",
+            )
+            word = printable((texts or [value])[0], 30)
+            yield name, said, f"stop_strings=[{word!r}], tokenizer=tokenizer  # not {name}"
             continue
         classes = [one for one in value if isinstance(one, type)] if _is_list(value) else []
         if classes:
@@ -216,6 +228,21 @@ _BEHIND = (
         "`penalty` has to be a strictly positive float, but is",
         "Scores are divided by this penalty: 1.0 is off, not 0 as with a presence penalty.",
         "model.generate(..., repetition_penalty=1.0)",
+    ),
+    (
+        "`bad_words_ids` has to be a",
+        "Each banned word is a list of ids by itself, also one of a single id.",
+        "tokenizer(words, add_special_tokens=False).input_ids  # for bad_words_ids",
+    ),
+    (
+        "`sequence_bias` has to be a dict with tuples",
+        "The keys are ids, one tuple for each word.",
+        "{tuple(tokenizer(word, add_special_tokens=False).input_ids): bias}  # for sequence_bias",
+    ),
+    (
+        "has to be a float in the [0, 1] interval",
+        "It is a share, from 0 to 1, not percent.",
+        "# 0.05 for 5%",
     ),
     (
         "could not locate a tokenizer",

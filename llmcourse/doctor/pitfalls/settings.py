@@ -149,7 +149,7 @@ def _said_max_length(case: Case) -> str:
 )
 def sampling_ignored(case: Case) -> Iterator[Finding]:
     """Sampling settings in a call that does not sample."""
-    if case.setting("do_sample") or _assisted(case):
+    if case.setting("do_sample") or _assisted(case) or case.asked("penalty_alpha"):
         return
     idle = {
         name: case.setting(name)
