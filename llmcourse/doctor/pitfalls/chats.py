@@ -2,15 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
-from llmcourse.doctor.case import Case, Chat, render_again
+from llmcourse.doctor.case import Case, Chat
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding
+from llmcourse.doctor.pitfalls.messages import ON_CHATS, again, by, said_in, short, source_of
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.doctor.template_marks import squeezed
-from llmcourse.show import printable
 
-ON_CHATS = (Needs.CALL, Needs.TEMPLATE_CALLS)
 _WORD = "Qmarkq"  # a word that no template writes by itself
 _SHOWN = 60  # characters of a text that a finding repeats
 _ROLES = ("system", "user", "assistant")  # those that every template means
@@ -25,39 +23,6 @@ _FOREIGN = ("[INST]", "<|im_start|>", "<|start_header_id|>", "<start_of_turn>", 
 _SPEAKER = re.compile(r"^\W{0,4}(\w+)\W{0,2}\s*:\W{0,3}(.*)$")
 _ASKING = ("user", "human", "me", "customer", "student", "person", "you")
 _ANSWERING = ("assistant", "ai", "bot", "chatbot", "model", "gpt", "agent")
-
-
-def again(case: Case, chat: Chat, messages: list, **changes) -> str | None:
-    """Return what the template writes with other messages or options; None if it refuses them."""
-    return render_again(case.tokenizer, messages, {**chat.options, **changes})
-
-
-def source_of(case: Case, chat: Chat) -> str:
-    """Return the template's source, as Jinja reads it."""
-    given = chat.options.get("chat_template")
-    try:
-        return case.tokenizer.get_chat_template(given, chat.options.get("tools"))
-    except Exception:  # several templates, and none of that name
-        return ""
-
-
-def short(text: Any) -> str:
-    """Return a text as a finding repeats it."""
-    return repr(printable(str(text), _SHOWN))
-
-
-def said_in(message) -> str:
-    """Return what a message says, blocks of text together; "" if it says nothing."""
-    content = message.get("content")
-    if isinstance(content, list | tuple):
-        texts = [block.get("text") for block in content if hasattr(block, "get")]
-        return "\n".join(text for text in texts if isinstance(text, str))
-    return content if isinstance(content, str) else ""
-
-
-def by(messages, role: str) -> list:
-    """Return the messages of a role."""
-    return [message for message in messages if message.get("role") == role]
 
 
 @pitfall(

@@ -7,8 +7,8 @@ import torch
 from llmcourse.decoding.ingredients import HIDDEN
 from llmcourse.doctor.case import PIPELINE, Case
 from llmcourse.doctor.finding import CERTAIN, NOTE, WARNING, Finding
+from llmcourse.doctor.pitfalls.facts import changed
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
-from llmcourse.doctor.pitfalls.settings import changed
 
 _NO_NUCLEUS = 0.01  # a top-p up to which the likeliest token is alone
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from llmcourse.doctor.case import Case
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding
-from llmcourse.doctor.pitfalls.chats import short
+from llmcourse.doctor.pitfalls.messages import short
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.doctor.template_marks import squeezed
 

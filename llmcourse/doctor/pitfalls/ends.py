@@ -4,10 +4,8 @@ from collections.abc import Iterator
 
 from llmcourse.doctor.case import Case
 from llmcourse.doctor.finding import CERTAIN, LIKELY, NOTE, WARNING, Finding
-from llmcourse.doctor.pitfalls.outputs import new_tokens
-from llmcourse.doctor.pitfalls.penalties import never_ends
+from llmcourse.doctor.pitfalls.facts import changed, ends_otherwise, never_ends, room_of
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
-from llmcourse.doctor.pitfalls.settings import changed, ends_otherwise, room_of
 from llmcourse.show import printable
 
 _BANNED = -10.0  # a bias from which on a token does not come
@@ -241,7 +239,7 @@ def never_allowed_to_end(case: Case) -> Iterator[Finding]:
         return
     if case.config is None or ends_otherwise(case) or not never_ends(case):
         return
-    count = len(new_tokens(case)[0])
+    count = len(case.new_rows[0])
     yield Finding(
         code="never-allowed-to-end",
         severity=WARNING,
@@ -282,7 +280,7 @@ def never_allowed_to_end(case: Case) -> Iterator[Finding]:
 )
 def only_special_tokens(case: Case) -> Iterator[Finding]:
     """Nothing was written but special tokens."""
-    rows = new_tokens(case)
+    rows = case.new_rows
     if case.tokenizer is None or not rows or not rows[0] or case.config is None:
         return
     few = [row for row in rows if row and len(set(row)) <= _KINDS]
@@ -342,7 +340,7 @@ def _why_empty(case: Case, ended: bool) -> str:
 )
 def stopped_at_once(case: Case) -> Iterator[Finding]:
     """Nothing but one token, since something stopped it."""
-    rows = new_tokens(case)
+    rows = case.new_rows
     if case.config is None or not rows or len(rows[0]) != 1 or room_of(case) < 2:
         return
     if any(row[0] in case.eos_ids for row in rows):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from llmcourse.doctor.case import Case
 from llmcourse.doctor.finding import CERTAIN, LIKELY, WARNING, Finding
-from llmcourse.doctor.pitfalls.chats import ON_CHATS, again, by, said_in, short
+from llmcourse.doctor.pitfalls.messages import ON_CHATS, again, by, said_in, short
 from llmcourse.doctor.pitfalls.registry import Subject, pitfall
 from llmcourse.doctor.template_marks import squeezed
 

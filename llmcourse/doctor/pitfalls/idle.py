@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from llmcourse.decoding.ingredients import CALL
 from llmcourse.doctor.case import Case
 from llmcourse.doctor.finding import CERTAIN, ERROR, NOTE, WARNING, Finding
+from llmcourse.doctor.pitfalls.facts import changed, room_of
 from llmcourse.doctor.pitfalls.registry import Subject, pitfall
-from llmcourse.doctor.pitfalls.settings import changed, room_of
 from llmcourse.show import printable
 
 _ASSISTED = (

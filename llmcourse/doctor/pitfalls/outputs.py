@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from llmcourse.doctor.case import Case, Decoded
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
-from llmcourse.doctor.pitfalls.kinds import behind
+from llmcourse.doctor.pitfalls.refusals import behind
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.sandbox import LimitReached
 from llmcourse.show import message_of, printable
@@ -41,7 +41,7 @@ LONGEST_MESSAGE = 500  # characters of an error that a finding repeats
 )
 def cut_off(case: Case) -> Iterator[Finding]:
     """The text ended because of its length."""
-    rows = [row for row, new in enumerate(new_tokens(case)) if _is_cut(case, new)]
+    rows = [row for row, new in enumerate(case.new_rows) if _is_cut(case, new)]
     if not rows or case.config is None:
         return
     room = int(case.setting("max_length")) - case.prompt_length
@@ -71,11 +71,6 @@ def _is_cut(case: Case, new: list[int]) -> bool:
     ended = any(token in case.eos_ids for token in new)
     others = case.asked("stop_strings") or case.call.get("stopping_criteria")
     return bool(case.eos_ids) and not ended and not others and len(new) >= limit
-
-
-def new_tokens(case: Case) -> list[list[int]]:
-    """Return the tokens that were added to each prompt; [] if the call was not run."""
-    return case.new_rows
 
 
 def period_at_end(tokens: list[int]) -> tuple[int, int]:
@@ -120,7 +115,7 @@ def greedy_loop(case: Case) -> Iterator[Finding]:
     """Without sampling, the text came round to where it had been."""
     if case.setting("do_sample"):
         return
-    for row, new in enumerate(new_tokens(case)):
+    for row, new in enumerate(case.new_rows):
         text = _before_end(new, case.eos_ids)
         period, length = period_at_end(text)
         if not period:
@@ -404,7 +399,7 @@ def thinking_greedy(case: Case) -> Iterator[Finding]:
         return
     if (case.setting("num_beams") or 1) > 1:
         return
-    for prompt, new in zip(case.texts, new_tokens(case), strict=False):
+    for prompt, new in zip(case.texts, case.new_rows, strict=False):
         begun = case.tokenizer.decode(new[:_BEGINNING], clean_up_tokenization_spaces=False)
         if not (prompt.rstrip().endswith(_THINK) or begun.lstrip().startswith(_THINK)):
             continue

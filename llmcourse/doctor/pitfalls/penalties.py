@@ -5,15 +5,13 @@ from collections.abc import Iterator
 from llmcourse.decoding.ingredients import MODEL
 from llmcourse.doctor.case import MOST_ROWS, Case
 from llmcourse.doctor.finding import CERTAIN, LIKELY, NOTE, WARNING, Finding
-from llmcourse.doctor.pitfalls.outputs import new_tokens
+from llmcourse.doctor.pitfalls.facts import changed, never_ends
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
-from llmcourse.doctor.pitfalls.settings import changed, room_of
 from llmcourse.show import printable
 
 _MILD = 1.1  # a penalty up to which nothing is said unless the end is hit
 _STRONG = 1.5  # from here on the words of a prompt hardly come again
 _SOME = 8  # tokens: a prompt of fewer has little that could be quoted
-_AN_ANSWER = 16  # new tokens without an end from which on the penalty on it is to blame
 _SHOWN = 40  # characters of a text that a finding repeats
 
 
@@ -76,14 +74,6 @@ def ends_in_prompt(case: Case) -> list[int]:
     return [end for end in case.eos_ids if bool((ids == end).any())]
 
 
-def never_ends(case: Case) -> bool:
-    """Tell whether every row ran to its limit without an end, and was long enough for one."""
-    rows = new_tokens(case)
-    if not rows or len(rows[0]) < max(_AN_ANSWER, room_of(case)):
-        return False
-    return not any(end in row for row in rows for end in case.eos_ids)
-
-
 def _named(case: Case, token: int) -> str:
     """Return a token as a finding shows it."""
     if case.tokenizer is None:
@@ -119,7 +109,7 @@ def ngram_ban_hits_the_prompt(case: Case) -> Iterator[Finding]:
         return
     hits = [
         hit
-        for row, new in enumerate(new_tokens(case)[:MOST_ROWS])
+        for row, new in enumerate(case.new_rows[:MOST_ROWS])
         for hit in _forbidden(_prompt_of(case, row), new, size)
     ]
     if not hits:

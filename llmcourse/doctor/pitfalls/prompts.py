@@ -5,23 +5,12 @@ from collections.abc import Iterator
 
 from llmcourse.doctor.case import Case, tensors_for
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
+from llmcourse.doctor.pitfalls.headers import foreign_header
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.doctor.template_marks import Template, squeezed
 from llmcourse.sandbox import apply_chat_template
 from llmcourse.show import printable, visible
 
-# Headers of published chat formats; in a prompt of a model that has another, they are plain text.
-_HEADERS = (
-    "<|im_start|>",
-    "[INST]",
-    "<|start_header_id|>",
-    "<start_of_turn>",
-    "<|user|>",
-    "<|assistant|>",
-    "<|User|>",
-    "<|turn>",
-    "### Instruction:",
-)
 _SHOWN = 60  # characters of a text that a finding repeats
 _ORDERS = (
     "answer calculate classify compare compose compute correct create define describe draft "
@@ -55,15 +44,6 @@ def reads_as_request(text: str) -> bool:
     if words[0] in _ORDERS.split():
         return True
     return words[0] in _QUESTIONS.split() and last.endswith((".", "!"))
-
-
-def foreign_header(case: Case, text: str) -> str | None:
-    """Return a chat format's header in a text that is no special token of this tokenizer."""
-    own = {token.content for token in case.tokenizer.added_tokens_decoder.values()}
-    written = case.template is not None and case.template.is_in(text)
-    if written:
-        return None
-    return next((header for header in _HEADERS if header in text and header not in own), None)
 
 
 @pitfall(

@@ -6,7 +6,8 @@ import torch
 
 from llmcourse.decoding.ingredients import HIDDEN, MODEL
 from llmcourse.doctor.case import Case
-from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
+from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding
+from llmcourse.doctor.pitfalls.facts import changed, ends_otherwise, room_of
 from llmcourse.doctor.pitfalls.registry import Subject, pitfall
 
 # What only sampling reads, and the values at which it does nothing.
@@ -56,10 +57,6 @@ def no_length(case: Case) -> Iterator[Finding]:
 
 def _asked_length(case: Case) -> bool:
     return any(case.origin(name) != HIDDEN for name in ("max_new_tokens", "max_length"))
-
-
-def room_of(case: Case) -> int:
-    return int(case.setting("max_length")) - case.prompt_length
 
 
 @pitfall(
@@ -402,11 +399,6 @@ def no_eos(case: Case) -> Iterator[Finding]:
     )
 
 
-def ends_otherwise(case: Case) -> bool:
-    criteria = case.call.get("stopping_criteria")
-    return bool(case.asked("stop_strings")) or bool(criteria is not None and len(criteria))
-
-
 @pitfall(
     "unknown-token-among-eos",
     subject=Subject.ENDS,
@@ -643,9 +635,3 @@ def no_seed(case: Case) -> Iterator[Finding]:
         why="Each run draws other tokens, and so will every comparison of two settings.",
         fix="transformers.set_seed(0)  # right before the call; or do_sample=False",
     )
-
-
-def changed(case: Case, **changes) -> Repair:
-    """Return the call with other settings; None takes one away."""
-    call = {**case.call, **changes}
-    return Repair(case.inputs, {name: value for name, value in call.items() if value is not None})

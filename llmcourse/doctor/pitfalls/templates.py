@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from llmcourse.doctor.case import Case
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding
-from llmcourse.doctor.pitfalls.chats import ON_CHATS, again, said_in, short, source_of
+from llmcourse.doctor.pitfalls.messages import ON_CHATS, again, said_in, short, source_of
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.doctor.template_marks import squeezed
 from llmcourse.show import printable

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from llmcourse.doctor.case import Case
 from llmcourse.doctor.finding import CERTAIN, LIKELY, NOTE, WARNING, Finding, Repair
-from llmcourse.doctor.pitfalls.chats import short
-from llmcourse.doctor.pitfalls.prompts import foreign_header
+from llmcourse.doctor.pitfalls.headers import foreign_header
+from llmcourse.doctor.pitfalls.messages import short
 from llmcourse.doctor.pitfalls.registry import Subject, pitfall
 from llmcourse.doctor.template_marks import squeezed
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from llmcourse.doctor.case import Case
 from llmcourse.doctor.finding import CERTAIN, NOTE, WARNING, Finding, Repair
-from llmcourse.doctor.pitfalls.outputs import new_tokens
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 
 _BEGIN, _END = "<think>", "</think>"
@@ -31,7 +30,7 @@ def thinking_cut_off(case: Case) -> Iterator[Finding]:
     if case.output is None or case.tokenizer is None or case.config is None:
         return
     limit = int(case.setting("max_length") or 0) - case.prompt_length
-    for row, (prompt, new) in enumerate(zip(case.texts, new_tokens(case), strict=False)):
+    for row, (prompt, new) in enumerate(zip(case.texts, case.new_rows, strict=False)):
         if len(new) < limit or any(token in case.eos_ids for token in new):
             continue
         begun = case.tokenizer.decode(new[:_BEGINNING], clean_up_tokenization_spaces=False)
