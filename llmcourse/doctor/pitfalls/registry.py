@@ -29,7 +29,7 @@ class Needs(StrEnum):
     # What was decoded of the output, after the call; the case has no weights by then, its model is
     # `config` and `generation_config`.
     DECODINGS = "decodings"
-    FORWARDS = "forwards"  # passes outside `generate` that got a mask: a loop written by hand
+    FORWARDS = "forwards"  # passes outside `generate`: a loop written by hand
 
 
 def facts_in(case: Case) -> set[Needs]:
