@@ -717,4 +717,7 @@ SOUND = {
     "model = classifier\n"
     "logits = model(ids).logits\n"
     "label = logits.argmax(dim=1)",
+    "a row as it is, which is one text": IDS + "out = model.generate(**inputs)\n"
+    "print(' '.join(tokenizer.batch_decode(out[0])))\n"
+    "print(' '.join(tokenizer.batch_decode(out[0].unsqueeze(0))))",
 }

@@ -226,7 +226,7 @@ FAULTY = {
     ),
     "a row as a batch": (
         "piecewise-decoding",
-        ASKS + "texts = tokenizer.batch_decode(out[0])\nprint(' '.join(texts))",
+        ASKS + "texts = tokenizer.batch_decode(out[0][:, None])\nprint(' '.join(texts))",
     ),
     "a column as a batch": (
         "piecewise-decoding",

@@ -31,7 +31,7 @@ class Needs(StrEnum):
     # `config` and `generation_config`.
     DECODINGS = "decodings"
     FAILED = "failed"  # a tokenizer's call whose error ended the program
-    FORWARDS = "forwards"  # passes outside `generate` that got a mask: a loop written by hand
+    FORWARDS = "forwards"  # passes outside `generate`: a loop written by hand
 
 
 def facts_in(case: Case) -> set[Needs]:

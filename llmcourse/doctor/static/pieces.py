@@ -42,15 +42,13 @@ def _one_by_one(source: Source) -> Iterator[Finding]:
 
 
 def _a_row_as_a_batch(source: Source) -> Iterator[Finding]:
-    """Yield where `batch_decode` gets one row, of which it makes a text for each token."""
+    """Yield where `batch_decode` gets one row as a column: a text for each token."""
     for call in source.calls:
         texts = source.value(call.args[0]) if joins_words(call) else None
         if not isinstance(texts, ast.Call) or name_of(texts) != "batch_decode" or not texts.args:
             continue
-        row = texts.args[0]
-        if isinstance(row, ast.Call) and name_of(row) == "unsqueeze":
-            row = owner_of(row)
-        if not is_row(source, row):
+        row = _in_a_column(source, texts.args[0])
+        if row is None or not is_row(source, row):
             continue
         yield found(
             "piecewise-decoding",
@@ -60,6 +58,17 @@ def _a_row_as_a_batch(source: Source) -> Iterator[Finding]:
             why="A token alone loses its space, or is half a character; decode takes a whole row.",
             fix=f"{source.words(owner_of(texts))}.decode({source.words(row)})",
         )
+
+
+def _in_a_column(source: Source, node: ast.AST) -> ast.AST | None:
+    """Return the row of `row.unsqueeze(1)` or `row[:, None]`; None for other expressions."""
+    value = source.value(node)
+    if isinstance(value, ast.Call) and name_of(value) in ("unsqueeze", "view", "reshape"):
+        shape = ", ".join(map(ast.unparse, value.args))
+        return owner_of(value) if shape in ("1", "-1", "-1, 1") else None
+    if isinstance(value, ast.Subscript) and ast.unparse(value.slice).strip("()") == ":, None":
+        return value.value
+    return None
 
 
 def is_one_token(source: Source, node: ast.AST) -> bool:
