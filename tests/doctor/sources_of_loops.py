@@ -510,6 +510,40 @@ FAULTY = {
         "        break\n"
         "    ids = torch.cat([ids, torch.tensor([[t]])], 1)",
     ),
+    "a draw among sorted chances, returned": (
+        "place-taken-for-id",
+        IDS + "def pick(chances):\n"
+        "    ranked, order = torch.sort(chances, descending=True)\n"
+        "    return torch.multinomial(ranked, 1)",
+    ),
+    "all ids beside a cache of a tuple": (
+        "text-fed-again",
+        IDS + "past = None\n"
+        "for i in range(5):\n"
+        "    logits, past = model(ids, past_key_values=past, return_dict=False)\n"
+        "    ids = torch.cat((ids, logits[:, -1:].argmax(-1)), dim=-1)",
+    ),
+    "all of a list beside a cache": (
+        "text-fed-again",
+        IDS + "past, text = None, ids[0].tolist()\n"
+        "for i in range(5):\n"
+        "    fed = torch.tensor([text])\n"
+        "    out = model(fed, past_key_values=past)\n"
+        "    past = out.past_key_values\n"
+        "    text.append(out.logits[0, -1].argmax().item())",
+    ),
+    "labels that are rolled": (
+        "labels-shifted-twice",
+        IDS + "loss = model(ids, labels=torch.roll(ids, -1, dims=1)).loss",
+    ),
+    "a mean of hidden states over padding": (
+        "mean-over-padding",
+        IDS + "batch = tokenizer(texts, padding=True)\n"
+        "h = model(**batch, output_hidden_states=True).hidden_states[-1]\n"
+        "vectors = h.mean(dim=1)",
+    ),
+    "a softmax without its axis": ("over-the-wrong-axis", IDS + "F.softmax(model(ids).logits)"),
+    "the top k of the places": ("over-the-wrong-axis", IDS + "model(ids).logits.topk(5, dim=1)"),
 }
 
 # What looks like it, and is sound.
@@ -720,4 +754,28 @@ SOUND = {
     "a row as it is, which is one text": IDS + "out = model.generate(**inputs)\n"
     "print(' '.join(tokenizer.batch_decode(out[0])))\n"
     "print(' '.join(tokenizer.batch_decode(out[0].unsqueeze(0))))",
+    "a draw among sorted chances, returned with their order": IDS + "def pick(chances):\n"
+    "    ranked, order = torch.sort(chances, descending=True)\n"
+    "    return torch.multinomial(ranked, 1), order",
+    "a mean of one text's hidden states": IDS
+    + "h = model(ids, output_hidden_states=True).hidden_states[-1]\n"
+    "vector = h.mean(dim=1)",
+    "a mean by the mask": IDS + "batch = tokenizer(texts, padding=True)\n"
+    "h = model(**batch, output_hidden_states=True).hidden_states[-1]\n"
+    "mask = batch.attention_mask[..., None]\n"
+    "vectors = (h * mask).mean(dim=1) / mask.float().mean(1)",
+    "a softmax of two axes": IDS + "F.softmax(model(ids).logits[:, -1])",
+    "the top k of the vocabulary": IDS + "model(ids).logits.topk(5)",
+    "a list beside a cache, its last alone": IDS + "past, text = None, ids[0].tolist()\n"
+    "fed = ids\n"
+    "for i in range(5):\n"
+    "    out = model(fed, past_key_values=past)\n"
+    "    past = out.past_key_values\n"
+    "    text.append(out.logits[0, -1].argmax().item())\n"
+    "    fed = torch.tensor([[text[-1]]])",
+    "functions that are called after a model": IDS + "def ask_model(text):\n"
+    "    return text.upper()\n"
+    "for text in texts:\n"
+    "    kept.append(ask_model(text))\n"
+    "    kept.append(test_model(text))",
 }

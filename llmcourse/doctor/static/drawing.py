@@ -32,6 +32,8 @@ _PENALTY = re.compile(r"penal|rep_?pen|^pen$|repetition", re.IGNORECASE)
 _DRAWS = {"multinomial", "Categorical", "gumbel_softmax", "exponential_", "rand", "rand_like"}
 _DRAWS |= {"choice", "choices", "uniform_", "Gumbel", "random"}
 _IN_WORDS = {PLACE: "places of the text", BATCH: "rows of the batch", ONE: "axis of one"}
+# What goes over the vocabulary, with the number of its argument `dim`.
+_OVER_THE_VOCABULARY = {"softmax": 0, "log_softmax": 0, "argmax": 0, "topk": 1}
 _TO_IDS = ("gather", "index_select", "take", "take_along_dim", "scatter", "scatter_", "item")
 
 
@@ -54,12 +56,14 @@ def over_the_wrong_axis(source: Source) -> Iterator[Finding]:
     """A softmax or an argmax of logits over places, or rows."""
     for call in source.calls:
         doing, tensor = does(call), tensor_of(call)
-        if doing not in ("softmax", "log_softmax", "argmax") or tensor is None:
+        if doing not in _OVER_THE_VOCABULARY or tensor is None:
             continue
-        whole, dim = axes(source, tensor), dimension(call, 0)
+        whole, dim = axes(source, tensor), dimension(call, _OVER_THE_VOCABULARY[doing])
         if whole is None or VOCABULARY not in whole:
             continue
         over = axis(source, tensor, dim) if dim is not None else None
+        if dim is None and "softmax" in doing and len(whole) == 3:
+            over = whole[0]  # what torch takes then
         flat = dim is None and doing == "argmax" and PLACE in whole
         if not flat and over in (None, VOCABULARY):
             continue
@@ -264,7 +268,7 @@ def place_taken_for_id(source: Source) -> Iterator[Finding]:
         if name_of(call) != "multinomial" or tensor_of(call) is None:
             continue
         ranked = _ranked(source, tensor_of(call))
-        if ranked is None or _looks_up(source, call):
+        if ranked is None or _looks_up(source, call, ranked):
             continue
         yield found(
             "place-taken-for-id",
@@ -309,7 +313,7 @@ def _ranked(source: Source, node: ast.AST, depth: int = 8) -> ast.Call | None:
     return None
 
 
-def _looks_up(source: Source, call: ast.Call) -> bool:
+def _looks_up(source: Source, call: ast.Call, ranked: ast.Call) -> bool:
     """Tell whether a draw, or the name that it gets, is an index into something."""
     if _is_index(source, call):
         return True
@@ -322,7 +326,21 @@ def _looks_up(source: Source, call: ast.Call) -> bool:
     uses = [node for node in same if isinstance(node, ast.Name) and node.id == name]
     reads = [node for node in uses if isinstance(node.ctx, ast.Load)]
     returned = any(isinstance(source.parents[use], ast.Return | ast.Tuple) for use in reads)
-    return not reads or returned or any(_is_index(source, use) for use in reads)
+    if not reads or returned:
+        return _keeps_indices(source, ranked)
+    return any(_is_index(source, use) for use in reads)
+
+
+def _keeps_indices(source: Source, ranked: ast.Call) -> bool:
+    """Tell whether the indices of a sort are read, or may be."""
+    target = getattr(source.parents[ranked], "targets", [None])[0]
+    if not isinstance(target, ast.Tuple) or len(target.elts) != 2:
+        return True
+    name = name_at(target.elts[1])
+    return any(
+        name_at(node) == name and isinstance(node.ctx, ast.Load)
+        for node in source.scopes[ranked].nodes
+    )
 
 
 def _is_index(source: Source, node: ast.AST) -> bool:

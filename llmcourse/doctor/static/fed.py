@@ -9,7 +9,10 @@ from llmcourse.doctor.static.axes import (
     CHANCES,
     LOG_CHANCES,
     LOGITS,
+    PLACE,
     axes,
+    axis,
+    dimension,
     followed,
     kind,
     last_places,
@@ -48,9 +51,9 @@ def text_fed_again(source: Source) -> Iterator[Finding]:
         if loop is None or not isinstance(past, ast.Name):
             continue
         inside = [node for statement in loop.body for node in ast.walk(statement)]
-        grown = [node for node in inside if _gives(node, ids.id) and _joins(node.value, ids.id)]
+        grown = [node for node in inside if _gives(node, ids.id) and _grows(node, ids.id, inside)]
         others = [node for node in inside if _gives(node, ids.id) and node not in grown]
-        filled = [node for node in inside if _gives(node, past.id) and _is_cache(node.value)]
+        filled = [node for node in inside if _fills(node, past.id, call)]
         cut = any(isinstance(node, ast.Call) and name_of(node) in _CUTS for node in inside)
         if not grown or others or not filled or cut or _is_emptied(inside, past.id):
             continue
@@ -71,6 +74,27 @@ def _ids(call: ast.Call) -> ast.AST | None:
 def _gives(node: ast.AST, name: str) -> bool:
     """Tell whether a statement gives a value to a name alone."""
     return isinstance(node, ast.Assign) and [name_at(one) for one in node.targets] == [name]
+
+
+def _grows(node: ast.Assign, name: str, inside: list[ast.AST]) -> bool:
+    """Tell whether a name gets itself and more, or all of a list to which a loop appends."""
+    if _joins(node.value, name):
+        return True
+    makes = isinstance(node.value, ast.Call) and name_of(node.value) in ("tensor", "LongTensor")
+    parts = list(ast.walk(node.value)) if makes else []
+    if any(isinstance(part, ast.Subscript) for part in parts):
+        return False
+    lists = {name_at(part) for part in parts} - {""}
+    appends = [one for one in inside if isinstance(one, ast.Call) and name_of(one) == "append"]
+    return any(name_at(owner_of(one)) in lists for one in appends)
+
+
+def _fills(node: ast.AST, name: str, call: ast.Call) -> bool:
+    """Tell whether a statement gives a pass's cache to a name."""
+    if _gives(node, name):
+        return _is_cache(node.value)
+    given = node.targets[0] if isinstance(node, ast.Assign) and node.value is call else None
+    return name in [name_at(one) for one in getattr(given, "elts", ())]
 
 
 def _joins(value: ast.AST, name: str) -> bool:
@@ -307,7 +331,11 @@ def labels_shifted_twice(source: Source) -> Iterator[Finding]:
         if ids is None:
             continue
         read, aim = _cut(source, ids), _cut(source, labels)
-        if read is None or aim is None or (read[1], aim[1]) != (":-1", "1:") or read[0] != aim[0]:
+        if aim is not None and aim[1] == "rolled" and aim[0] == ast.unparse(ids):
+            read = (aim[0], "rolled")
+        if read is None or aim is None or read[0] != aim[0]:
+            continue
+        if (read[1], aim[1]) not in ((":-1", "1:"), ("rolled", "rolled")):
             continue
         yield found(
             "labels-shifted-twice",
@@ -325,6 +353,9 @@ def _cut(source: Source, node: ast.AST) -> tuple[str, str] | None:
     value = followed(source, node)
     while isinstance(value, ast.Call) and name_of(value) in ("contiguous", "clone", "to"):
         value = followed(source, owner_of(value))
+    if isinstance(value, ast.Call) and name_of(value) == "roll" and tensor_of(value) is not None:
+        by = [ast.unparse(one) for one in (*value.args, *(each.value for each in value.keywords))]
+        return (ast.unparse(tensor_of(value)), "rolled") if "-1" in by else None
     if not isinstance(value, ast.Subscript):
         return None
     part = value.slice.elts[-1] if isinstance(value.slice, ast.Tuple) else value.slice
@@ -645,3 +676,39 @@ def _of_a_layer(source: Source, node: ast.AST) -> bool:
         if isinstance(part, ast.Attribute) and part.attr == "hidden_states":
             return "hidden_states[-1]" not in source.text
     return False
+
+
+@in_the_source(
+    "mean-over-padding",
+    subject=Subject.BATCHES,
+    severities=(WARNING,),
+    symptom="A text's vector, or its mean chance, depends on the other texts of its batch.",
+    cause="A mean over all places of a padded batch counts those of the padding too.",
+    fix="Weight the places with the mask.",
+    example="""
+        mask = attention_mask[..., None]
+        vectors = (hidden * mask).sum(1) / mask.sum(1)
+    """,
+    how_sure="Likely: only the source was read, where rows are padded and no mask is used.",
+)
+def mean_over_padding(source: Source) -> Iterator[Finding]:
+    """A mean over the places of padded rows."""
+    if _uses_mask(source):
+        return
+    for call in source.calls:
+        tensor = tensor_of(call) if name_of(call) == "mean" else None
+        if tensor is None or axis(source, tensor, dimension(call, 0)) != PLACE:
+            continue
+        passes = [part for part in parts_followed(source, tensor) if source.is_forward(part)]
+        if not any(_reads_batch(source, one) for one in passes):
+            continue
+        words = source.words(tensor)
+        yield found(
+            "mean-over-padding",
+            WARNING,
+            call,
+            what=f"{source.words(call)} is a mean over all places, and the rows are padded.",
+            why="The longer the batch's longest text, the more padding the others' means hold.",
+            fix=f"({words} * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)",
+        )
+        return

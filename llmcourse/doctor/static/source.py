@@ -14,7 +14,9 @@ from functools import cached_property
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _TOKENIZER = re.compile(r"(^|_)tok$|tokenizer", re.IGNORECASE)
 _MODEL = re.compile(r"(^|_)(model|lm|gpt|llama)\d*$", re.IGNORECASE)
-_MAKES_A_MODEL = re.compile(r"^_*(load|get|build|create|make|init|setup|prepare|wrap|save)_")
+_MAKES_A_MODEL = re.compile(
+    r"^_*(load|get|build|create|make|init|setup|prepare|wrap|save|test|run|call|query|eval|filter)_"
+)
 _MODEL_CLASS = re.compile(r"ForCausalLM|LMHeadModel|^AutoModel|PeftModel|ForConditionalGeneration")
 _TWO_SEQUENCES = re.compile(r"Seq2Seq|^(T5|MT5|Bart|MBart|Marian|Pegasus|Whisper)|Vision|Speech")
 _PLACING = ("to", "cuda", "cpu", "eval", "half", "float", "bfloat16")  # give the same thing back
@@ -129,6 +131,12 @@ class Source:
         return _is_part_of_load(value, 1) or bool(_TOKENIZER.search(last_name(node)))
 
     @cached_property
+    def _functions(self) -> set[str]:
+        """The names of the functions that the source defines."""
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+        return {node.name for node in self.scopes if isinstance(node, kinds)}
+
+    @cached_property
     def has_two_sequences(self) -> bool:
         """Whether the source names a model with an encoder."""
         names = [node.id for node in self.scopes if isinstance(node, ast.Name)]
@@ -195,6 +203,7 @@ class Source:
             and isinstance(node.func, ast.Name | ast.Attribute)
             and name_of(node) not in ("generate", "from_pretrained")
             and not _MAKES_A_MODEL.search(name_of(node))
+            and name_of(node) not in self._functions
             and self.is_model(node.func)
         )
 
