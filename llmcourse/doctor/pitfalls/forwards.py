@@ -186,12 +186,14 @@ def mask_does_not_grow(case: Case) -> Iterator[Finding]:
         whole = step.cached + ids.shape[1]
         if mask.shape[1] >= whole:
             continue
+        held = f", {step.cached} of them in the cache" if step.cached else ""
         yield Finding(
             code="mask-does-not-grow",
             severity=ERROR,
             confidence=CERTAIN,
-            what=f"attention_mask covers {mask.shape[1]} tokens, and the text has {whole}.",
-            why="What lies beyond the mask is not attended to, or the mask is that of others.",
+            what=f"attention_mask covers {mask.shape[1]} tokens, and the text has {whole}{held}.",
+            why="A mask counts from the text's first token, the cache's too: what lies beyond is "
+            "not attended to.",
             fix="mask = torch.cat([mask, torch.ones_like(token)], dim=1)  # in each step",
             file=step.file,
             line=step.line,
