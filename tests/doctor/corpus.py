@@ -1903,3 +1903,29 @@ def _padded_with_the_end() -> tuple:
     made = _made([9, 2, 8, 11], eos_token_id=5, pad_token_id=2)
     made.tokenizer.pad_token = made.tokenizer.eos_token
     return made.model, made.tokenizer, made.prompt, made.call, made.facts
+
+
+def _asked_plainly(text: str, new: int = 20, limit: int = 20, **call) -> Call:
+    model, tokenizer = plain("byte level")
+    inputs = tensors(tokenizer, text)
+    output = torch.cat([inputs["input_ids"], torch.arange(70, 70 + new)[None]], dim=1)
+    call = {"max_new_tokens": limit} | call
+    return Call(model, tokenizer, inputs, call, {"output": output})
+
+
+faulty("base-model-never-ends", "a question to a model without a template")(
+    lambda: _asked_plainly("What is the capital of Peru?")
+)
+faulty("base-model-never-ends", "an order to a model without a template")(
+    lambda: _asked_plainly("Translate this into French: cheese is good.")
+)
+sound("a story by a model without a template")(lambda: _asked_plainly("There was once a king"))
+sound("examples to be completed by such a model")(
+    lambda: _asked_plainly("Q: 2+2?\nA: 4\nQ: 3?\nA:")
+)
+sound("an answer of such a model that ends before the limit")(
+    lambda: _asked_plainly("What is the capital of Peru?", new=12)
+)
+sound("a question to such a model, and a stop string")(
+    lambda: _asked_plainly("What is the capital of Peru?", stop_strings=["\n"])
+)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from llmcourse.doctor.case import Case, tensors_for
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
+from llmcourse.doctor.pitfalls.facts import ends_otherwise, never_ends
 from llmcourse.doctor.pitfalls.headers import foreign_header
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.doctor.template_marks import Template, squeezed
@@ -169,6 +170,55 @@ def base_model_chat(case: Case) -> Iterator[Finding]:
         fix=(
             "Load the model's chat version (-Instruct, -chat), or write a text to be continued, "
             'such as "Q: ...\\nA:"'
+        ),
+    )
+
+
+@pitfall(
+    "base-model-never-ends",
+    subject=Subject.ENDS,
+    severities=(WARNING,),
+    needs=(Needs.OUTPUT,),
+    symptom="The answer is followed by more questions and answers, or by itself over and over.",
+    cause="""
+        A base model continues texts. It was never shown that an answer ends, so it writes its end
+        token where a document would end: as a rule not before the limit.
+    """,
+    fix="""
+        Take the instruction-tuned version. With a base model, give examples of a form that has an
+        end, such as a line each, and stop there.
+    """,
+    example=r"""
+        prompt = "Q: Which river flows through Paris?\nA: The Seine.\nQ: And through London?\nA:"
+        model.generate(**inputs, stop_strings=["\n"], tokenizer=tokenizer)
+    """,
+    how_sure="""
+        Likely: the tokenizer has no template, a prompt asks for something, and no row has an end
+        before the limit.
+    """,
+)
+def base_model_never_ends(case: Case) -> Iterator[Finding]:
+    """A model without a template is asked something, and no answer has an end."""
+    if case.tokenizer is None or getattr(case.tokenizer, "chat_template", None):
+        return
+    if case.config is None or ends_otherwise(case) or not never_ends(case):
+        return
+    asked = [text for text in case.texts if reads_as_request(_without_bos(case, text))]
+    if not asked:
+        return
+    yield Finding(
+        code="base-model-never-ends",
+        severity=WARNING,
+        confidence=LIKELY,
+        what=(
+            f"The tokenizer has no chat template, as that of a base model, and {_short(asked[0])} "
+            f"asks for an answer: none of {len(case.new_rows)} ended within "
+            f"{len(case.new_rows[0])} tokens."
+        ),
+        why="A base model continues texts, and has no end of an answer: it goes on to its limit.",
+        fix=(
+            "Load the model's chat version (-Instruct, -chat), or stop_strings=['\\n'] after "
+            "examples of one line"
         ),
     )
 
