@@ -47,6 +47,7 @@ _MOST_TEXTS = 64  # of one such call
 _KEPT_CHATS = 8  # conversations of earlier calls that it remembers
 _SHORTEST_PIECE = 4  # ids that are looked for inside a prompt; fewer may be there by chance
 _LONGEST = 600  # characters of a failure that are shown
+_CHANCE = 40  # characters without spaces that another chat's text may share with a prompt
 _PATIENCE = 10  # seconds that a reader waits for other threads to end the calls they are in
 _ENCODED = 64  # last prompts of which it is remembered which tokenizer made them
 _TENSORS = ("inputs", "input_ids", "attention_mask", "position_ids", "token_type_ids")
@@ -477,14 +478,14 @@ class Watch:
 
     def _led_to(self, case: Case) -> list[Rendered]:
         """Return the last conversation that was rendered into this call's first prompt, if any."""
-        texts = [text.strip() for text in case.texts]
+        texts = [squeezed(text) for text in case.texts]
         for one in reversed(self._rendered):
             if one.tokenizer is not case.tokenizer:
                 continue
             text = one.text
             if text is None and one.ids is not None:
                 text = case.tokenizer.decode(one.ids, clean_up_tokenization_spaces=False)
-            if text and any(squeezed(text) in squeezed(other) for other in texts):
+            if text and any(_is_most_of(squeezed(text), other) for other in texts):
                 return [one]
         return []
 
@@ -615,6 +616,11 @@ def _made_rows(made) -> list[list[int]]:
         fit = all(isinstance(row, list) and row and isinstance(row[0], int) for row in rows)
         return rows if fit else []
     return [ids]
+
+
+def _is_most_of(text: str, prompt: str) -> bool:
+    """Tell whether a rendered chat is in a prompt, and no short one that is there by chance."""
+    return text in prompt and (2 * len(text) >= len(prompt) or len(text) > _CHANCE)
 
 
 def _packed(ids: Iterable[int]) -> bytes:

@@ -1436,6 +1436,8 @@ for _code, _name, _messages, _given in (
     ("history-not-passed", "a name that was said",
      [_said("user", "What is my name?")], {"earlier": [[_said("user", "I am Bo.")]]}),
     (None, "another question alone", [USER], {"earlier": [[_said("user", "Name a color.")]]}),
+    (None, "a name that is said along with the question",
+     [_said("user", "My name is Bo. What is my name?")], {"earlier": [[USER]]}),
     (None, "a first question that follows nothing", [_ASKED[2]], {}),
     ("message-twice", "the system message with each turn", [SYSTEM, USER, REPLY, SYSTEM, USER], {}),
     ("message-twice", "a question that was appended twice", [USER, USER], {}),

@@ -25,6 +25,7 @@ _REFERS = re.compile(
     r"(answer|question|message|reply)|my favou?rite \w+ (again)?\?)",
     re.IGNORECASE,
 )
+_SAYS_ITSELF = re.compile(r"\b(my name is|i am|i'm|call me|my favou?rite \w+ is)\b", re.IGNORECASE)
 _APPEND = 'messages.append({"role": "assistant", "content": answer})'
 
 
@@ -114,7 +115,8 @@ def history_not_passed(case: Case) -> Iterator[Finding]:
         others = [said_in(one) for earlier in case.earlier_chats for one in by(earlier, "user")]
         if not others or text in others:
             continue
-        if len(text) > 300 or not (_FOLLOWS.search(text) or _REFERS.search(text)):
+        refers = _REFERS.search(text) and not _SAYS_ITSELF.search(text)
+        if len(text) > 300 or not (refers or _FOLLOWS.search(text)):
             continue
         yield Finding(
             code="history-not-passed",
