@@ -272,6 +272,8 @@ def _event(name, signature, owner, arguments, keywords) -> Event | None:
     by_library = caller is not None and is_of_a_library(caller)
     if name in ("decode", "batch_decode") and by_library:
         return None  # a streamer of the library, or a pipeline
+    if name == "generate" and _is_of(caller, "transformers.generation"):
+        return None  # an assistant that drafts
     named = _named(signature, arguments, keywords)
     return Event(
         name=name,
@@ -283,10 +285,15 @@ def _event(name, signature, owner, arguments, keywords) -> Event | None:
     )
 
 
+def _is_of(caller: FrameType | None, package: str) -> bool:
+    """Tell whether a frame's code is of a package."""
+    name = "" if caller is None else str(caller.f_globals.get("__name__", ""))
+    return f"{name}.".startswith(f"{package}.")
+
+
 def _added_by_pipeline(caller: FrameType | None) -> frozenset[str]:
     """Return the names of the settings that a pipeline adds to a call of its own accord."""
-    module = "" if caller is None else str(caller.f_globals.get("__name__", ""))
-    if not module.startswith("transformers.pipelines"):
+    if not _is_of(caller, "transformers.pipelines"):
         return frozenset()
     made = caller.f_locals.get("self")
     defaults = getattr(made, "_generation_defaults", None) or {}

@@ -1931,3 +1931,17 @@ sound("an answer of such a model that ends before the limit")(
 sound("a question to such a model, and a stop string")(
     lambda: _asked_plainly("What is the capital of Peru?", stop_strings=["\n"])
 )
+
+
+@sound("questions that are padded behind a cache that they share")
+def _():
+    model, tokenizer = plain(settings={}, kind="unigram")
+    tokenizer.pad_token = tokenizer.eos_token
+    shared = tensors(tokenizer, "a text that is shared")["input_ids"]
+    with torch.no_grad():
+        cache = model(shared, use_cache=True).past_key_values
+    own = tokenizer("ab").input_ids
+    ids = torch.tensor([[*shared[0].tolist(), tokenizer.eos_token_id, *own]])
+    mask = (torch.arange(ids.shape[1])[None] != shared.shape[1]).long()
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    return Call(model, tokenizer, inputs, LENGTH | {"past_key_values": cache})

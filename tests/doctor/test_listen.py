@@ -16,6 +16,7 @@ from transformers import GenerationMixin, PreTrainedTokenizerBase
 
 import llmcourse
 from llmcourse.doctor import call_site, listen
+from tests.doctor.corpus import plain, tensors
 from tests.support.chat_templates import CHATML, letters
 from tests.support.families import build, tiny
 
@@ -274,3 +275,12 @@ def test_the_calls_of_a_pipeline_belong_to_the_users_line(listener, tokenizer):
     pipe = transformers.pipeline("text-generation", model=model, tokenizer=tokenizer)
     pipe("x", max_new_tokens=2), (line := here())
     assert [event.site.line for _, event in listener.ended] == [line]
+
+
+def test_an_assistant_that_drafts_for_a_visible_loop_is_no_call_of_the_users():
+    model, tokenizer = plain(settings={})
+    draft, _ = plain(settings={"num_assistant_tokens": 3})
+    asked = {**tensors(tokenizer, "ab"), "max_new_tokens": 4}
+    with llmcourse.watch() as watched:
+        made = list(llmcourse.steps(model, **asked, assistant_model=draft))
+    assert made and len(watched.calls) == 1

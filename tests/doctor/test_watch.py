@@ -400,11 +400,11 @@ def test_a_tokenizers_call_that_ends_the_block_is_looked_at_and_one_that_was_cau
 def test_a_short_text_of_another_chat_is_in_a_prompt_by_chance():
     model, tokenizer = chat("chatml")
     talk = [{"role": "user", "content": "Say hi."}, {"role": "user", "content": "Say more."}]
-    short = tokenizer.apply_chat_template(
-        talk, chat_template="{{ messages[0].content }}", tokenize=False
-    )
-    long = f"{short} And then tell me what you think of the weather in June."
     with llmcourse.watch(model, tokenizer) as watched:
+        short = tokenizer.apply_chat_template(
+            talk, chat_template="{{ messages[0].content }}", tokenize=False
+        )
+        long = f"{short} And then tell me what you think of the weather in June."
         for text in (long, short):
             model.generate(**tensors(tokenizer, text), **LENGTH)
     by_chance, whole = (call.case.template_calls for call in watched.calls)

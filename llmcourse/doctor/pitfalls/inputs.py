@@ -237,6 +237,7 @@ def hidden_text(case: Case) -> torch.Tensor | None:
     if _pad_ends_text(case):
         after_text = torch.zeros_like(zero)
         after_text[:, 1:] = (mask[:, :-1] != 0) & (ids[:, :-1] != case.pad_id)
+        after_text &= places != (case.cached or -1)  # padded behind what a cache holds
         text |= zero & inside & (ids == case.pad_id) & after_text
     return text if text.any() else None
 
