@@ -28,6 +28,8 @@ from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
 from llmcourse.doctor.call_site import Site, calls_up_from, is_of_a_library, site_of
 
+# Where a draft model is asked for its guesses: in the library's loop, and in the visible one.
+_DRAFTING = ("transformers.generation.candidate_generator", "llmcourse.decoding.drafts")
 _TOKENIZER_METHODS = (
     *("__call__", "encode", "apply_chat_template", "decode", "batch_decode", "parse_response"),
 )
@@ -272,8 +274,8 @@ def _event(name, signature, owner, arguments, keywords) -> Event | None:
     by_library = caller is not None and is_of_a_library(caller)
     if name in ("decode", "batch_decode") and by_library:
         return None  # a streamer of the library, or a pipeline
-    if name == "generate" and _is_of(caller, "transformers.generation"):
-        return None  # an assistant that drafts
+    if name == "generate" and any(_is_of(call, *_DRAFTING) for call in calls_up_from(caller)):
+        return None  # the draft model's own call
     named = _named(signature, arguments, keywords)
     return Event(
         name=name,
@@ -285,10 +287,10 @@ def _event(name, signature, owner, arguments, keywords) -> Event | None:
     )
 
 
-def _is_of(caller: FrameType | None, package: str) -> bool:
-    """Tell whether a frame's code is of a package."""
+def _is_of(caller: FrameType | None, *packages: str) -> bool:
+    """Tell whether a frame's code is of a module, or of one in a package."""
     name = "" if caller is None else str(caller.f_globals.get("__name__", ""))
-    return f"{name}.".startswith(f"{package}.")
+    return f"{name}.".startswith(tuple(f"{package}." for package in packages))
 
 
 def _added_by_pipeline(caller: FrameType | None) -> frozenset[str]:
