@@ -64,6 +64,22 @@ def test_positions_that_count_padding_are_as_grave_as_what_the_model_makes_of_th
     assert [one.severity for one in found if one.code == "position-ids"] == [severity]
 
 
+@pytest.mark.parametrize(
+    ("rows", "call", "severity"),
+    [(1, {}, "warning"), (2, {}, "note"), (1, {"logits_processor": [lambda ids, s: s]}, "note")],
+)
+def test_a_chat_is_cut_off_gravely_where_all_answers_are_and_no_rule_leads_them(
+    rows, call, severity
+):
+    made = corpus._answered(12, 12, **call)
+    ended = made.facts["output"].clone()
+    ended[0, -1] = made.tokenizer.eos_token_id
+    made.facts["output"] = torch.cat([made.facts["output"], ended])[:rows]
+    made.prompt = {name: value.repeat(rows, 1) for name, value in made.prompt.items()}
+    found = [one.severity for one in found_in(made) if one.code == "cut-off"]
+    assert found == [severity]
+
+
 def test_the_corpus_is_large_enough_and_every_code_is_found_somewhere_and_absent_somewhere():
     assert len(FAULTY) >= 60 and len(SOUND) >= 60
     assert {code for code, _ in FAULTY.values()} == set(CODES)

@@ -35,8 +35,10 @@ LONGEST_MESSAGE = 500  # characters of an error that a finding repeats
     fix="Raise `max_new_tokens`, or ask for less in the prompt.",
     example="model.generate(**inputs, max_new_tokens=400)",
     how_sure="""
-        Certain that no row ended itself by `eos`; whether you wanted more is for you to say.
-        Nothing is said where three tokens or fewer are asked for, or as many at least as at most.
+        Certain that these rows did not end by `eos`; whether you wanted more is for you to say. A
+        warning where all answers of a chat break off. Where others came to their end, where a rule
+        of yours decides what may come, or outside a chat it is a note; and nothing is said where
+        three tokens or fewer are asked for, or as many at least as at most.
     """,
 )
 def cut_off(case: Case) -> Iterator[Finding]:
@@ -48,7 +50,7 @@ def cut_off(case: Case) -> Iterator[Finding]:
     total = len(case.output)
     yield Finding(
         code="cut-off",
-        severity=WARNING if case.is_chat else NOTE,
+        severity=WARNING if case.is_chat and len(rows) == total and not _is_led(case) else NOTE,
         confidence=CERTAIN,
         what=(
             f"{len(rows)} of {total} texts reached the limit of {room} new tokens before their end."
@@ -57,6 +59,11 @@ def cut_off(case: Case) -> Iterator[Finding]:
         fix=f"model.generate(..., max_new_tokens={2 * room})",
         repair=lambda: _longer(case, 2 * room),
     )
+
+
+def _is_led(case: Case) -> bool:
+    """Tell whether a rule of the caller's decides which tokens may come."""
+    return any(case.call.get(name) for name in ("logits_processor", "prefix_allowed_tokens_fn"))
 
 
 def _longer(case: Case, tokens: int) -> Repair:
