@@ -962,14 +962,14 @@ def _ends(tokenizer) -> list[int]:
     return [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(OWN_END["chatml"])]
 
 
-def _thinks(closed: bool = False, **call) -> Call:
+def _thinks(closed: bool = False, ends: bool = False, **call) -> Call:
     model, tokenizer = chat("chatml")
     tokenizer.add_tokens(["<think>", "</think>"], special_tokens=False)
     model = model_for(tokenizer, settings={"eos_token_id": _ends(tokenizer)}, **_LONG)
     text = rendered(tokenizer, [USER], add_generation_prompt=True) + "<think>\n"
     inputs = tensors(tokenizer, text + "\n</think>\n" * closed, add_special_tokens=False)
-    new = torch.tensor([[*range(8, 14)]])
-    output = torch.cat([inputs["input_ids"], new], dim=1)
+    new = [*range(8, 14), *tokenizer("</think>").input_ids * ends]
+    output = torch.cat([inputs["input_ids"], torch.tensor([new])], dim=1)
     return Call(model, tokenizer, inputs, {"max_new_tokens": 24} | call, {"output": output})
 
 
@@ -977,6 +977,7 @@ _LONG = {"max_position_embeddings": 1024}
 faulty("thinking-greedy", "thinking, greedily")(_thinks)
 sound("thinking that is drawn")(lambda: _thinks(do_sample=True, top_k=0))
 sound("thinking switched off")(lambda: _thinks(closed=True))
+sound("a thought that came to its end greedily")(lambda: _thinks(ends=True))
 
 
 def _with_a_mark(*skips: bool, mark: str = "[CALL]") -> Call:
@@ -1236,6 +1237,7 @@ for _code, _name, _call, _settings in (
         None,
     ),
     (None, "an end token that never comes, on purpose", LENGTH | {"eos_token_id": -1}, None),
+    (None, "a round number for an end that never comes", LENGTH | {"eos_token_id": 100_000}, None),
     (None, "one of two end tokens of a larger model", LENGTH | {"eos_token_id": [2, 50256]}, None),
     (
         "eos-from-encode",

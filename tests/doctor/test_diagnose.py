@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ import llmcourse
 from llmcourse.decoding.cache import CACHE_NAMES, LIBRARY
 from llmcourse.doctor.case import complete, with_own_cache
 from llmcourse.doctor.diagnose import check
-from llmcourse.doctor.pitfalls import PITFALLS
+from llmcourse.doctor.pitfalls import PITFALLS, loading
 from tests.doctor import corpus
 from tests.doctor.corpus import FAULTY, LENGTH, SOUND, TEXTS, USER
 from tests.support.chat_templates import letters
@@ -256,3 +257,14 @@ def test_a_template_without_end_is_stopped_and_is_not_called_a_failure_of_the_ca
     (finding,) = [one for one in found_in(made) if one.code == "refused"]
     assert "template was stopped on its way: it takes more than" in finding.what
     assert finding.confidence == "likely"
+
+
+@pytest.mark.parametrize(("gguf", "severity"), [(True, "warning"), (False, "note")])
+def test_weights_that_only_look_rounded_are_a_note(monkeypatch, gguf, severity):
+    monkeypatch.setattr(loading, "_rounded_blocks", lambda folder: True)
+    model, tokenizer = corpus.plain(settings={})
+    model.config.quantization_config = SimpleNamespace(quant_method="bitsandbytes")
+    case = complete(model, tokenizer, "a text", LENGTH)
+    case.loads = [{"gguf_file": "a.gguf", "quantization_config": "4bit"}] if gguf else []
+    found = [one.severity for one in check(case) if one.code == "quantized-twice"]
+    assert found == [severity]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from llmcourse.decoding.ingredients import CALL
 from llmcourse.doctor.case import Case
 from llmcourse.doctor.finding import CERTAIN, LIKELY, NOTE, WARNING, Finding
 from llmcourse.doctor.pitfalls.facts import changed, ends_otherwise, never_ends, room_of
@@ -77,14 +78,17 @@ def _names(case: Case, ids) -> str:
 @pitfall(
     "end-beyond-vocabulary",
     subject=Subject.ENDS,
-    severities=(WARNING,),
+    severities=(WARNING, NOTE),
     symptom="Every answer runs until the limit.",
     cause="""
         The id that should end texts is of another model or tokenizer: this model has fewer tokens,
         so it never comes.
     """,
     example="model.generate(**inputs, eos_token_id=tokenizer.eos_token_id)",
-    how_sure="Certain: the ids and the size of the vocabulary are in the finding.",
+    how_sure="""
+        Certain: the ids and the size of the vocabulary are in the finding. A note where the call
+        itself sets a round number, 100000: so some switch the end off, for texts of one length.
+    """,
 )
 def end_beyond_vocabulary(case: Case) -> Iterator[Finding]:
     """Every token that ends a text has an id that the model lacks."""
@@ -95,7 +99,7 @@ def end_beyond_vocabulary(case: Case) -> Iterator[Finding]:
         return
     yield Finding(
         code="end-beyond-vocabulary",
-        severity=WARNING,
+        severity=NOTE if _is_on_purpose(case) else WARNING,
         confidence=CERTAIN,
         what=(
             f"eos_token_id={list(case.eos_ids)}, which {case.set_by('eos_token_id')}, is beyond "
@@ -104,6 +108,11 @@ def end_beyond_vocabulary(case: Case) -> Iterator[Finding]:
         why="Such a token never comes: nothing but the limit ends the text.",
         fix="model.generate(..., eos_token_id=tokenizer.eos_token_id)",
     )
+
+
+def _is_on_purpose(case: Case) -> bool:
+    """Tell whether the call sets a round number for an id that never comes."""
+    return case.origin("eos_token_id") == CALL and all(one % 1000 == 0 for one in case.eos_ids)
 
 
 @pitfall(

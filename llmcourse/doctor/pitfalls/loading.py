@@ -141,7 +141,7 @@ def _is_quantized(model) -> bool:
 @pitfall(
     "quantized-twice",
     subject=Subject.MODEL,
-    severities=(WARNING,),
+    severities=(WARNING, NOTE),
     needs=(Needs.CALL, Needs.LOADS),
     symptom="Texts are clearly worse than the quantized model's reputation.",
     cause="""
@@ -150,7 +150,11 @@ def _is_quantized(model) -> bool:
     """,
     fix="Quantize the original weights once.",
     example="AutoModelForCausalLM.from_pretrained(original, quantization_config=config)",
-    how_sure="Certain where the source says that it is quantized.",
+    how_sure="""
+        Certain where the file's name says that it is quantized. Where it is read from the weights'
+        values, in a folder that does not say so, it is likely and a note: who made that folder
+        rounded them on purpose, as the course did with its small model.
+    """,
 )
 def quantized_twice(case: Case) -> Iterator[Finding]:
     """4- or 8-bit weights made of weights that had been rounded before."""
@@ -167,8 +171,8 @@ def quantized_twice(case: Case) -> Iterator[Finding]:
         return
     yield Finding(
         code="quantized-twice",
-        severity=WARNING,
-        confidence=CERTAIN,
+        severity=WARNING if from_gguf else NOTE,
+        confidence=CERTAIN if from_gguf else LIKELY,
         what=f"The weights were quantized on loading, and {how}.",
         why=(
             "Rounding what was rounded adds a second error and wins nothing that the first has "

@@ -17,6 +17,7 @@ FEW = 3  # new tokens; who asks for so few wants a word, a letter or a score, an
 MOST_IN_A_PIECE = 4  # tokens; what is decoded with more at once is a text, not a piece
 _SHOWN = 60  # characters of a text that a finding repeats
 _THINK = "<think>"  # before what a model thinks, in most published formats
+_THOUGHT = "</think>"  # where a thought is over
 _BEGINNING = 12  # tokens in which that mark is, if an answer begins with it
 _PLAIN = ("bos", "eos", "pad", "unk", "sep", "cls", "mask")  # special tokens with a known part
 LONGEST_MESSAGE = 500  # characters of an error that a finding repeats
@@ -386,7 +387,7 @@ def end_token_in_text(case: Case) -> Iterator[Finding]:
 @pitfall(
     "thinking-greedy",
     subject=Subject.CHOOSING,
-    severities=(WARNING,),
+    severities=(WARNING, NOTE),
     needs=(Needs.OUTPUT,),
     symptom="The model thinks on and on, in circles, and never comes to its answer.",
     cause="""
@@ -397,7 +398,7 @@ def end_token_in_text(case: Case) -> Iterator[Finding]:
     example="model.generate(**inputs, do_sample=True, temperature=0.6, top_p=0.95)",
     how_sure="""
         Likely: the prompt ends, or the answer begins, with the mark that opens a thought, and
-        nothing was drawn; a short thought may well come to its end.
+        nothing was drawn. A note where every thought came to its end.
     """,
 )
 def thinking_greedy(case: Case) -> Iterator[Finding]:
@@ -406,22 +407,26 @@ def thinking_greedy(case: Case) -> Iterator[Finding]:
         return
     if (case.setting("num_beams") or 1) > 1:
         return
+    thinks, ended = False, True
     for prompt, new in zip(case.texts, case.new_rows, strict=False):
         begun = case.tokenizer.decode(new[:_BEGINNING], clean_up_tokenization_spaces=False)
         if not (prompt.rstrip().endswith(_THINK) or begun.lstrip().startswith(_THINK)):
             continue
-        yield Finding(
-            code="thinking-greedy",
-            severity=WARNING,
-            confidence=LIKELY,
-            what=f"The model thinks ({_THINK}), and greedy decoding takes the likeliest token.",
-            why="Long thoughts come round to where they were, and the answer never comes.",
-            fix="model.generate(..., do_sample=True, temperature=0.6, top_p=0.95)",
-            repair=lambda: Repair(
-                case.inputs, {**case.call, "do_sample": True, "temperature": 0.6, "top_p": 0.95}
-            ),
-        )
+        written = case.tokenizer.decode(new, clean_up_tokenization_spaces=False)
+        thinks, ended = True, ended and _THOUGHT in written
+    if not thinks:
         return
+    yield Finding(
+        code="thinking-greedy",
+        severity=NOTE if ended else WARNING,
+        confidence=LIKELY,
+        what=f"The model thinks ({_THINK}), and greedy decoding takes the likeliest token.",
+        why="Long thoughts come round to where they were, and the answer never comes.",
+        fix="model.generate(..., do_sample=True, temperature=0.6, top_p=0.95)",
+        repair=lambda: Repair(
+            case.inputs, {**case.call, "do_sample": True, "temperature": 0.6, "top_p": 0.95}
+        ),
+    )
 
 
 @pitfall(
