@@ -4,6 +4,7 @@
 is imported before the script imports it, and how the script ends is left to Python.
 """
 
+import asyncio
 import atexit
 import builtins
 import contextlib
@@ -118,17 +119,37 @@ def run_notebook(path: Path, arguments: list[str], journal: Journal) -> None:
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch,
         _shell(scratch) as shell,
     ):
-        for number, (source, may_fail) in enumerate(cells, 1):
-            journal.cell(number)
-            shell.compile.get_code_name = lambda *_, name=f"{path}:{number}": name
-            try:
-                shell.run_cell(source, store_history=False).raise_error()
-            except SystemExit as leaving:
-                if leaving.code not in (None, 0):
-                    raise
-            except Exception:
-                if not may_fail:
-                    raise
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(_run_cells(shell, cells, path, journal))
+
+
+async def _run_cells(shell, cells: list[tuple[str, bool]], path: Path, journal: Journal) -> None:
+    """Run cells one after another, all in one event loop, in which servers of theirs go on."""
+    for number, (source, may_fail) in enumerate(cells, 1):
+        journal.cell(number)
+        shell.compile.get_code_name = lambda *_, name=f"{path}:{number}": name
+        try:
+            await _run_cell(shell, source)
+        except SystemExit as leaving:
+            if leaving.code not in (None, 0):
+                raise
+        except Exception:
+            if not may_fail:
+                raise
+
+
+async def _run_cell(shell, source: str) -> None:
+    """Run a cell as a kernel does; raises what it raises."""
+    transformed, wrong = source, None
+    try:
+        transformed = shell.transform_cell(source)
+    except Exception:  # no Python: it is said when the cell runs
+        wrong = sys.exc_info()
+    options = {"transformed_cell": transformed, "preprocessing_exc_tuple": wrong}
+    result = await shell.run_cell_async(source, store_history=False, **options)
+    shell.events.trigger("post_execute")
+    result.raise_error()
 
 
 @contextlib.contextmanager

@@ -126,3 +126,17 @@ def test_a_section_says_symptom_cause_and_fix(code):
     section = page.split(f"\n## {code}\n", 1)[1].split("\n## ", 1)[0]
     for word in ("**Symptom.**", "**Cause.**", "**Fix.**", "**How sure.**"):
         assert word in section, f"{code}: {word}"
+
+
+def test_cells_share_an_event_loop_that_goes_on(tmp_path, capfd):
+    cells = [
+        "import asyncio\nloop = asyncio.get_running_loop()\nsays = asyncio.Queue()",
+        "async def work():\n    says.put_nowait('done')\ntask = asyncio.create_task(work())",
+        "print('from another cell:', await asyncio.wait_for(says.get(), 5))",
+        "assert asyncio.get_running_loop() is loop",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    path = tmp_path / "mine.ipynb"
+    nbformat.write(notebook, path)
+    assert main(["doctor", str(path)]) == 0
+    assert "from another cell: done" in capfd.readouterr().out
