@@ -39,7 +39,8 @@ _SAVES = ("save_pretrained", "push_to_hub")
     example="""
         model = torch.compile(model)
         scores = scores.masked_fill(banned, float("-inf"))
-        with torch.no_grad(): ...
+        with torch.no_grad():
+            ...
     """,
     how_sure="Likely: only the source was read, where nothing takes what the call returns.",
 )
