@@ -131,6 +131,7 @@ class Case:
     by_pipeline: frozenset[str] = frozenset()  # settings that a pipeline added of its own accord
     earlier: torch.Tensor | None = None  # what one of the last calls made of the same ids
     cached: int = 0  # tokens that the call's cache held before the call
+    held: torch.Tensor | None = None  # (batch, length) int64, these tokens, where they were seen
     encoded_by: Any = None  # the tokenizer that was seen to make the ids
     output: torch.Tensor | None = None  # (rows, length) int64, what `generate` returned, if it ran
     rendered: list[str] = field(default_factory=list)  # `messages` as the template writes them

@@ -59,6 +59,25 @@ class Steps:
             reads_last=_ends_with_padding(mask) and reads_last(site.file, site.line),
         )
 
+    def generated(self, cache, text: torch.Tensor | None) -> None:
+        """Note what `generate` left in a cache: the beginning of a text, (batch, length) int64."""
+        if not isinstance(cache, Cache):
+            return
+        cached = _length(cache)
+        if text is None or text.dim() != 2 or not 0 < cached <= text.shape[1]:
+            self._fed.pop(cache, None)  # several answers or beams: nothing is known of its rows
+        else:
+            self._fed[cache] = [text[:, :cached].detach().clone()]
+
+    def held(self, cache) -> torch.Tensor | None:
+        """Return the ids that a cache holds, (batch, length) int64, where that is known."""
+        if not isinstance(cache, Cache) or cache not in self._fed:
+            return None
+        parts, cached = self._fed[cache], _length(cache)
+        if len({len(part) for part in parts}) > 1 or sum(part.shape[1] for part in parts) < cached:
+            return None
+        return torch.cat(parts, dim=1)[:, :cached]
+
     def _feed(self, cache, cached: int, ids: torch.Tensor) -> torch.Tensor | None:
         """Note what a cache gets; return what it held, where that is known and asked for."""
         if cache is not None and not isinstance(cache, Cache):

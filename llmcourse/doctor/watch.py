@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from llmcourse.decoding.cache import CACHE_NAMES
 from llmcourse.doctor import listen
 from llmcourse.doctor.call_site import Site
 from llmcourse.doctor.case import (
@@ -432,6 +433,7 @@ class Watch:
         case = complete(event.owner, tokenizer, inputs, call, self.repeatable, self._remembered)
         case.by_pipeline, case.earlier = event.by_pipeline, self._made_before(case)
         case.tokenizer_is_a_guess = is_a_guess
+        case.held = self._steps.held(_cache_of(call)) if case.cached else None
         if self.evidence:  # the call is about to write into its own cache
             case.call = with_own_cache(call)
         loads = [one for one in self._loads if one.result() is event.owner]
@@ -497,6 +499,7 @@ class Watch:
         elif event.result is not None:
             ids = getattr(event.result, "sequences", event.result)
             case.output = ids if isinstance(ids, torch.Tensor) else None
+        self._keep_cache(event, case)
         found = [_placed(one, event.site) for one in check(case)]
         seconds += time.perf_counter() - started
         if self.evidence:
@@ -519,6 +522,15 @@ class Watch:
             )
             self.calls.append(call)
         self._write_down(call)
+
+    def _keep_cache(self, event: Event, case: Case) -> None:
+        """Keep what `generate` left in the cache that it was given, or returned."""
+        alone = case.output is not None and case.input_ids is not None
+        alone = alone and len(case.output) == len(case.input_ids)
+        alone = alone and (case.setting("num_beams") or 1) == 1
+        text = case.output if alone else None
+        for cache in (_cache_of(event.arguments), _cache_of(event.result)):
+            self._steps.generated(cache, text)
 
     def _write_down(self, call: WatchedCall) -> None:
         if self.journal is None:
@@ -586,6 +598,7 @@ def _kept(case: Case) -> Case:
         case,
         model=SimpleNamespace(config=case.model.config, generation_config=own),
         refusal=None,  # its traceback holds what the call worked with
+        held=None,
         inputs={name: case.inputs[name] for name in tensors if name in case.inputs},
         call={name: value for name, value in case.call.items() if hasattr(case.config, name)},
     )
@@ -616,6 +629,13 @@ def _made_rows(made) -> list[list[int]]:
         fit = all(isinstance(row, list) and row and isinstance(row[0], int) for row in rows)
         return rows if fit else []
     return [ids]
+
+
+def _cache_of(given) -> Any:
+    """Return the cache among a call's arguments, or of what it returned; None if there is none."""
+    if not isinstance(given, Mapping):
+        return None
+    return next((given[name] for name in CACHE_NAMES if given.get(name) is not None), None)
 
 
 def _is_most_of(text: str, prompt: str) -> bool:

@@ -156,6 +156,41 @@ def test_the_tokenizer_that_made_the_ids_is_known_among_several():
     assert "decoded-by-another-tokenizer" in watched.codes
 
 
+def found_with_a_cache(watched_model, first: str, second: str, change=None, by_hand=False) -> list:
+    """Return what is found where a text is generated with the cache of another one."""
+    model, tokenizer, watched = watched_model
+    cache, call = DynamicCache(config=model.config), {"max_new_tokens": 2, "do_sample": False}
+    if by_hand:
+        model(ids_of(tokenizer, first), past_key_values=cache, use_cache=True)
+    else:
+        model.generate(ids_of(tokenizer, first), past_key_values=cache, **call)
+    if change is not None:
+        change(cache)
+    model.generate(ids_of(tokenizer, second), past_key_values=cache, **call)
+    return [found for found in watched.findings if found.code == "cache-already-filled"]
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_cache_of_another_text_is_found_and_where_the_two_part(watched_model, by_hand):
+    texts = ("the cat", "the dog that barks at night")
+    (found,) = found_with_a_cache(watched_model, *texts, by_hand=by_hand)
+    assert found.severity == "error" and "of another text, of which the first 3 are" in found.what
+
+
+def test_a_cache_of_the_same_beginning_gets_nothing(watched_model):
+    model, tokenizer, watched = watched_model
+    cache, call = DynamicCache(config=model.config), {"max_new_tokens": 3, "do_sample": False}
+    first = model.generate(ids_of(tokenizer, "the cat"), past_key_values=cache, **call)
+    more = torch.cat([first, ids_of(tokenizer, " and more")], dim=1)
+    model.generate(more, past_key_values=cache, **call)
+    assert "cache-already-filled" not in watched.codes
+
+
+@pytest.mark.parametrize("change", [lambda cache: cache.crop(-5), lambda cache: cache.reset()])
+def test_a_cache_that_was_cut_back_to_what_is_shared_gets_nothing(watched_model, change):
+    assert not found_with_a_cache(watched_model, "the cat", "the dog that barks", change)
+
+
 def test_what_a_cache_was_fed_is_not_kept_longer_than_the_cache(watched_model):
     model, tokenizer, watched = watched_model
     for _ in range(3):

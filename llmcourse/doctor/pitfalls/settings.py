@@ -574,15 +574,22 @@ def no_cache(case: Case) -> Iterator[Finding]:
     symptom="The second answer mixes in the first question, goes on from it, or the call fails.",
     cause="""
         `generate` writes into the cache that it is given. Handed in again with another text, or
-        with the same one, it still holds the first call's tokens, and more than there are ids.
+        with the same one, it still holds the first call's tokens; nobody compares
+        them with the ids.
     """,
     fix="Give each text a copy of the prefix's cache, or a new cache.",
     example="model.generate(**inputs, past_key_values=copy.deepcopy(prefix_cache))",
-    how_sure="Certain where the call was seen: tokens in the cache and ids are counted.",
+    how_sure="""
+        Certain where the call was seen: tokens in the cache and ids are counted, and compared where
+        it was seen what the cache was fed.
+    """,
 )
 def cache_already_filled(case: Case) -> Iterator[Finding]:
-    """A cache that holds as many tokens as the call has ids, or more."""
-    if not case.cached or case.input_ids is None or case.cached < case.prompt_length:
+    """A cache that holds as many tokens as the call has ids, or more, or those of another text."""
+    if not case.cached or case.input_ids is None:
+        return
+    if case.cached < case.prompt_length:
+        yield from _of_another_text(case)
         return
     yield Finding(
         code="cache-already-filled",
@@ -594,6 +601,30 @@ def cache_already_filled(case: Case) -> Iterator[Finding]:
         ),
         why="The model goes on from what the cache holds, not from these ids.",
         fix="model.generate(..., past_key_values=copy.deepcopy(prefix_cache))  # or a new cache",
+    )
+
+
+def _of_another_text(case: Case) -> Iterator[Finding]:
+    ids, held = case.input_ids, case.held
+    if held is None or len(held) != len(ids):
+        return
+    if case.attention_mask is not None and not case.attention_mask.all():
+        return  # what is padded may differ
+    length = min(ids.shape[1], held.shape[1])
+    alike = (ids[:, :length] == held[:, :length].to(ids.device)).all(0)
+    if alike.all():
+        return
+    place = int(alike.long().argmin())
+    yield Finding(
+        code="cache-already-filled",
+        severity=ERROR,
+        confidence=CERTAIN,
+        what=(
+            f"The cache holds {case.cached} tokens of another text, of which the first {place} are "
+            "those of the ids."
+        ),
+        why="The model reads the cache's text, not these ids, as far as the cache goes.",
+        fix="cache.crop(-n)  # what the two do not share; or a new cache",
     )
 
 
