@@ -12,7 +12,7 @@ from llmcourse.__main__ import main
 from llmcourse.doctor.finding import LIKELY
 from llmcourse.doctor.pitfalls import PITFALLS
 from llmcourse.doctor.static import IN_THE_SOURCE, look, python_of
-from tests.doctor import sources_of_loads, sources_of_loops
+from tests.doctor import sources_of_loads, sources_of_loops, sources_of_numbers
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -929,6 +929,10 @@ SOUND |= sources_of_loads.SOUND
 
 FAULTY |= sources_of_loops.FAULTY
 SOUND |= sources_of_loops.SOUND
+
+
+FAULTY |= sources_of_numbers.FAULTY
+SOUND |= sources_of_numbers.SOUND
 
 
 def found_in(folder: Path, source: str) -> list:

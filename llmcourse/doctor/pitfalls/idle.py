@@ -244,3 +244,34 @@ def guidance_without_negative(case: Case) -> Iterator[Finding]:
         why="The model runs twice for each token.",
         fix="model.generate(..., negative_prompt_ids=negative)",
     )
+
+
+@pitfall(
+    "min-length-counts-prompt",
+    subject=Subject.LENGTH,
+    severities=(WARNING,),
+    symptom="`min_length` is set, and after a long prompt the answer is shorter.",
+    cause="""
+        `min_length` counts the prompt's tokens too, as `max_length` does. A prompt that is as long
+        has reached it before the first new token.
+    """,
+    fix="Say how many *new* tokens there should be at least.",
+    example="model.generate(**inputs, min_new_tokens=60)",
+    how_sure="Certain: the prompt's tokens are counted.",
+)
+def min_length_counts_prompt(case: Case) -> Iterator[Finding]:
+    """A least length that the prompt alone has."""
+    if case.config is None or not case.decoder_only or not case.asked_here("min_length"):
+        return
+    least, length = case.setting("min_length"), case.prompt_length
+    if not isinstance(least, int) or not 1 < least <= length or case.asked("min_new_tokens"):
+        return
+    yield Finding(
+        code="min-length-counts-prompt",
+        severity=WARNING,
+        confidence=CERTAIN,
+        what=f"min_length={least} counts the prompt, which has {length} tokens by itself.",
+        why="The minimum is reached before the first new token: it changes nothing.",
+        fix=f"model.generate(..., min_new_tokens={least})",
+        repair=lambda: changed(case, min_length=None, min_new_tokens=least),
+    )

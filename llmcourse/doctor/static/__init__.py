@@ -14,11 +14,13 @@ from pathlib import Path
 from llmcourse.doctor.finding import Finding, in_order
 from llmcourse.doctor.notebook import code_cells
 from llmcourse.doctor.static import (
+    by_hand,
     caches,
     calls,
     choosing,
     classes,
     conversations,
+    criteria,
     drawing,
     dropped,
     fed,
@@ -27,10 +29,12 @@ from llmcourse.doctor.static import (
     loads,
     loops,
     models,
+    numbers,
     outputs,
     pieces,
     reading,
     returned,
+    spelling,
     streams,
     templates,
     training,
@@ -43,7 +47,7 @@ from llmcourse.doctor.static.source import Source
 _MODULES = (
     *(calls, choosing, outputs, pieces, returned, caches, forwards, loops, classes, models),
     *(templates, words, conversations, given, unused, loads, dropped, training, streams),
-    *(drawing, fed, reading),
+    *(drawing, fed, reading, by_hand, numbers, spelling, criteria),
 )
 IN_THE_SOURCE: dict[str, InTheSource] = {
     known.code: known

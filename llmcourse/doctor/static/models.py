@@ -1,6 +1,7 @@
 """What is done to a model before it generates: casts, checkpointing, settings in its config."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
@@ -10,6 +11,11 @@ from llmcourse.doctor.static.source import Source, is_true, keyword, last_name, 
 from llmcourse.doctor.subject import Subject
 
 _CASTS = ("half", "float", "bfloat16", "double")
+# What fills a model, trains it, or measures it with whatever weights.
+_FILLS = re.compile(
+    r"(?<!pre)train|^fit$|^backward$|^step$|^load_|dispatch|convert|init|copy_|time$|perf_counter"
+)
+_MADE = re.compile(r"(ForCausalLM|LMHeadModel)$")
 _LOADS_QUANTIZED = ("load_in_4bit", "load_in_8bit")
 # Settings of `generate` that a model's config had in earlier versions.
 _SETTINGS = (
@@ -186,3 +192,72 @@ def _ends_at_loading(source: Source) -> Iterator[Finding]:
             why="generate reads generation_config, which comes from a file of its own.",
             fix=f"model.generate(..., {name}={source.words(keyword(call, name))})",
         )
+
+
+@in_the_source(
+    "config-without-weights",
+    subject=Subject.MODEL,
+    severities=(WARNING,),
+    symptom="Each run writes another text, and all of them are noise.",
+    cause="""
+        A config says how large a model is, not what it has learned. `from_config`, or a model's
+        class called with a config, makes weights at random; only `from_pretrained` reads them.
+    """,
+    fix="Load the checkpoint itself.",
+    example="model = AutoModelForCausalLM.from_pretrained(name)",
+    how_sure="""
+        Likely: only the source was read, where the config is a checkpoint's, and nothing trains
+        the model or loads weights into it.
+    """,
+)
+def config_without_weights(source: Source) -> Iterator[Finding]:
+    """A model is made from a checkpoint's config alone, and generates."""
+    if any(_FILLS.search(name_of(call)) for call in source.calls):
+        return
+    if any(_is_changed_config(source, node) for node in source.scopes):
+        return
+    told = set()
+    for call in source.generate_calls:
+        made = source.placed(owner_of(call))
+        if made in told or not _is_of_a_config(source, made):
+            continue
+        told.add(made)
+        yield found(
+            "config-without-weights",
+            WARNING,
+            made,
+            what=f"{source.words(made.func)} makes a model of a config alone: its weights are "
+            "random.",
+            why="A config has sizes and no weights: each run writes another noise.",
+            fix=f"{_class_of(made)}.from_pretrained(...)  # reads the weights too",
+        )
+
+
+def _class_of(made: ast.Call) -> str:
+    from_config = name_of(made) in ("from_config", "_from_config")
+    return last_name(made.func.value) if from_config else name_of(made)
+
+
+def _is_of_a_config(source: Source, made: ast.AST) -> bool:
+    """Tell whether a value is a model made of a checkpoint's own config."""
+    if not isinstance(made, ast.Call):
+        return False
+    of_config = name_of(made) in ("from_config", "_from_config")
+    if not of_config and not _MADE.search(name_of(made)):
+        return False
+    given = made.args[0] if made.args else keyword(made, "config")
+    config = source.value(given) if given is not None else None
+    return (
+        isinstance(config, ast.Call)
+        and name_of(config) == "from_pretrained"
+        and all(each.arg in ("trust_remote_code", "revision") for each in config.keywords)
+    )
+
+
+def _is_changed_config(source: Source, node: ast.AST) -> bool:
+    """Tell whether a config, or weights, are assigned to: `config.num_hidden_layers = 2`."""
+    return (
+        isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and ("config" in last_name(node.value) or node.attr in ("data", "weight"))
+    )
