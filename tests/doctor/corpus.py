@@ -1261,7 +1261,7 @@ for _code, _name, _call, _settings in (
         None,
     ),
     (None, "a minimum as large as the limit", LENGTH | {"min_new_tokens": 4}, None),
-    (None, "a minimum with the prompt, below the limit", LENGTH | {"min_length": 5}, None),
+    (None, "a minimum with the prompt, below the limit", LENGTH | {"min_length": 17}, None),
     ("min-length-counts-prompt", "a minimum that the prompt has", LENGTH | {"min_length": 2}, None),
     (None, "a minimum of nothing", LENGTH | {"min_length": 0}, None),
     (None, "both minimums", LENGTH | {"min_length": 2, "min_new_tokens": 2}, None),

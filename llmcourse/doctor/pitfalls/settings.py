@@ -588,44 +588,41 @@ def cache_already_filled(case: Case) -> Iterator[Finding]:
     """A cache that holds as many tokens as the call has ids, or more, or those of another text."""
     if not case.cached or case.input_ids is None:
         return
-    if case.cached < case.prompt_length:
-        yield from _of_another_text(case)
+    if case.cached >= case.prompt_length:
+        said = (
+            f"The cache already holds {case.cached} tokens, and the ids are {case.prompt_length}: "
+            "nothing of them is new to it.",
+            "The model goes on from what the cache holds, not from these ids.",
+        )
+    elif (shared := _shared_with_cache(case)) is not None:
+        said = (
+            f"The cache holds {case.cached} tokens of another text, of which the first {shared} "
+            "are those of the ids.",
+            "The model reads the cache's text, not these ids, as far as the cache goes.",
+        )
+    else:
         return
     yield Finding(
         code="cache-already-filled",
         severity=ERROR,
         confidence=CERTAIN,
-        what=(
-            f"The cache already holds {case.cached} tokens, and the ids are {case.prompt_length}: "
-            "nothing of them is new to it."
-        ),
-        why="The model goes on from what the cache holds, not from these ids.",
+        what=said[0],
+        why=said[1],
         fix="model.generate(..., past_key_values=copy.deepcopy(prefix_cache))  # or a new cache",
     )
 
 
-def _of_another_text(case: Case) -> Iterator[Finding]:
-    ids, held = case.input_ids, case.held
-    if held is None or len(held) != len(ids):
-        return
-    if case.attention_mask is not None and not case.attention_mask.all():
-        return  # what is padded may differ
+def _shared_with_cache(case: Case) -> int | None:
+    """Return how many ids a cache of another text has in common; None where it is the same text.
+
+    None also where it was not seen what the cache was fed, or where padding may differ.
+    """
+    ids, held, mask = case.input_ids, case.held, case.attention_mask
+    if held is None or len(held) != len(ids) or (mask is not None and not mask.all()):
+        return None
     length = min(ids.shape[1], held.shape[1])
     alike = (ids[:, :length] == held[:, :length].to(ids.device)).all(0)
-    if alike.all():
-        return
-    place = int(alike.long().argmin())
-    yield Finding(
-        code="cache-already-filled",
-        severity=ERROR,
-        confidence=CERTAIN,
-        what=(
-            f"The cache holds {case.cached} tokens of another text, of which the first {place} are "
-            "those of the ids."
-        ),
-        why="The model reads the cache's text, not these ids, as far as the cache goes.",
-        fix="cache.crop(-n)  # what the two do not share; or a new cache",
-    )
+    return None if alike.all() else int(alike.long().argmin())
 
 
 # A fresh process begins with 53 or 64 random bits, or with torch's own 67280421310721; a seed that

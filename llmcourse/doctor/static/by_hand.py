@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from llmcourse.doctor.finding import ERROR, WARNING, Finding
+from llmcourse.doctor.finding import WARNING, Finding
 from llmcourse.doctor.static.registry import found, in_the_source
 from llmcourse.doctor.static.source import Source, keyword, last_name, name_of
 from llmcourse.doctor.subject import Subject
@@ -17,7 +17,7 @@ _HELD = ("keys", "values", "key", "value", "key_cache", "value_cache", "k", "v")
 @in_the_source(
     "cache-not-reordered",
     subject=Subject.CALL,
-    severities=(ERROR,),
+    severities=(WARNING,),
     symptom="Beam search by hand is fine without a cache, and mixes its beams up with one.",
     cause="""
         After a step a beam goes on from another beam's text, its parent's. The ids are taken from
@@ -44,7 +44,7 @@ def cache_not_reordered(source: Source) -> Iterator[Finding]:
                 continue
             yield found(
                 "cache-not-reordered",
-                ERROR,
+                WARNING,
                 node,
                 what=f"The ids follow {parent}, and the cache's rows stay in the old beams' order.",
                 why="Each beam then reads the past of another one.",
@@ -89,7 +89,7 @@ def _follows(inside: list[ast.AST], parent: str) -> bool:
 @in_the_source(
     "filter-left-sorted",
     subject=Subject.CHOOSING,
-    severities=(ERROR,),
+    severities=(WARNING,),
     symptom="Top-p by hand: the texts are made of single bytes and rare signs.",
     cause="""
         Sorted logits are in the order of their ranks. Where the sort's indices are dropped, the
@@ -116,7 +116,7 @@ def filter_left_sorted(source: Source) -> Iterator[Finding]:
             continue
         yield found(
             "filter-left-sorted",
-            ERROR,
+            WARNING,
             node,
             what=f"{name} is sorted, and nothing puts it back: the sort's indices are not used.",
             why="The place of a rank is then taken for a token's id in the vocabulary.",

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from llmcourse.doctor.finding import ERROR, Finding
+from llmcourse.doctor.finding import WARNING, Finding
 from llmcourse.doctor.static.registry import found, in_the_source
 from llmcourse.doctor.static.source import Source, is_false, last_name, name_of, owner_of
 from llmcourse.doctor.subject import Subject
@@ -12,7 +12,7 @@ from llmcourse.doctor.subject import Subject
 @in_the_source(
     "criterion-never-true",
     subject=Subject.ENDS,
-    severities=(ERROR,),
+    severities=(WARNING,),
     symptom="A stopping criterion is asked at every step, and nothing ever stops.",
     cause="""
         A list gets False for every row, whatever was found, and the criterion is true only if all
@@ -44,7 +44,7 @@ def criterion_never_true(source: Source) -> Iterator[Finding]:
                 continue
             yield found(
                 "criterion-never-true",
-                ERROR,
+                WARNING,
                 statement,
                 what=f"The criterion's __call__ is never true: {appended} gets False in each turn.",
                 why=f"A break leaves the inner loop alone; all({appended}) then finds this False.",
