@@ -95,7 +95,7 @@ def measured(paths: list[Path]) -> dict:
     pages = of_pages([ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
     machine = describe_machine()
     made = {"schema": SCHEMA, "machine": machine, "date": time.strftime("%Y-%m-%d")}
-    return made | {"lessons": lessons, "pages": pages}
+    return made | {"codes": len(known_codes()), "lessons": lessons, "pages": pages}
 
 
 def page(path: Path) -> str:
@@ -114,7 +114,7 @@ def page(path: Path) -> str:
     rows = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *rows]
     said = (
         f"In how many of {scripts} sound scripts and {len(made['lessons'])} lessons a code speaks; "
-        f"the other {len(known_codes()) - len(rows) + 2} codes are silent in all of them. In the "
+        f"the other {made['codes'] - len(rows) + 2} codes are silent in all of them. In the "
         f"source of {made['pages']['blocks']} blocks of Python in README.md and docs/: "
         f"{len(made['pages']['findings'])} findings. {made['date']}; "
         f"[`{path.name}`](../benchmarks/{path.parent.name}/{path.name})."

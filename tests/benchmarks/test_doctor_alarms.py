@@ -40,7 +40,7 @@ def test_what_is_on_purpose_names_lessons_and_codes():
 def test_the_table_has_scripts_and_lessons_side_by_side(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor_alarms, "on_purpose", lambda: {"b": ["no-mask"]})
     pages = {"blocks": 3, "findings": []}
-    made = {"date": "2030-01-01", "lessons": LESSONS, "pages": pages}
+    made = {"date": "2030-01-01", "codes": 9, "lessons": LESSONS, "pages": pages}
     (tmp_path / "doctor-alarms-x.json").write_text(json.dumps(made))
     of_field = {"sound_by_code": {"no-mask": {"warning": 2}}, "false_alarms": {"of": 7}}
     (tmp_path / "doctor-field-x.json").write_text(json.dumps({"parts": {"all": of_field}}))
@@ -48,6 +48,7 @@ def test_the_table_has_scripts_and_lessons_side_by_side(tmp_path, monkeypatch):
     made = doctor_alarms.written(text, tmp_path)
     assert "| [no-mask](pitfalls.md#no-mask) | 0 | 2 | 0 | 1 | 1 | 0 | 0 |" in made
     assert "of 7 sound scripts and 2 lessons" in made and "old" not in made
+    assert "the other 7 codes are silent" in made
 
 
 def test_the_page_shows_what_was_measured():
