@@ -15,6 +15,7 @@ import transformers
 from transformers import GenerationMixin, PreTrainedTokenizerBase
 
 import llmcourse
+from llmcourse.decoding.cache import LIBRARY
 from llmcourse.doctor import call_site, listen
 from tests.doctor.corpus import plain, tensors
 from tests.support.chat_templates import CHATML, letters
@@ -277,6 +278,7 @@ def test_the_calls_of_a_pipeline_belong_to_the_users_line(listener, tokenizer):
     assert [event.site.line for _, event in listener.ended] == [line]
 
 
+@pytest.mark.skipif(LIBRARY < (5, 18), reason="the visible loop drafts with a model from then on")
 def test_an_assistant_that_drafts_for_a_visible_loop_is_no_call_of_the_users():
     model, tokenizer = plain(settings={})
     draft, _ = plain(settings={"num_assistant_tokens": 3})
