@@ -19,6 +19,7 @@ from llmcourse.doctor.static import (
     choosing,
     classes,
     conversations,
+    cuts,
     drawing,
     dropped,
     fed,
@@ -43,7 +44,7 @@ from llmcourse.doctor.static.source import Source
 _MODULES = (
     *(calls, choosing, outputs, pieces, returned, caches, forwards, loops, classes, models),
     *(templates, words, conversations, given, unused, loads, dropped, training, streams),
-    *(drawing, fed, reading),
+    *(drawing, fed, reading, cuts),
 )
 IN_THE_SOURCE: dict[str, InTheSource] = {
     known.code: known
