@@ -61,6 +61,14 @@ out = model.generate(**batch, do_sample=True, num_return_sequences=3)
 texts = tokenizer.batch_decode(out, skip_special_tokens=True)
 """
 )
+PIPE = """\
+pipe = transformers.pipeline("text-generation"{told})
+text = pipe(prompt, max_new_tokens=9)[0]["generated_text"]
+"""
+STREAM = """\
+streamer = transformers.TextIteratorStreamer(tokenizer, skip_prompt=True)
+Thread(target=model.generate, kwargs={**inputs, "streamer": streamer}).start()
+"""
 COUNTS = PROCESSOR.format(does="self.place += 1", returns="return scores")
 
 # What is wrong, in a line or a few after LOADS: the code, by what somebody wrote.
@@ -592,6 +600,37 @@ FAULTY = {
         "content-not-text",
         "messages = [{'role': 'user', 'content': (prompt,)}]",
     ),
+    "a prompt cut off what is without it": (
+        "prompt-cut-twice",
+        PIPE.format(told=", return_full_text=False") + "print(text[len(prompt):])",
+    ),
+    "a piece cut by all before it": (
+        "piece-cut-as-whole",
+        STREAM + "shown = ''\nfor piece in streamer:\n    shown += piece[len(shown):]",
+    ),
+    "code without its indentation": (
+        "continuation-stripped",
+        "inputs = tokenizer(prompt, return_tensors='pt')\nout = model.generate(**inputs)\n"
+        "text = tokenizer.decode(out[0, 9:], skip_special_tokens=True).strip()\n"
+        "print(prompt + text)",
+    ),
+    "an end looked for in a pipeline's text": (
+        "needed-token-skipped",
+        PIPE.format(told=", return_full_text=False") + "whole = text.endswith('<|im_end|>')",
+    ),
+    "an end looked for where it is skipped": (
+        "needed-token-skipped",
+        "text = tokenizer.decode(ids, skip_special_tokens=True)\n"
+        "whole = tokenizer.eos_token in text",
+    ),
+    "a pipeline's text kept as the answer": (
+        "prompt-in-output",
+        PIPE.format(told="") + "messages = [{'role': 'assistant', 'content': text}]",
+    ),
+    "rows counted from a prompt's number": (
+        "rows-per-prompt",
+        SEVERAL + "groups = [texts[i : i + 3] for i in range(len(prompts))]",
+    ),
 }
 
 # What is sound and looks like it.
@@ -920,6 +959,29 @@ SOUND = {
     "two texts for a model that compares": "scores = other(**tokenizer(context, question))",
     "a list of texts": "asked = tokenizer([prompt, prompt], return_tensors='pt')\n"
     "model.generate(**asked)",
+    "a prompt cut off the whole text": PIPE.format(told="") + "print(text[len(prompt):])",
+    "another length cut off": PIPE.format(told=", return_full_text=False")
+    + "print(text[len('Answer:'):])",
+    "the whole text cut by what was shown": STREAM
+    + "text = shown = ''\nfor piece in streamer:\n    text += piece\n"
+    "    new = text[len(shown):]\n    shown = text",
+    "a piece cut by a mark": STREAM + "for piece in streamer:\n    print(piece[len('<s>'):])",
+    "a continuation with a space before it": "inputs = tokenizer(prompt, return_tensors='pt')\n"
+    "out = model.generate(**inputs)\n"
+    "text = tokenizer.decode(out[0, 9:], skip_special_tokens=True).strip()\n"
+    "print(prompt + ' ' + text)",
+    "a continuation stripped at its end": "inputs = tokenizer(prompt, return_tensors='pt')\n"
+    "out = model.generate(**inputs)\n"
+    "text = tokenizer.decode(out[0, 9:], skip_special_tokens=True).rstrip()\n"
+    "print(prompt + text)",
+    "an end taken away where it may be": "text = tokenizer.decode(ids, skip_special_tokens=True)\n"
+    "if text.endswith('</s>'):\n    text = text[:-4]",
+    "an end looked for where it is kept": "text = tokenizer.decode(ids)\n"
+    "whole = tokenizer.eos_token in text",
+    "rows counted by prompts and rows": SEVERAL
+    + "groups = [texts[i * 3 : i * 3 + 3] for i in range(len(prompts))]",
+    "rows counted in steps": SEVERAL
+    + "groups = [texts[i : i + 3] for i in range(0, len(texts), 3)]",
     "a content in brackets": "messages = [{'role': 'user', 'content': (prompt)}]",
 }
 

@@ -1,10 +1,12 @@
 """Pitfalls of decoding an output: by whom, with which arguments, from which token on."""
 
 import difflib
+import json
+import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.case import Case
-from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, WARNING, Finding
+from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.show import printable
 
@@ -12,6 +14,7 @@ _KNOWN = ("skip_special_tokens", "clean_up_tokenization_spaces", "spaces_between
 _OTHERS = {"add_special_tokens": "skip_special_tokens"}  # of other methods, with what is meant
 _NEAR = 0.75  # of 1: how like a known argument a misspelt one is
 _ENOUGH = 4  # ids that are not in an output by chance
+_FENCED = re.compile(r"```(?:json)?\s(.*)```", re.DOTALL | re.IGNORECASE)
 _SHOWN = 60  # characters of a text that a finding repeats
 
 
@@ -205,3 +208,98 @@ def spaces_cleaned_up(case: Case) -> Iterator[Finding]:
 def _is_word_piece(tokenizer) -> bool:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     return type(getattr(backend, "model", None)).__name__ == "WordPiece"
+
+
+@pitfall(
+    "cut-at-the-prompts-end-token",
+    subject=Subject.READING,
+    severities=(ERROR,),
+    needs=(Needs.DECODINGS,),
+    symptom="There is no answer: what is left of the text stops in the middle of the prompt.",
+    cause="""
+        In many formats the token that ends an answer ends the turns of the prompt too. Looked for
+        in the whole row, the first one stands in the prompt, and all behind it is cut away.
+    """,
+    fix="Take the prompt away first, and look for the end in what is new.",
+    example="""
+        new = output[0, inputs["input_ids"].shape[1] :]
+        ends = (new == tokenizer.eos_token_id).nonzero()
+        answer = new[: ends[0, 0]] if len(ends) else new
+    """,
+    how_sure="""
+        Certain that what was decoded of the output is the prompt's beginning, up to its first end
+        token, and that nothing else of the row was decoded.
+    """,
+)
+def cut_at_the_prompts_end_token(case: Case) -> Iterator[Finding]:
+    """What was decoded of a row stops at an end token of the prompt."""
+    if case.output is None or not case.decoder_only or len(case.decoded) != 1:
+        return
+    one = case.decoded[0]
+    size = len(one.ids)
+    if not 0 < size < case.prompt_length:
+        return
+    for ids in case.output.tolist():
+        if ids[:size] != one.ids or ids[size] not in case.eos_ids or ids[size] in one.ids:
+            continue
+        yield Finding(
+            code="cut-at-the-prompts-end-token",
+            severity=ERROR,
+            confidence=CERTAIN,
+            what=(
+                f"The text is cut at the first end token, {ids[size]} at place {size}, which is "
+                f"the prompt's: new tokens begin at {case.prompt_length}."
+            ),
+            why="The whole row was searched, and the prompt has end tokens too: no answer is left.",
+            fix="# cut the prompt's tokens off first, then look for the end token in the rest",
+            file=one.file,
+            line=one.line,
+        )
+        return
+
+
+@pitfall(
+    "json-in-a-fence",
+    subject=Subject.READING,
+    severities=(NOTE,),
+    needs=(Needs.DECODINGS,),
+    symptom="`Expecting value: line 1 column 1 (char 0)`, and the JSON in the text is flawless.",
+    cause="""
+        Chat models write JSON as they would for a reader: within a fence of three backticks.
+        `json.loads` takes the JSON alone.
+    """,
+    fix="Take the fence away before the text is parsed, or ask for JSON without one.",
+    example="""
+        inside = re.search(r"```(?:json)?\\s*(.*?)```", text, re.DOTALL)
+        data = json.loads(inside[1] if inside else text)
+    """,
+    how_sure="""
+        Certain that the answer is JSON within a fence; whether a program parses it is not looked
+        at, and so it is a note.
+    """,
+)
+def json_in_a_fence(case: Case) -> Iterator[Finding]:
+    """An answer that is JSON, but for the fence around it."""
+    for one in case.decoded:
+        text = one.text.strip()
+        fenced = _FENCED.fullmatch(text) if text.startswith("```") else None
+        if fenced is None or not _is_json(fenced[1]):
+            continue
+        yield Finding(
+            code="json-in-a-fence",
+            severity=NOTE,
+            confidence=CERTAIN,
+            what=f"The answer is JSON in a fence of backticks: {printable(text, _SHOWN)!r}.",
+            why="json.loads fails at the fence: it takes the JSON alone.",
+            fix='json.loads(re.search(r"```(?:json)?(.*?)```", text, re.DOTALL)[1])',
+            file=one.file,
+            line=one.line,
+        )
+        return
+
+
+def _is_json(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict | list)
+    except (ValueError, RecursionError):
+        return False

@@ -268,3 +268,47 @@ def marks_as_text(case: Case) -> Iterator[Finding]:
             else 'AutoTokenizer.from_pretrained("the/chat-model")  # keep its own chat_template',
         )
         return
+
+
+@pitfall(
+    "template-applied-twice",
+    subject=Subject.PROMPTS,
+    severities=(ERROR,),
+    needs=ON_CHATS,
+    symptom="The prompt has a whole conversation within a question, and is nearly twice as long.",
+    cause="""
+        A text that a template has written already is passed as what a message says, to a pipeline
+        or another `apply_chat_template`, which writes the headers again around it.
+    """,
+    fix="Apply the template once: pass the messages, or the rendered text as a prompt.",
+    example="answer = pipe(messages, max_new_tokens=200)  # it applies the template itself",
+    how_sure="""
+        Certain: what a message says begins as this template begins a chat, and ends with the header
+        of an answer.
+    """,
+)
+def template_applied_twice(case: Case) -> Iterator[Finding]:
+    """A message that says a whole rendered prompt."""
+    if case.template is None:
+        return
+    opening = squeezed(case.template.user_header) or squeezed(case.template.opening)
+    header = squeezed(case.template.generation_prompt)
+    if not opening or not header:
+        return
+    for chat in case.chats:
+        for place, message in enumerate(chat.messages):
+            said = squeezed(said_in(message))
+            if chat.sanitized or not said.endswith(header) or opening not in said:
+                continue
+            yield Finding(
+                code="template-applied-twice",
+                severity=ERROR,
+                confidence=CERTAIN,
+                what=(
+                    f"Message {place}, of role {message.get('role')!r}, is a prompt that the chat "
+                    "template has written already; it is applied a second time."
+                ),
+                why="The model reads a whole conversation, headers and all, within one message.",
+                fix="apply_chat_template(messages)  # once; or pass the rendered text as a prompt",
+            )
+            return

@@ -21,6 +21,7 @@ from llmcourse.doctor.static import (
     classes,
     conversations,
     criteria,
+    cuts,
     drawing,
     dropped,
     fed,
@@ -47,7 +48,7 @@ from llmcourse.doctor.static.source import Source
 _MODULES = (
     *(calls, choosing, outputs, pieces, returned, caches, forwards, loops, classes, models),
     *(templates, words, conversations, given, unused, loads, dropped, training, streams),
-    *(drawing, fed, reading, by_hand, numbers, spelling, criteria),
+    *(drawing, fed, reading, by_hand, numbers, spelling, criteria, cuts),
 )
 IN_THE_SOURCE: dict[str, InTheSource] = {
     known.code: known

@@ -170,7 +170,7 @@ def _joined_before(source: Source, thread: ast.Call, read: ast.AST) -> ast.Call 
 )
 def pipeline_chat_as_text(source: Source) -> Iterator[Finding]:
     """The chat that a pipeline returns is taken for a text."""
-    for node, call in _generated_texts(source):
+    for node, call in generated_texts(source):
         if not _gets_messages(source, call) or keyword(call, "return_full_text") is not None:
             continue
         use = source.parents.get(node)
@@ -193,7 +193,7 @@ def pipelines_with_the_prompt(source: Source) -> Iterator[tuple[ast.AST, str, st
 
     The text begins with the prompt, unless `return_full_text=False` is said.
     """
-    for node, call in _generated_texts(source):
+    for node, call in generated_texts(source):
         made = source.value(call.func)
         told = [
             keyword(one, "return_full_text") for one in (call, made) if isinstance(one, ast.Call)
@@ -208,11 +208,28 @@ def pipelines_with_the_prompt(source: Source) -> Iterator[tuple[ast.AST, str, st
             yield node, WARNING, "it is compared with a text"
         elif isinstance(use, ast.Attribute) and use.attr == "startswith":
             yield node, WARNING, "its beginning is looked at"
+        elif _kept_as_answer(source, use):
+            yield node, WARNING, "it is kept as the assistant's message"
         elif isinstance(use, ast.Assign) and _ANSWER.search(last_name(use.targets[0])):
             yield node, NOTE, f"it is called {last_name(use.targets[0])}"
 
 
-def _generated_texts(source: Source) -> Iterator[tuple[ast.Subscript, ast.Call]]:
+def _kept_as_answer(source: Source, use: ast.AST) -> bool:
+    """Tell whether a name is bound to what becomes the content of an assistant's message."""
+    if not isinstance(use, ast.Assign) or not isinstance(use.targets[0], ast.Name):
+        return False
+    for node in source.scopes:
+        if isinstance(node, ast.Dict) and source.scopes[node] is source.scopes[use]:
+            keys = [key.value if isinstance(key, ast.Constant) else None for key in node.keys]
+            says = dict(zip(keys, node.values, strict=True))
+            if source.constants(says.get("role")) == ["assistant"]:
+                content = says.get("content")
+                if isinstance(content, ast.Name) and source.value(content) is use.value:
+                    return True
+    return False
+
+
+def generated_texts(source: Source) -> Iterator[tuple[ast.Subscript, ast.Call]]:
     """Yield each `[...]["generated_text"]` with the pipeline's call that it comes from."""
     for node in list(source.scopes):
         if not isinstance(node, ast.Subscript) or not isinstance(node.slice, ast.Constant):

@@ -135,14 +135,17 @@ def rows_per_prompt(source: Source) -> Iterator[Finding]:
         ):
             continue
         prompts = _prompts_of(source, asked)
-        for node in _side_by_side(source, asked, prompts) if prompts else ():
+        if not prompts:
+            continue
+        slices = _counted_from(source, asked, prompts)
+        for node in (*_side_by_side(source, asked, prompts), *slices):
             yield found(
                 "rows-per-prompt",
                 ERROR,
                 node,
                 what=(
                     f"{prompts} and the rows are counted alike, and each prompt has {several[0]} "
-                    "rows."
+                    "rows (num_return_sequences)."
                 ),
                 why="The second prompt gets the first one's second answer, and so on.",
                 fix=f"texts[i * {several[0]} : (i + 1) * {several[0]}]  # of prompt i",
@@ -185,6 +188,33 @@ def _side_by_side(source: Source, asked: Asked, prompts: str) -> Iterator[ast.AS
             taken = isinstance(node, ast.Subscript) and last_name(node.value) == prompts
             if taken and isinstance(node.slice, ast.Name) and node.slice.id == place:
                 yield node
+
+
+def _counted_from(source: Source, asked: Asked, prompts: str) -> Iterator[ast.AST]:
+    """Yield slices of the rows that begin at a prompt's number: `rows[i : i + n]`."""
+    for node in list(source.scopes):
+        if not isinstance(node, ast.Subscript) or not isinstance(node.slice, ast.Slice):
+            continue
+        lower, upper = node.slice.lower, node.slice.upper
+        several = ast.unparse(asked.given["num_return_sequences"])
+        if not isinstance(lower, ast.Name) or upper is None or node.slice.step is not None:
+            continue
+        if ast.unparse(upper) != f"{lower.id} + {several}" or not _is_rows(
+            source, node.value, asked
+        ):
+            continue
+        loops = [above for above in source.above(node) if _counts(above, lower.id, prompts)]
+        if loops:
+            yield node
+
+
+def _counts(node: ast.AST, name: str, prompts: str) -> bool:
+    """Tell whether a loop's variable counts prompts one by one: `range(len(prompts))`."""
+    for loop in [node, *getattr(node, "generators", ())]:
+        target, through = getattr(loop, "target", None), getattr(loop, "iter", None)
+        if isinstance(target, ast.Name) and target.id == name and through is not None:
+            return ast.unparse(through) == f"range(len({prompts}))"
+    return False
 
 
 def _is_rows(source: Source, node: ast.AST, asked: Asked) -> bool:
