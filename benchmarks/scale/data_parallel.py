@@ -38,6 +38,8 @@ def main(asked: str, answered: str) -> None:
         made = {"processes": state.num_processes, "seconds": time.perf_counter() - started}
         made |= {"threads": torch.get_num_threads(), "answers": answers}
         Path(answered).write_text(json.dumps(made), encoding="utf-8")
+    state.wait_for_everyone()  # who leaves first may take the others down
+    state.destroy_process_group()
 
 
 if __name__ == "__main__":
