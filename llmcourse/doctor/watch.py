@@ -287,16 +287,15 @@ class Watch:
         self._tokenizer_in_use = event.owner
 
     def _keep_encoding(self, event: Event) -> None:
-        self._keep_first_row(event)
+        self._keep_tokenizer(event)
+        self._keep_first_row(event.owner, _made_rows(event.result, most=1))
         text = event.arguments.get("text")
         if not isinstance(text, list | tuple) or len(text) <= _MOST_TEXTS:  # else a data set
             self._encoded.append(event)
 
-    def _keep_first_row(self, event: Event) -> None:
-        self._keep_tokenizer(event)
-        row = _encoded_row(event.result)
-        if row:
-            self._made_by.append((_packed(row), event.owner))
+    def _keep_first_row(self, tokenizer, rows: list[list[int]]) -> None:
+        if rows:
+            self._made_by.append((_packed(rows[0]), tokenizer))
 
     def _that_encoded(self, ids) -> Any:
         """Return the tokenizer that made these ids of late, or None."""
@@ -306,13 +305,15 @@ class Watch:
         return next((one for made, one in reversed(self._made_by) if made == row), None)
 
     def _keep_template(self, event: Event) -> None:
-        self._keep_first_row(event)
+        self._keep_tokenizer(event)
+        rows = _made_rows(event.result, most=1)
+        self._keep_first_row(event.owner, rows)
         options = dict(event.arguments)
         messages = options.pop("conversation", None)
         if not messages or not isinstance(messages[0], Mapping):
             return  # a batch of conversations
         text = event.result if isinstance(event.result, str) else None
-        ids = None if text is not None else _first_row(event.result)
+        ids = rows[0] if rows else None
         call = TemplateCall([dict(one) for one in messages], options, event.result)
         rendered = Rendered(tokenizer=event.owner, call=call, text=text, ids=ids)
         self._rendered.append(rendered)
@@ -426,13 +427,13 @@ class Watch:
         # last that was used.
         known = (self.tokenizer, call.get("tokenizer"))
         tokenizer = next((one for one in known if one is not None), None)
-        if tokenizer is None:
-            tokenizer = self._that_encoded(inputs.get("input_ids"))
+        encoded_by = self._that_encoded(inputs.get("input_ids"))
+        tokenizer = encoded_by if tokenizer is None else tokenizer
         is_a_guess = tokenizer is None
         tokenizer = self._tokenizer_in_use if is_a_guess else tokenizer
         case = complete(event.owner, tokenizer, inputs, call, self.repeatable, self._remembered)
         case.by_pipeline, case.earlier = event.by_pipeline, self._made_before(case)
-        case.tokenizer_is_a_guess = is_a_guess
+        case.tokenizer_is_a_guess, case.encoded_by = is_a_guess, encoded_by
         case.held = self._steps.held(_cache_of(call)) if case.cached else None
         if self.evidence:  # the call is about to write into its own cache
             case.call = with_own_cache(call)
@@ -440,7 +441,6 @@ class Watch:
         case.loads = [one.arguments for one in loads if one.arguments]
         reports = [one.report.as_it_is(event.owner) for one in loads if one.report is not None]
         case.load_reports = [one for one in reports if one is not None]
-        case.encoded_by = self._that_encoded(case.input_ids)
         case.template_calls = [one.call for one in self._led_to(case)]
         case.tokenizer_calls = self._tokenized_into(case)
         case.earlier_chats = list(self._asked)
@@ -618,17 +618,20 @@ def _plain(ids) -> Any:
     return ids.tolist() if hasattr(ids, "tolist") else ids
 
 
-def _made_rows(made) -> list[list[int]]:
+def _made_rows(made, most: int = MOST_ROWS) -> list[list[int]]:
     """Return the first rows of ids that a tokenizer's call made; [] if it made none."""
     ids = made.get("input_ids") if isinstance(made, Mapping) else made
-    ids = _plain(ids)
-    if not isinstance(ids, list) or not ids:
+    if isinstance(ids, str) or ids is None:
         return []
-    if not isinstance(ids[0], int):
-        rows = [_plain(row) for row in ids[:MOST_ROWS]]
-        fit = all(isinstance(row, list) and row and isinstance(row[0], int) for row in rows)
-        return rows if fit else []
-    return [ids]
+    several = getattr(ids, "ndim", 1) > 1 or (
+        isinstance(ids, list | tuple) and bool(ids) and not isinstance(ids[0], int)
+    )
+    rows = [_plain(row) for row in (ids[:most] if several else [ids])]
+    fit = all(
+        isinstance(row, list | tuple) and row and all(isinstance(one, int) for one in row)
+        for row in rows
+    )
+    return [list(row) for row in rows] if fit else []
 
 
 def _cache_of(given) -> Any:
@@ -657,24 +660,3 @@ def _is_in(ids: bytes, rows: Iterable[bytes]) -> bool:
         if at != -1:
             return True
     return False
-
-
-def _encoded_row(made) -> list[int] | None:
-    """Return the first row of what a tokenizer made; None for a text, or what holds no ids."""
-    ids = made.get("input_ids") if isinstance(made, Mapping) else made
-    if getattr(ids, "ndim", 1) > 1:
-        ids = ids[0]
-    ids = _plain(ids)
-    while isinstance(ids, list | tuple) and ids and isinstance(ids[0], list | tuple):
-        ids = ids[0]
-    plain = isinstance(ids, list | tuple) and bool(ids) and all(isinstance(one, int) for one in ids)
-    return list(ids) if plain else None
-
-
-def _first_row(made) -> list[int] | None:
-    """Return the ids that a template call made: a list, a tensor, or a BatchEncoding of them."""
-    ids = made.get("input_ids") if isinstance(made, Mapping) else made
-    while isinstance(ids, list) and ids and isinstance(ids[0], list):  # rows of any length
-        ids = ids[0]
-    rows = torch.atleast_2d(torch.as_tensor(ids))
-    return rows[0].tolist() if rows.dim() == 2 and rows.numel() else None

@@ -10,7 +10,6 @@ from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.doctor.template_marks import squeezed
 
 _WORD = "Qmarkq"  # a word that no template writes by itself
-_SHOWN = 60  # characters of a text that a finding repeats
 _ROLES = ("system", "user", "assistant")  # those that every template means
 _OTHER_NAMES = {
     "ai bot chatbot gpt llm model response answer": "assistant",

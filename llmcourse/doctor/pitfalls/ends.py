@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from llmcourse.decoding.ingredients import CALL
 from llmcourse.doctor.case import Case
 from llmcourse.doctor.finding import CERTAIN, LIKELY, NOTE, WARNING, Finding
-from llmcourse.doctor.pitfalls.facts import changed, ends_otherwise, never_ends, room_of
+from llmcourse.doctor.pitfalls.facts import changed, ends_otherwise, named, never_ends, room_of
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.show import printable
 
@@ -69,10 +69,7 @@ def _names(case: Case, ids) -> str:
     """Return tokens as a finding shows them."""
     if case.tokenizer is None:
         return ", ".join(map(str, ids))
-    names = [case.tokenizer.convert_ids_to_tokens(one) for one in ids]
-    return ", ".join(
-        f"{printable(str(name), _SHOWN)!r} ({one})" for name, one in zip(names, ids, strict=True)
-    )
+    return ", ".join(f"{named(case, one)} ({one})" for one in ids)
 
 
 @pitfall(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from llmcourse.doctor.case import Case, Decoded
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
+from llmcourse.doctor.pitfalls.facts import ends_otherwise, room_of
 from llmcourse.doctor.pitfalls.refusals import behind
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.sandbox import LimitReached
@@ -16,9 +17,6 @@ ROUNDS, SHORTEST = 3, 12
 FEW = 3  # new tokens; who asks for so few wants a word, a letter or a score, and no text
 MOST_IN_A_PIECE = 4  # tokens; what is decoded with more at once is a text, not a piece
 _SHOWN = 60  # characters of a text that a finding repeats
-_THINK = "<think>"  # before what a model thinks, in most published formats
-_THOUGHT = "</think>"  # where a thought is over
-_BEGINNING = 12  # tokens in which that mark is, if an answer begins with it
 _PLAIN = ("bos", "eos", "pad", "unk", "sep", "cls", "mask")  # special tokens with a known part
 LONGEST_MESSAGE = 500  # characters of an error that a finding repeats
 
@@ -47,7 +45,7 @@ def cut_off(case: Case) -> Iterator[Finding]:
     rows = [row for row, new in enumerate(case.new_rows) if _is_cut(case, new)]
     if not rows or case.config is None:
         return
-    room = int(case.setting("max_length")) - case.prompt_length
+    room = room_of(case)
     total = len(case.output)
     yield Finding(
         code="cut-off",
@@ -73,12 +71,11 @@ def _longer(case: Case, tokens: int) -> Repair:
 
 
 def _is_cut(case: Case, new: list[int]) -> bool:
-    limit = int(case.setting("max_length")) - case.prompt_length
+    limit = room_of(case)
     if limit <= FEW or case.setting("min_new_tokens") == limit:
         return False  # so few, or so many in any case, are asked for on purpose
     ended = any(token in case.eos_ids for token in new)
-    others = case.asked("stop_strings") or case.call.get("stopping_criteria")
-    return bool(case.eos_ids) and not ended and not others and len(new) >= limit
+    return bool(case.eos_ids) and not ended and not ends_otherwise(case) and len(new) >= limit
 
 
 def period_at_end(tokens: list[int]) -> tuple[int, int]:
@@ -382,51 +379,6 @@ def end_token_in_text(case: Case) -> Iterator[Finding]:
             line=decoded.line,
         )
         return
-
-
-@pitfall(
-    "thinking-greedy",
-    subject=Subject.CHOOSING,
-    severities=(WARNING, NOTE),
-    needs=(Needs.OUTPUT,),
-    symptom="The model thinks on and on, in circles, and never comes to its answer.",
-    cause="""
-        Models that think are trained on, and made for, sampling: the likeliest token at each step
-        leads long thoughts into loops.
-    """,
-    fix="Draw, as the model's card says; or switch thinking off in its template.",
-    example="model.generate(**inputs, do_sample=True, temperature=0.6, top_p=0.95)",
-    how_sure="""
-        Likely: the prompt ends, or the answer begins, with the mark that opens a thought, and
-        nothing was drawn. A note where every thought came to its end.
-    """,
-)
-def thinking_greedy(case: Case) -> Iterator[Finding]:
-    """A block of thinking, decoded greedily."""
-    if case.output is None or case.tokenizer is None or case.setting("do_sample"):
-        return
-    if (case.setting("num_beams") or 1) > 1:
-        return
-    thinks, ended = False, True
-    for prompt, new in zip(case.texts, case.new_rows, strict=False):
-        begun = case.tokenizer.decode(new[:_BEGINNING], clean_up_tokenization_spaces=False)
-        if not (prompt.rstrip().endswith(_THINK) or begun.lstrip().startswith(_THINK)):
-            continue
-        written = case.tokenizer.decode(new, clean_up_tokenization_spaces=False)
-        thinks, ended = True, ended and _THOUGHT in written
-    if not thinks:
-        return
-    yield Finding(
-        code="thinking-greedy",
-        severity=NOTE if ended else WARNING,
-        confidence=LIKELY,
-        what=f"The model thinks ({_THINK}), and greedy decoding takes the likeliest token.",
-        why="Long thoughts come round to where they were, and the answer never comes.",
-        fix="model.generate(..., do_sample=True, temperature=0.6, top_p=0.95)",
-        repair=lambda: Repair(
-            case.inputs, {**case.call, "do_sample": True, "temperature": 0.6, "top_p": 0.95}
-        ),
-    )
 
 
 @pitfall(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from llmcourse.decoding.ingredients import MODEL
 from llmcourse.doctor.case import MOST_ROWS, Case
 from llmcourse.doctor.finding import CERTAIN, LIKELY, NOTE, WARNING, Finding
-from llmcourse.doctor.pitfalls.facts import changed, never_ends
+from llmcourse.doctor.pitfalls.facts import changed, named, never_ends
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.show import printable
 
@@ -46,7 +46,7 @@ def penalty_hits_the_prompt(case: Case) -> Iterator[Finding]:
         return  # hidden-repetition-penalty says it
     if not ends and (penalty <= _MILD or case.prompt_length < _SOME):
         return
-    marks = f", among them the end token {_named(case, ends[0])}" if ends else ""
+    marks = f", among them the end token {named(case, ends[0])}" if ends else ""
     yield Finding(
         code="penalty-hits-the-prompt",
         severity=WARNING if endless or (ends and penalty >= _STRONG) else NOTE,
@@ -72,13 +72,6 @@ def ends_in_prompt(case: Case) -> list[int]:
     if mask is not None:
         ids = ids[mask.bool()]
     return [end for end in case.eos_ids if bool((ids == end).any())]
-
-
-def _named(case: Case, token: int) -> str:
-    """Return a token as a finding shows it."""
-    if case.tokenizer is None:
-        return str(token)
-    return repr(printable(str(case.tokenizer.convert_ids_to_tokens(token)), _SHOWN))
 
 
 @pitfall(
@@ -122,7 +115,7 @@ def ngram_ban_hits_the_prompt(case: Case) -> Iterator[Finding]:
         severity=WARNING if endless else NOTE,
         confidence=CERTAIN,
         what=(
-            f"no_repeat_ngram_size={size} forbade {_named(case, token)}"
+            f"no_repeat_ngram_size={size} forbade {named(case, token)}"
             + (f" after {_text(case, before)}" if before else "")
             + f", as the prompt has it; {len(hits)} such places."
         ),

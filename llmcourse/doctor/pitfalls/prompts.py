@@ -7,12 +7,12 @@ from llmcourse.doctor.case import Case, tensors_for
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
 from llmcourse.doctor.pitfalls.facts import ends_otherwise, never_ends
 from llmcourse.doctor.pitfalls.headers import foreign_header
+from llmcourse.doctor.pitfalls.messages import short
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.doctor.template_marks import Template, squeezed
 from llmcourse.sandbox import apply_chat_template
-from llmcourse.show import printable, visible
+from llmcourse.show import visible
 
-_SHOWN = 60  # characters of a text that a finding repeats
 _ORDERS = (
     "answer calculate classify compare compose compute correct create define describe draft "
     "explain extract find fix generate give help implement list make name paraphrase please "
@@ -79,10 +79,10 @@ def bare_prompt(case: Case) -> Iterator[Finding]:
             "own chat format."
         )
     elif requests:
-        said = _short(_without_bos(case, requests[0]))
+        said = short(_without_bos(case, requests[0]))
         what = f"The model has a chat template, and the prompt is a bare request: {said}."
     else:
-        what = f"The model has a chat template, and the prompt is bare: {_short(texts[0])}."
+        what = f"The model has a chat template, and the prompt is bare: {short(texts[0])}."
     yield Finding(
         code="bare-prompt",
         severity=WARNING if foreign or requests else NOTE,
@@ -103,10 +103,6 @@ def bare_prompt(case: Case) -> Iterator[Finding]:
 def _without_bos(case: Case, text: str) -> str:
     bos = getattr(case.tokenizer, "bos_token", None)
     return text.removeprefix(bos) if bos else text
-
-
-def _short(text: str) -> str:
-    return repr(printable(text, _SHOWN))
 
 
 def _in_template(case: Case, texts: list[str]):
@@ -211,7 +207,7 @@ def base_model_never_ends(case: Case) -> Iterator[Finding]:
         severity=WARNING,
         confidence=LIKELY,
         what=(
-            f"The tokenizer has no chat template, as that of a base model, and {_short(asked[0])} "
+            f"The tokenizer has no chat template, as that of a base model, and {short(asked[0])} "
             f"asks for an answer: none of {len(case.new_rows)} ended within "
             f"{len(case.new_rows[0])} tokens."
         ),
@@ -319,7 +315,7 @@ def _misplaced(template: Template, text: str) -> str | None:
         return "The chat ends with the model's reply, and a generation prompt opens another."
     tail = _tail(text, template.generation_prompt)
     if found and after and reads_as_request(tail):
-        return f"After the generation prompt stands a request: {_short(tail)}."
+        return f"After the generation prompt stands a request: {short(tail)}."
     return None
 
 
@@ -375,7 +371,7 @@ def system_dropped(case: Case) -> Iterator[Finding]:
             code="system-dropped",
             severity=ERROR,
             confidence=CERTAIN,
-            what=f"The chat template {does} the system message: {_short(said)}.",
+            what=f"The chat template {does} the system message: {short(said)}.",
             why=(
                 "The model never reads it."
                 if whole is not None

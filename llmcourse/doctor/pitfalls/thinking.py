@@ -3,12 +3,54 @@
 from collections.abc import Iterator
 
 from llmcourse.doctor.case import Case
-from llmcourse.doctor.finding import CERTAIN, NOTE, WARNING, Finding, Repair
+from llmcourse.doctor.finding import CERTAIN, LIKELY, NOTE, WARNING, Finding, Repair
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 
 _BEGIN, _END = "<think>", "</think>"
 _BEGINNING = 12  # tokens in which that mark is, if an answer begins with it
 _ENOUGH = 8192  # new tokens that a fix proposes at least
+
+
+@pitfall(
+    "thinking-greedy",
+    subject=Subject.CHOOSING,
+    severities=(WARNING, NOTE),
+    needs=(Needs.OUTPUT,),
+    symptom="The model thinks on and on, in circles, and never comes to its answer.",
+    cause="""
+        Models that think are trained on, and made for, sampling: the likeliest token at each step
+        leads long thoughts into loops.
+    """,
+    fix="Draw, as the model's card says; or switch thinking off in its template.",
+    example="model.generate(**inputs, do_sample=True, temperature=0.6, top_p=0.95)",
+    how_sure="""
+        Likely: the prompt ends, or the answer begins, with the mark that opens a thought, and
+        nothing was drawn. A note where every thought came to its end.
+    """,
+)
+def thinking_greedy(case: Case) -> Iterator[Finding]:
+    """A block of thinking, decoded greedily."""
+    if case.output is None or case.tokenizer is None or case.setting("do_sample"):
+        return
+    if (case.setting("num_beams") or 1) > 1:
+        return
+    thinks, ended = False, True
+    for prompt, new in zip(case.texts, case.new_rows, strict=False):
+        if _thinks(case, prompt, new):
+            thinks, ended = True, ended and _is_over(case, new)
+    if not thinks:
+        return
+    yield Finding(
+        code="thinking-greedy",
+        severity=NOTE if ended else WARNING,
+        confidence=LIKELY,
+        what=f"The model thinks ({_BEGIN}), and greedy decoding takes the likeliest token.",
+        why="Long thoughts come round to where they were, and the answer never comes.",
+        fix="model.generate(..., do_sample=True, temperature=0.6, top_p=0.95)",
+        repair=lambda: Repair(
+            case.inputs, {**case.call, "do_sample": True, "temperature": 0.6, "top_p": 0.95}
+        ),
+    )
 
 
 @pitfall(
@@ -33,10 +75,7 @@ def thinking_cut_off(case: Case) -> Iterator[Finding]:
     for row, (prompt, new) in enumerate(zip(case.texts, case.new_rows, strict=False)):
         if len(new) < limit or any(token in case.eos_ids for token in new):
             continue
-        begun = case.tokenizer.decode(new[:_BEGINNING], clean_up_tokenization_spaces=False)
-        if not (_opened(prompt) or begun.lstrip().startswith(_BEGIN)):
-            continue
-        if _END in case.tokenizer.decode(new, clean_up_tokenization_spaces=False):
+        if not _thinks(case, prompt, new) or _is_over(case, new):
             continue
         yield Finding(
             code="thinking-cut-off",
@@ -48,6 +87,17 @@ def thinking_cut_off(case: Case) -> Iterator[Finding]:
             repair=lambda: Repair(case.inputs, {**case.call, "max_new_tokens": 2 * limit}),
         )
         return
+
+
+def _thinks(case: Case, prompt: str, new: list[int]) -> bool:
+    """Tell whether a thought is opened, at the prompt's end or the answer's beginning."""
+    begun = case.tokenizer.decode(new[:_BEGINNING], clean_up_tokenization_spaces=False)
+    return _opened(prompt) or begun.lstrip().startswith(_BEGIN)
+
+
+def _is_over(case: Case, new: list[int]) -> bool:
+    """Tell whether an answer has the mark that closes a thought."""
+    return _END in case.tokenizer.decode(new, clean_up_tokenization_spaces=False)
 
 
 def _opened(prompt: str) -> bool:

@@ -27,7 +27,6 @@ from llmcourse.doctor.subject import Subject
 _JOINS = ("cat", "concat", "hstack")
 _CUTS = ("crop", "reset", "deepcopy", "batch_select_indices", "from_legacy_cache")
 _END = re.compile(r"eos|end_?of|im_end|eot|stop|\bend\b", re.IGNORECASE)
-_BATCH = re.compile(r"padding|pad_sequence|batch", re.IGNORECASE)
 _IGNORES = re.compile(r"-100|ignore_index|masked_fill|Collator|CrossEntropy|cross_entropy")
 
 

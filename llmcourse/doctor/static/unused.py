@@ -14,7 +14,6 @@ _SEEDS_OF_TORCH = (
     *("set_seed", "manual_seed", "manual_seed_all", "seed_everything", "set_random_seed"),
     *("enable_full_determinism", "fork_rng", "set_rng_state", "default_rng", "seed_all"),
 )
-_OTHERS = ("random", "np", "numpy")
 
 
 @in_the_source(
