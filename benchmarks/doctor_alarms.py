@@ -104,7 +104,7 @@ def page(path: Path) -> str:
     sound, scripts = of_sound_scripts(path)
     lessons = by_code(made["lessons"], on_purpose())
     rows = []
-    for code in (code for code in known_codes() if code in sound or code in lessons):
+    for code in sorted(code for code in known_codes() if code in sound or code in lessons):
         of_scripts, of_lessons = sound.get(code, {}), lessons.get(code, {})
         cells = [of_scripts.get(severity, 0) for severity in SEVERITIES]
         cells += [of_lessons.get(grade, 0) for grade in ("on purpose", *SEVERITIES)]
