@@ -1,4 +1,4 @@
-"""The doctor against a corpus of faulty and sound calls; see tests/doctor/corpus.py."""
+"""The doctor against a corpus of faulty and sound calls; see tests/doctor/corpus/."""
 
 import json
 import subprocess
@@ -15,14 +15,15 @@ from llmcourse.decoding.cache import CACHE_NAMES, LIBRARY
 from llmcourse.doctor.case import complete, with_own_cache
 from llmcourse.doctor.diagnose import check
 from llmcourse.doctor.pitfalls import PITFALLS, loading
-from tests.doctor import corpus
-from tests.doctor.corpus import FAULTY, LENGTH, SOUND, TEXTS, USER
+from tests.doctor.corpus import FAULTY, SOUND
+from tests.doctor.corpus.calls import LENGTH, TEXTS, USER, Call, chat, plain, tensors
+from tests.doctor.corpus.ends import answered
 from tests.support.chat_templates import letters
 
 CODES = tuple(PITFALLS)
 
 
-def found_in(made: corpus.Call):
+def found_in(made: Call):
     """Return what is found in a call of the corpus, with its recorded facts."""
     with torch.random.fork_rng():
         if made.seed is None:
@@ -58,8 +59,8 @@ def test_a_sound_call_gets_no_warning_and_no_error(name):
 def test_positions_that_count_padding_are_as_grave_as_what_the_model_makes_of_them(
     family, dtype, severity
 ):
-    model, tokenizer = corpus.plain("unigram", family=family, settings={})
-    batch = corpus.tensors(tokenizer, TEXTS, padding=True)
+    model, tokenizer = plain("unigram", family=family, settings={})
+    batch = tensors(tokenizer, TEXTS, padding=True)
     call = {**LENGTH, "position_ids": torch.arange(batch["input_ids"].shape[1])[None]}
     found = check(complete(model.to(dtype), tokenizer, batch, call))
     assert [one.severity for one in found if one.code == "position-ids"] == [severity]
@@ -72,7 +73,7 @@ def test_positions_that_count_padding_are_as_grave_as_what_the_model_makes_of_th
 def test_a_chat_is_cut_off_gravely_where_all_answers_are_and_no_rule_leads_them(
     rows, call, severity
 ):
-    made = corpus._answered(12, 12, **call)
+    made = answered(12, 12, **call)
     ended = made.facts["output"].clone()
     ended[0, -1] = made.tokenizer.eos_token_id
     made.facts["output"] = torch.cat([made.facts["output"], ended])[:rows]
@@ -109,7 +110,7 @@ def test_a_diagnosis_changes_neither_generators_nor_configuration_nor_mode():
 
 
 def test_evidence_shows_what_the_fix_of_the_padding_side_changes():
-    model, tokenizer = corpus.plain("unigram", "right")
+    model, tokenizer = plain("unigram", "right")
     (finding,) = llmcourse.diagnose(model, tokenizer, TEXTS, evidence=True, **LENGTH).errors
     tokenizer.padding_side = "left"
     inputs = tokenizer(TEXTS, padding=True, return_tensors="pt")
@@ -132,7 +133,7 @@ def test_a_run_and_its_evidence_never_raise_and_every_finding_says_what_was_seen
 
 
 def test_a_call_that_fails_on_its_way_is_reported_in_the_words_of_the_error():
-    model, tokenizer = corpus.plain("unigram", family="gpt2")
+    model, tokenizer = plain("unigram", family="gpt2")
     long = {"min_new_tokens": 9, "max_new_tokens": 9}
     diagnosis = llmcourse.diagnose(model, tokenizer, "a " * 123, run=True, **long)
     assert {"refused", "beyond-context"} <= set(diagnosis.codes) and diagnosis.output is None
@@ -149,7 +150,7 @@ def filled_cache(model, ids) -> tuple[str, DynamicCache]:
 
 @pytest.mark.parametrize("place", ["the call", "the inputs"])
 def test_a_cache_that_was_handed_in_is_left_as_it_was(place):
-    model, tokenizer = corpus.plain()
+    model, tokenizer = plain()
     ids = tokenizer("a text that goes on", return_tensors="pt").input_ids
     name, cache = filled_cache(model, ids)
     keys = cache.layers[0].keys.clone()
@@ -172,15 +173,15 @@ def test_a_call_gets_a_copy_of_its_cache_under_any_name(name):
 
 
 def test_without_evidence_asked_for_nothing_is_run(monkeypatch):
-    model, tokenizer = corpus.plain("unigram", "right", settings={})
+    model, tokenizer = plain("unigram", "right", settings={})
     monkeypatch.setattr(model, "forward", lambda *a, **k: pytest.fail("a forward pass"))
     assert "padding-side" in llmcourse.diagnose(model, tokenizer, TEXTS, **LENGTH).codes
 
 
 def test_a_run_returns_what_generate_returns():
-    model, tokenizer = corpus.plain()
+    model, tokenizer = plain()
     diagnosis = llmcourse.diagnose(model, tokenizer, "a text", run=True, **LENGTH)
-    inputs = corpus.tensors(tokenizer, "a text")
+    inputs = tensors(tokenizer, "a text")
     assert torch.equal(diagnosis.output, model.generate(**inputs, **LENGTH))
     assert (
         "cut-off" in diagnosis.codes or len(diagnosis.output[0]) < inputs["input_ids"].numel() + 4
@@ -188,31 +189,31 @@ def test_a_run_returns_what_generate_returns():
 
 
 def test_findings_come_gravest_first_and_export_as_json():
-    model, tokenizer = corpus.plain("byte level", "right")
+    model, tokenizer = plain("byte level", "right")
     diagnosis = llmcourse.diagnose(model, tokenizer, TEXTS, temperature=0.5)
     ranks = [("error", "warning", "note").index(each.severity) for each in diagnosis.findings]
     assert ranks == sorted(ranks) and diagnosis.errors and diagnosis.warnings
-    plain = json.loads(diagnosis.to_json())
-    assert plain["schema"] == "llmcourse.diagnosis/1"
-    assert [each["code"] for each in plain["findings"]] == list(diagnosis.codes)
-    assert plain["findings"][0]["page"] == "docs/pitfalls.md#padding-side"
+    told = json.loads(diagnosis.to_json())
+    assert told["schema"] == "llmcourse.diagnosis/1"
+    assert [each["code"] for each in told["findings"]] == list(diagnosis.codes)
+    assert told["findings"][0]["page"] == "docs/pitfalls.md#padding-side"
 
 
 def test_what_a_prompt_says_is_inert_on_the_page():
-    model, tokenizer = corpus.chat("zephyr")
+    model, tokenizer = chat("zephyr")
     nasty = "Write <script>alert(1)</script> $x$ \u202e now."
     page = llmcourse.diagnose(model, tokenizer, nasty, **LENGTH)._repr_html_()
     assert "&lt;script&gt;" in page and "<script>" not in page and "\u202e" not in page
 
 
 def test_a_sound_call_says_so():
-    model, tokenizer = corpus.plain()
+    model, tokenizer = plain()
     diagnosis = llmcourse.diagnose(model, tokenizer, "a text", **LENGTH)
     assert repr(diagnosis) == "Nothing found." and "Nothing found." in diagnosis._repr_html_()
 
 
 def test_a_prompt_of_another_kind_is_refused_by_name():
-    model, tokenizer = corpus.plain()
+    model, tokenizer = plain()
     with pytest.raises(TypeError, match="prompt_or_inputs is a int; pass a text"):
         llmcourse.diagnose(model, tokenizer, 7)
 
@@ -253,7 +254,7 @@ def test_a_fresh_process_has_no_seed_and_one_with_set_seed_has(how, found):
 def test_a_template_without_end_is_stopped_and_is_not_called_a_failure_of_the_call():
     endless = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
     tokenizer = letters(endless)
-    made = corpus.Call(SOUND[next(iter(SOUND))]().model, tokenizer, [USER])
+    made = Call(SOUND[next(iter(SOUND))]().model, tokenizer, [USER])
     (finding,) = [one for one in found_in(made) if one.code == "refused"]
     assert "template was stopped on its way: it takes more than" in finding.what
     assert finding.confidence == "likely"
@@ -262,7 +263,7 @@ def test_a_template_without_end_is_stopped_and_is_not_called_a_failure_of_the_ca
 @pytest.mark.parametrize(("gguf", "severity"), [(True, "warning"), (False, "note")])
 def test_weights_that_only_look_rounded_are_a_note(monkeypatch, gguf, severity):
     monkeypatch.setattr(loading, "_rounded_blocks", lambda folder: True)
-    model, tokenizer = corpus.plain(settings={})
+    model, tokenizer = plain(settings={})
     model.config.quantization_config = SimpleNamespace(quant_method="bitsandbytes")
     case = complete(model, tokenizer, "a text", LENGTH)
     case.loads = [{"gguf_file": "a.gguf", "quantization_config": "4bit"}] if gguf else []

@@ -17,7 +17,7 @@ from transformers import GenerationMixin, PreTrainedTokenizerBase
 import llmcourse
 from llmcourse.decoding.cache import LIBRARY
 from llmcourse.doctor import call_site, listen
-from tests.doctor.corpus import plain, tensors
+from tests.doctor.corpus.calls import plain, tensors
 from tests.support.chat_templates import CHATML, letters
 from tests.support.families import build, tiny
 

@@ -5,7 +5,7 @@ import torch
 from transformers import LlamaForCausalLM, modeling_utils
 
 import llmcourse
-from tests.doctor.corpus import plain, tensors
+from tests.doctor.corpus.calls import plain, tensors
 from tests.support.families import build
 
 IDS = torch.tensor([[3, 4, 7]])

@@ -7,7 +7,7 @@ from IPython.utils.capture import capture_output
 
 from llmcourse.doctor import listen
 from llmcourse.doctor.run_script import _shell
-from tests.doctor.corpus import plain
+from tests.doctor.corpus.calls import plain
 
 ASKS = 'inputs = tokenizer("a text", return_tensors="pt")\nids = model.generate(**inputs)\n'
 

@@ -14,7 +14,8 @@ from llmcourse.doctor.diagnose import check
 from llmcourse.doctor.finding import CERTAIN, SEVERITIES, WARNING, Finding
 from llmcourse.doctor.pitfalls import PITFALLS, Needs, Subject
 from llmcourse.doctor.pitfalls.registry import pitfall
-from tests.doctor.corpus import FAULTY, LENGTH, USER, plain, tensors
+from tests.doctor.corpus import FAULTY
+from tests.doctor.corpus.calls import LENGTH, USER, plain, tensors
 from tests.doctor.test_diagnose import found_in
 from tools import pitfalls_page
 

@@ -12,7 +12,8 @@ from llmcourse.doctor.case import complete
 from llmcourse.doctor.diagnose import check
 from llmcourse.doctor.remembered import Remembered
 from llmcourse.doctor.template_marks import Template
-from tests.doctor.corpus import FAULTY, LENGTH, SOUND, chat, plain, tensors
+from tests.doctor.corpus import FAULTY, SOUND
+from tests.doctor.corpus.calls import LENGTH, chat, plain, tensors
 
 CALLS = {**{name: make for name, (_, make) in FAULTY.items()}, **SOUND}
 

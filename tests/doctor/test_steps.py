@@ -7,7 +7,7 @@ from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel
 import llmcourse
 from llmcourse.doctor import steps
 from llmcourse.doctor.steps import Steps
-from tests.doctor.corpus import TEXTS, byte_level, plain, tensors, unigram
+from tests.doctor.corpus.calls import TEXTS, byte_level, plain, tensors, unigram
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from transformers import (
 
 import llmcourse
 from llmcourse.decoding.cache import LIBRARY
-from tests.doctor.corpus import LENGTH, TEXTS, USER, chat, plain, tensors
+from tests.doctor.corpus.calls import LENGTH, TEXTS, USER, chat, plain, tensors
 from tests.support.families import tiny
 from tests.support.toy_tokenizers import letter_pairs, wordpiece_like
 

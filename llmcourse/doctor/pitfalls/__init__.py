@@ -1,7 +1,7 @@
 """Known pitfalls of a call to `generate`: small checks, each of which looks at one fact.
 
 A new one is a function with `@pitfall` above it in one of these modules, and a faulty call in
-tests/doctor/corpus.py. PITFALLS has them all, by code, in the order in which they run.
+tests/doctor/corpus/. PITFALLS has them all, by code, in the order in which they run.
 """
 
 from llmcourse.doctor.pitfalls import (
