@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -31,6 +31,8 @@ _ABOUT_IDS = (
     *("tokenize", "return_tensors", "return_dict", "padding", "truncation", "max_length"),
     *("tokenizer_kwargs", "return_assistant_tokens_mask", "sanitize_control_tokens"),
 )
+# What a case works out once of its prompt, its tokenizer and its settings.
+_OF_THE_PROMPT = ("eos_ids", "pad_id", "template", "texts", "is_chat")
 # Rows of a batch that are read as text: enough to see how they were made, at little cost.
 MOST_ROWS = 8
 
@@ -277,6 +279,17 @@ class Case:
         if self.input_ids is None or self.tokenizer is None:
             return []
         return [self._text(row) for row in range(min(MOST_ROWS, len(self.input_ids)))]
+
+    def later(self, **changes) -> "Case":
+        """Return the call with other facts; what was worked out of its prompt is kept.
+
+        changes: of fields that neither the prompt's text nor the tokenizer depend on.
+        """
+        other = replace(self, **changes)
+        if self.tokenizer is not None:  # else it may still be seen
+            known = {name: vars(self)[name] for name in _OF_THE_PROMPT if name in vars(self)}
+            vars(other).update(known)
+        return other
 
     def _text(self, row: int) -> str:
         ids = self.input_ids[row]

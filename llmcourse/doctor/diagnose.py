@@ -101,8 +101,8 @@ def check(case: Case, only: Iterable[Needs] = Needs) -> tuple[Finding, ...]:
 
     A check runs where the case has one of the facts that it needs; only: of these facts.
     """
-    there = facts_in(case) & set(only)
-    looking = [pitfall for pitfall in PITFALLS.values() if there.intersection(pitfall.needs)]
+    there = facts_in(case).intersection(only)
+    looking = [pitfall for pitfall in PITFALLS.values() if not there.isdisjoint(pitfall.needs)]
     found = [(pitfall, finding) for pitfall in looking for finding in pitfall(case)]
     explained = any(
         pitfall.explains_refusal and finding.severity == ERROR for pitfall, finding in found

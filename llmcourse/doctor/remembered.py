@@ -1,7 +1,9 @@
-"""Settings that were resolved for an earlier call: equal calls need not ask `generate` again."""
+"""What was asked once and need not be again: settings of equal calls, a tokenizer's own facts."""
 
+import contextlib
 import weakref
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +30,21 @@ class Remembered:
         """Keep what a call's settings were resolved to; facts None: nothing."""
         if facts is not None:
             self._known.append((weakref.ref(model), facts, config))
+
+
+# By tokenizer: by the name of a fact, what it depends on and what it is.
+_FACTS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def asked_once(tokenizer, fact: str, ask: Callable[[], Any], *others) -> Any:
+    """Return what `ask()` says of a tokenizer, asked again when its tokens or `others` change."""
+    with contextlib.suppress(TypeError):  # one of one's own, without a length or no key
+        depends_on = (len(tokenizer), getattr(tokenizer, "special_tokens_map", None), *others)
+        known = _FACTS.setdefault(tokenizer, {})
+        if fact not in known or known[fact][0] != depends_on:
+            known[fact] = depends_on, ask()
+        return known[fact][1]
+    return ask()
 
 
 def facts_of(model, inputs: dict[str, Any], call: dict[str, Any]) -> Any:

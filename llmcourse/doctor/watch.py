@@ -8,6 +8,7 @@ from array import array
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -529,8 +530,8 @@ class Watch:
         alone = alone and len(case.output) == len(case.input_ids)
         alone = alone and (case.setting("num_beams") or 1) == 1
         text = case.output if alone else None
-        for cache in (_cache_of(event.arguments), _cache_of(event.result)):
-            self._steps.generated(cache, text)
+        for given in (event.arguments, event.result):
+            self._steps.generated(_cache_of(given), text)
 
     def _write_down(self, call: WatchedCall) -> None:
         if self.journal is None:
@@ -560,7 +561,7 @@ class Watch:
         where = Site(decoded[0].file, decoded[0].line)
         try:
             with listen.unheard():
-                found = check(replace(call.case, decoded=decoded), only=(Needs.DECODINGS,))
+                found = check(call.case.later(decoded=decoded), only=(Needs.DECODINGS,))
         except Exception as error:
             self._fail("what was decoded", where, error)
             return
@@ -578,9 +579,10 @@ def call_as_dict(file: str | None, line: int | None, diagnosis: Diagnosis) -> di
     return {"file": file, "line": line, "codes": codes, "seconds": seconds}
 
 
-def _in_loops() -> set[str]:
+@cache
+def _in_loops() -> frozenset[str]:
     """Return the codes of what can be found in a loop written by hand."""
-    return {known.code for known in PITFALLS.values() if Needs.FORWARDS in known.needs}
+    return frozenset(one.code for one in PITFALLS.values() if Needs.FORWARDS in one.needs)
 
 
 def _placed(finding: Finding, site: Site) -> Finding:
@@ -594,8 +596,7 @@ def _kept(case: Case) -> Case:
     """Return what later checks may ask of a call that has ended; no weights, no caches."""
     own = getattr(case.model, "generation_config", None)
     tensors = ("input_ids", "attention_mask")
-    return replace(
-        case,
+    return case.later(
         model=SimpleNamespace(config=case.model.config, generation_config=own),
         refusal=None,  # its traceback holds what the call worked with
         held=None,

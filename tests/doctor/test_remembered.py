@@ -10,10 +10,10 @@ from transformers import GenerationConfig
 from llmcourse.doctor import case as cases
 from llmcourse.doctor.case import complete
 from llmcourse.doctor.diagnose import check
-from llmcourse.doctor.remembered import Remembered
+from llmcourse.doctor.remembered import Remembered, asked_once
 from llmcourse.doctor.template_marks import Template
 from tests.doctor.corpus import FAULTY, SOUND
-from tests.doctor.corpus.calls import LENGTH, chat, plain, tensors
+from tests.doctor.corpus.calls import LENGTH, USER, chat, plain, tensors
 
 CALLS = {**{name: make for name, (_, make) in FAULTY.items()}, **SOUND}
 
@@ -129,3 +129,30 @@ def test_torch_is_left_alone():
     before = torch.get_rng_state()
     complete(model, tokenizer, tensors(tokenizer, "ab"), LENGTH, False, remembered)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_fact_of_a_tokenizer_is_asked_again_when_its_tokens_change():
+    _, tokenizer = chat("chatml")
+    asked = []
+
+    def ask():
+        asked.append(len(tokenizer))
+        return len(asked)
+
+    assert [asked_once(tokenizer, "a fact", ask) for _ in range(3)] == [1, 1, 1]
+    assert asked_once(tokenizer, "a fact", ask, "for another end") == 2
+    tokenizer.add_tokens(["<new>"], special_tokens=True)
+    assert asked_once(tokenizer, "a fact", ask, "for another end") == 3
+    assert [asked_once(object(), "a fact", ask) for _ in range(2)] == [4, 5]
+
+
+def test_what_was_worked_out_of_a_prompt_is_kept_unless_the_tokenizer_may_still_be_seen():
+    model, tokenizer = chat("chatml")
+    case = complete(model, tokenizer, [USER], LENGTH)
+    assert case.is_chat and case.texts
+    assert case.later(decoded=[1]).texts is case.texts and case.later().decoded == []
+    case = complete(model, None, tensors(tokenizer, "a text"), LENGTH)
+    assert case.texts == [] and case.template is None
+    later = case.later()
+    later.tokenizer = tokenizer
+    assert later.texts and later.template is not None

@@ -468,11 +468,11 @@ def missing_bos(case: Case) -> Iterator[Finding]:
     ids, bos = case.input_ids, getattr(case.tokenizer, "bos_token_id", None)
     if ids is None or bos is None or not ids.shape[1] or not case.decoder_only or case.cached:
         return
-    if not _adds_bos(case.tokenizer, bos) or not _opens_with_bos(case):
+    if not _opens_with_bos(case):
         return
     start = _begins_at(case).clamp(max=ids.shape[1] - 1)
     without = ids.gather(1, start[:, None])[:, 0] != bos
-    if not without.any():
+    if not without.any() or not _adds_bos(case.tokenizer, bos):
         return
     yield Finding(
         code="missing-bos",
@@ -601,9 +601,9 @@ def _guessed(case: Case) -> bool:
 
 
 def edge_runs(case: Case) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """Return how many padding ids each row starts and ends with, (batch,) int64 each, or None."""
+    """Return how many padding ids each row starts and ends with, (batch,) int64; None for none."""
     ids = case.input_ids
-    if ids is None or case.pad_id is None or ids.shape[1] == 0:
+    if ids is None or ids.shape[1] == 0 or case.pad_id not in ids[:, [0, -1]].flatten().tolist():
         return None
     pads = ids == case.pad_id
     leading = pads.long().cumprod(1).sum(1)
@@ -615,6 +615,8 @@ def trailing_padding(case: Case) -> torch.Tensor | None:
     """Return how many positions after the last real token each row has, (batch,), None if none."""
     mask = case.attention_mask
     if mask is not None:
+        if bool(mask[:, -1].all()):
+            return None
         after = (mask == 0).flip(1).long().cumprod(1).sum(1)
         after = after.masked_fill(after == mask.shape[1], 0)
         return after if after.any() else None

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from functools import partial
 
 from llmcourse.doctor.case import Case, Decoded
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
 from llmcourse.doctor.pitfalls.facts import ends_otherwise, room_of
 from llmcourse.doctor.pitfalls.refusals import behind
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
+from llmcourse.doctor.remembered import asked_once
 from llmcourse.sandbox import LimitReached
 from llmcourse.show import message_of, printable
 
@@ -324,14 +326,17 @@ def _marks(case: Case) -> dict[int, str]:
     tokenizer, template = case.tokenizer, case.template
     named = [getattr(tokenizer, f"{name}_token", None) for name in _PLAIN]
     turns = "" if template is None else "".join(vars(template).values())
+    special = asked_once(tokenizer, "special tokens", partial(_special, tokenizer))
     return {
-        id: token.content
-        for id, token in tokenizer.added_tokens_decoder.items()
-        if token.special
-        and token.content not in named
-        and token.content not in turns
-        and id not in case.eos_ids
+        id: content
+        for id, content in special.items()
+        if content not in named and content not in turns and id not in case.eos_ids
     }
+
+
+def _special(tokenizer) -> dict[int, str]:
+    added = tokenizer.added_tokens_decoder.items()
+    return {id: token.content for id, token in added if token.special}
 
 
 def _has_prompt(case: Case, decoded: Decoded) -> bool:
@@ -357,9 +362,9 @@ def _has_prompt(case: Case, decoded: Decoded) -> bool:
 )
 def end_token_in_text(case: Case) -> Iterator[Finding]:
     """The token that ends an answer is part of the decoded text."""
-    if case.output is None or case.tokenizer is None or not case.is_chat:
+    if case.output is None or case.tokenizer is None:
         return
-    if any(one.kwargs.get("skip_special_tokens") for one in case.decoded):
+    if any(one.kwargs.get("skip_special_tokens") for one in case.decoded) or not case.is_chat:
         return
     for decoded in case.decoded:
         end = next((token for token in decoded.ids[-1:] if token in case.eos_ids), None)

@@ -1,6 +1,7 @@
 """Pitfalls in the arguments of `generate`: lengths, sampling, penalties, ends, cache and seed."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 
@@ -9,6 +10,7 @@ from llmcourse.doctor.case import Case
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding
 from llmcourse.doctor.pitfalls.facts import changed, ends_otherwise, room_of
 from llmcourse.doctor.pitfalls.registry import Subject, pitfall
+from llmcourse.doctor.remembered import asked_once
 
 # What only sampling reads, and the values at which it does nothing.
 _SAMPLING = {
@@ -527,10 +529,16 @@ def end_of_reply(case: Case) -> int | None:
     end = case.template.reply_end.strip() if case.template is not None else ""
     if not end:
         return None
-    ids = case.tokenizer(end, add_special_tokens=False)["input_ids"]
-    special = case.tokenizer.added_tokens_decoder
+    ask = partial(_first_token_of, case.tokenizer, end)
+    return asked_once(case.tokenizer, "the token that ends a reply", ask, end)
+
+
+def _first_token_of(tokenizer, end: str) -> int | None:
+    """Return the added token that a text begins with, None if it begins with none."""
+    ids = tokenizer(end, add_special_tokens=False)["input_ids"]
+    special = tokenizer.added_tokens_decoder
     first = next((token for token in ids if token in special), None)
-    starts = first is not None and end.startswith(case.tokenizer.convert_ids_to_tokens(first))
+    starts = first is not None and end.startswith(tokenizer.convert_ids_to_tokens(first))
     return first if starts else None
 
 

@@ -186,7 +186,7 @@ def untrained_token(case: Case) -> Iterator[Finding]:
     if not isinstance(first_added, int):
         return
     ids = ids if case.attention_mask is None else ids[case.attention_mask.bool()]
-    added = [one for one in torch.unique(ids).tolist() if one >= first_added]
+    added = sorted({one for one in ids.flatten().tolist() if one >= first_added})
     weight = case.model.get_input_embeddings().weight
     if not added or added[-1] >= len(weight) or weight.device.type == "meta":
         return
