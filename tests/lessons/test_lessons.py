@@ -107,7 +107,7 @@ def test_the_loop_shown_in_lesson_2_is_the_loop_of_the_package():
 def another_model(tmp_path_factory):
     """A folder with a random GPT-2: no chat template, no padding token, another vocabulary."""
     folder = tmp_path_factory.mktemp("another") / "model"
-    save_unlike_the_course(folder, (ROOT / "README.md").read_text(encoding="utf-8"))
+    save_unlike_the_course(folder, (ROOT / "LICENSE").read_text(encoding="utf-8"))
     return folder
 
 
