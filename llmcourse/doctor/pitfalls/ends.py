@@ -408,3 +408,90 @@ def stop_string_in_text(case: Case) -> Iterator[Finding]:
             line=decoded.line,
         )
         return
+
+
+@pitfall(
+    "end-inside-a-token",
+    subject=Subject.ENDS,
+    severities=(WARNING,),
+    needs=(Needs.OUTPUT,),
+    symptom="Meant to end at the end of a line, a text goes on over several.",
+    cause="""
+        `eos_token_id` is one token, and a text that is to end something is written by many: a line
+        end also stands inside the tokens for two of them, or for one and the spaces after it.
+    """,
+    fix="End at the text, not at one of its tokens.",
+    example='model.generate(**inputs, stop_strings=["\\n"], tokenizer=tokenizer)',
+    how_sure="""
+        Certain that the text of the end token was written by other tokens, and ended nothing.
+        Special tokens have no such text.
+    """,
+)
+def end_inside_a_token(case: Case) -> Iterator[Finding]:
+    """What the end token writes was written by another token, which does not end the text."""
+    if case.config is None or case.tokenizer is None or not case.asked_here("eos_token_id"):
+        return
+    special = case.tokenizer.all_special_ids
+    plain = [one for one in case.eos_ids if one >= 0 and one not in special]
+    for end, row in ((end, row) for end in plain for row in case.new_rows):
+        text = _decoded(case, [end])
+        others = sorted({one for one in row if one not in case.eos_ids}) if text else []
+        holding = [one for one in others if one not in special and text in _decoded(case, [one])]
+        if not holding:
+            continue
+        shown = printable(text, _SHOWN)
+        yield Finding(
+            code="end-inside-a-token",
+            severity=WARNING,
+            confidence=CERTAIN,
+            what=(
+                f"{shown!r} ends the text as token {end} alone; it was also written inside another "
+                f"token, {_decoded(case, holding[:1])!r}, which ended nothing."
+            ),
+            why="eos_token_id compares ids: the same text in other tokens goes by unseen.",
+            fix=f"model.generate(..., stop_strings=[{text!r}], tokenizer=tokenizer)",
+        )
+        return
+
+
+@pitfall(
+    "stopped-at-a-blank-line",
+    subject=Subject.ENDS,
+    severities=(WARNING,),
+    needs=(Needs.OUTPUT,),
+    symptom="Answers of a chat model end after their first sentence: 'Here are the steps:'.",
+    cause="""
+        A blank line separates the examples of a prompt for a base model, and is what ends its
+        answer. A chat model writes paragraphs and lists, with blank lines between them.
+    """,
+    fix="Leave it to the model's own end token where a template frames the question.",
+    example="model.generate(**inputs, max_new_tokens=400)  # without stop_strings",
+    how_sure="""
+        Likely: an answer in a chat broke off at a stop string of nothing but line ends, with room
+        for more. Who wants the first paragraph alone is right to stop there.
+    """,
+)
+def stopped_at_a_blank_line(case: Case) -> Iterator[Finding]:
+    """A stop string of line ends ended an answer in a chat."""
+    strings = case.asked("stop_strings")
+    strings = [strings] if isinstance(strings, str) else list(strings or ())
+    blank = [one for one in strings if one and not one.strip() and one.count("\n") > 1]
+    if not blank or case.tokenizer is None or case.config is None or not case.is_chat:
+        return
+    rows = [row for row in case.new_rows if 0 < len(row) < room_of(case)]
+    texts = [_decoded(case, row) for row in rows if not set(row) & set(case.eos_ids)]
+    cut = [text for text in texts if blank[0] in text[-len(blank[0]) - _SHOWN :]]
+    if not cut:
+        return
+    shown = printable(cut[0].strip()[-_SHOWN:], _SHOWN)
+    yield Finding(
+        code="stopped-at-a-blank-line",
+        severity=WARNING,
+        confidence=LIKELY,
+        what=(
+            f"The stop string {blank[0]!r}, a blank line, ended {len(cut)} of "
+            f"{len(case.new_rows)} answers: it follows {shown!r}."
+        ),
+        why="A chat model's answers have paragraphs: all of them but the first is lost.",
+        fix="model.generate(**inputs, ...)  # the end token ends an answer; no stop_strings",
+    )

@@ -491,9 +491,16 @@ def stop_string_empty(case: Case) -> Iterator[Finding]:
 @pitfall(
     "eos-not-of-template",
     subject=Subject.ENDS,
-    severities=(ERROR,),
-    symptom="The answer is right, and then the model goes on with a next turn.",
-    cause="The template closes a turn with one token, and `generate` waits for another.",
+    severities=(ERROR, NOTE),
+    symptom="""
+        The answer is right, and then the model goes on with a next turn. As a note: complete
+        answers are counted as cut off.
+    """,
+    cause="""
+        The template closes a turn with one token, and `generate` waits for another. As a note:
+        `generate` knows the right one, and the tokenizer's `eos_token` is another, which code that
+        looks for `tokenizer.eos_token_id` never meets.
+    """,
     fix="Stop at both.",
     example="""
         end = tokenizer.convert_tokens_to_ids("<|im_end|>")
@@ -506,7 +513,10 @@ def eos_not_of_template(case: Case) -> Iterator[Finding]:
     if case.config is None or not case.is_chat or ends_otherwise(case):
         return
     token = end_of_reply(case)
-    if token is None or token in case.eos_ids:
+    if token is None:
+        return
+    if token in case.eos_ids:
+        yield from _ended_by_another(case, token)
         return
     name = case.tokenizer.convert_ids_to_tokens(token)
     both = [*case.eos_ids, token]
@@ -521,6 +531,26 @@ def eos_not_of_template(case: Case) -> Iterator[Finding]:
         why="The model ends its reply, and is then made to go on: it writes turns of its own.",
         fix=f"model.generate(..., eos_token_id={both})",
         repair=lambda: changed(case, eos_token_id=both),
+    )
+
+
+def _ended_by_another(case: Case, token: int) -> Iterator[Finding]:
+    """Note that answers ended with the template's token, where the tokenizer names another."""
+    own = case.tokenizer.eos_token_id
+    ends = [row[-1] for row in case.new_rows if row] if own not in (None, token) else []
+    if token not in ends or any(own in row for row in case.new_rows):
+        return
+    name, other = case.tokenizer.convert_ids_to_tokens([token, own])
+    yield Finding(
+        code="eos-not-of-template",
+        severity=NOTE,
+        confidence=CERTAIN,
+        what=(
+            f"{ends.count(token)} of {len(ends)} answers end with {name!r} ({token}), the end "
+            f"token of the template; tokenizer.eos_token is {other!r} ({own}), which none of them has."
+        ),
+        why="Code that looks for tokenizer.eos_token_id takes complete answers for cut off ones.",
+        fix=f"ended = (new_ids == {token}).any(1)  # not tokenizer.eos_token_id",
     )
 
 

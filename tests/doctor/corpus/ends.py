@@ -11,6 +11,7 @@ from tests.doctor.corpus.calls import (
     USER,
     Call,
     always,
+    byte_level,
     chat,
     faulty,
     model_for,
@@ -303,3 +304,48 @@ def _stopped(text: str) -> Call:
 faulty("stop-string-in-text", "an answer with its stop string")(lambda: _stopped("on."))
 
 sound("an answer without its stop string")(lambda: _stopped("on"))
+
+
+def _ending_at(end: str, text: str, **call) -> Call:
+    """Return a call whose text was to end at the token for `end`; "he" is another token."""
+    tokenizer = byte_level()
+    tokenizer.add_tokens(["he"], special_tokens=False)
+    model = model_for(tokenizer)
+    (token,) = tokenizer(end, add_special_tokens=False)["input_ids"]
+    new = tokenizer(text, add_special_tokens=False)["input_ids"]
+    inputs = tensors(tokenizer, "a text")
+    output = torch.cat([inputs["input_ids"], torch.tensor([new])], dim=1)
+    call = {"max_new_tokens": 24, "eos_token_id": token} | call
+    return Call(model, tokenizer, inputs, call, {"output": output})
+
+
+faulty("end-inside-a-token", "a letter that ends a text, inside another token")(
+    lambda: _ending_at("e", "there")
+)
+
+sound("a letter that ends a text where it comes alone")(lambda: _ending_at("e", "a b e"))
+
+sound("a letter that is no end")(lambda: _ending_at("e", "there", eos_token_id=2))
+
+
+def _stopped_in_a_chat(text: str, kind: str = "chatml", **call) -> Call:
+    model, tokenizer = chat(kind) if kind else plain("byte level")
+    prompt = rendered(tokenizer, [USER], add_generation_prompt=True) if kind else "a text"
+    inputs = tensors(tokenizer, prompt, add_special_tokens=False)
+    new = tokenizer(text, add_special_tokens=False)["input_ids"]
+    output = torch.cat([inputs["input_ids"], torch.tensor([new])], dim=1)
+    call = {"max_new_tokens": 64, "stop_strings": ["\n\n"]} | call
+    return Call(model, tokenizer, inputs, call, {"output": output})
+
+
+faulty("stopped-at-a-blank-line", "a list that was to come in a chat")(
+    lambda: _stopped_in_a_chat("Here are the steps:\n\n")
+)
+
+sound("a line's end stops in a chat")(lambda: _stopped_in_a_chat("one line\n", stop_strings=["\n"]))
+
+sound("a blank line stops an answer of a base model")(
+    lambda: _stopped_in_a_chat("Lima.\n\n", kind="")
+)
+
+sound("a blank line that never came")(lambda: _stopped_in_a_chat("Lima.<|im_end|>"))
