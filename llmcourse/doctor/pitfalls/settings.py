@@ -515,8 +515,22 @@ def eos_not_of_template(case: Case) -> Iterator[Finding]:
     token = end_of_reply(case)
     if token is None:
         return
+    own = case.tokenizer.eos_token_id
+    ended = [row[-1] for row in case.new_rows if row and own not in row].count(token)
+    if token in case.eos_ids and own not in (None, token) and ended:
+        names = case.tokenizer.convert_ids_to_tokens([token, own])
+        yield Finding(
+            code="eos-not-of-template",
+            severity=NOTE,
+            confidence=CERTAIN,
+            what=(
+                f"{ended} of {len(case.new_rows)} answers end with {names[0]!r} ({token}), the end "
+                f"token of the template; tokenizer.eos_token is {names[1]!r} ({own}), another."
+            ),
+            why="Code that looks for tokenizer.eos_token_id takes complete answers for cut off.",
+            fix=f"ended = (new_ids == {token}).any(1)  # not tokenizer.eos_token_id",
+        )
     if token in case.eos_ids:
-        yield from _ended_by_another(case, token)
         return
     name = case.tokenizer.convert_ids_to_tokens(token)
     both = [*case.eos_ids, token]
@@ -531,26 +545,6 @@ def eos_not_of_template(case: Case) -> Iterator[Finding]:
         why="The model ends its reply, and is then made to go on: it writes turns of its own.",
         fix=f"model.generate(..., eos_token_id={both})",
         repair=lambda: changed(case, eos_token_id=both),
-    )
-
-
-def _ended_by_another(case: Case, token: int) -> Iterator[Finding]:
-    """Note that answers ended with the template's token, where the tokenizer names another."""
-    own = case.tokenizer.eos_token_id
-    ends = [row[-1] for row in case.new_rows if row] if own not in (None, token) else []
-    if token not in ends or any(own in row for row in case.new_rows):
-        return
-    name, other = case.tokenizer.convert_ids_to_tokens([token, own])
-    yield Finding(
-        code="eos-not-of-template",
-        severity=NOTE,
-        confidence=CERTAIN,
-        what=(
-            f"{ends.count(token)} of {len(ends)} answers end with {name!r} ({token}), the end "
-            f"token of the template; tokenizer.eos_token is {other!r} ({own}), which none of them has."
-        ),
-        why="Code that looks for tokenizer.eos_token_id takes complete answers for cut off ones.",
-        fix=f"ended = (new_ids == {token}).any(1)  # not tokenizer.eos_token_id",
     )
 
 
