@@ -154,7 +154,9 @@ def read(file: str) -> Visit:
     """
     _require_script(file)
     try:
-        return Visit(file, findings=tuple(static.look(file)), static=True)
+        failures: list[str] = []
+        found = tuple(static.look(file, failures))
+        return Visit(file, findings=found, failures=tuple(failures), static=True)
     except (OSError, ValueError, SyntaxError, RecursionError) as error:
         return Visit(file, failed=in_words(error), static=True)
     except Exception as error:
@@ -190,9 +192,10 @@ def _with_its_source(visited: Visit) -> Visit:
 
     That is what the run did not find at the same line, by the same code.
     """
+    failures = [*visited.failures]
     try:
         source, text = static.parsed(visited.file)
-        shown = static.look_at(source, text)
+        shown = static.look_at(source, text, failures)
         findings = in_own_names(visited.findings, source, text)
     except Exception:  # what is no Python has failed to run, and that is said
         return visited
@@ -202,7 +205,7 @@ def _with_its_source(visited: Visit) -> Visit:
         more = [one for one in more if not _says_nothing_is_drawn(one)]
     explained = {_place(one) for one in more if static.IN_THE_SOURCE[one.code].explains_refusal}
     kept = [one for one in findings if not (one.code == "refused" and _place(one) in explained)]
-    return replace(visited, findings=in_order([*kept, *more]))
+    return replace(visited, findings=in_order([*kept, *more]), failures=tuple(failures))
 
 
 def _says_nothing_is_drawn(found: Finding) -> bool:

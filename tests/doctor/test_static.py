@@ -1,8 +1,10 @@
 """`doctor --static`: what the source of a script shows, without running anything of it."""
 
+import ast
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -12,6 +14,7 @@ from llmcourse.__main__ import main
 from llmcourse.doctor.finding import LIKELY
 from llmcourse.doctor.pitfalls import PITFALLS
 from llmcourse.doctor.static import IN_THE_SOURCE, look, python_of
+from llmcourse.doctor.static.source import Source
 from tests.doctor import sources_of_loads, sources_of_loops, sources_of_numbers
 
 ROOT = Path(__file__).parent.parent.parent
@@ -1139,3 +1142,29 @@ def test_what_the_source_cannot_know_goes_where_the_model_itself_samples(tmp_pat
         found.append([one["code"] for one in json.loads(capfd.readouterr().out)["findings"]])
     assert "sampling-ignored" not in found[0] and "sampling-unasked" in found[0]
     assert "sampling-ignored" in found[1] and "sampling-unasked" not in found[1]
+
+
+def test_a_check_that_fails_is_said_and_takes_no_other_with_it(tmp_path, monkeypatch, capfd):
+    def fails(source):
+        yield from ()
+        raise RecursionError("too deep")
+
+    broken = replace(IN_THE_SOURCE["two-lengths"], code="broken", check=fails)
+    monkeypatch.setitem(IN_THE_SOURCE, "broken", broken)
+    path = tmp_path / "script.py"
+    path.write_text(LOADS + "model.generate(inputs)\n")
+    assert main(["doctor", "--static", str(path)]) == 1
+    shown = capfd.readouterr().out
+    assert "inputs-by-position" in shown
+    assert "could not look at the source for broken: RecursionError: too deep" in shown
+    with pytest.raises(RecursionError):
+        look(str(path))
+
+
+@pytest.mark.parametrize("text", ["é = f('ü',\n  ñ='ß')", "a = 1\r\nb = '''x\r\n  y'''\r\n"])
+def test_words_are_as_they_are_written(text):
+    source = Source(text)
+    written = text.replace("\r\n", "\n")
+    for node in source.scopes:
+        expected = ast.get_source_segment(written, node) or ast.unparse(node)
+        assert source.words(node) == expected

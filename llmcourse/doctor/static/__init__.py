@@ -44,6 +44,7 @@ from llmcourse.doctor.static import (
 )
 from llmcourse.doctor.static.registry import InTheSource
 from llmcourse.doctor.static.source import Source
+from llmcourse.show import in_words
 
 _MODULES = (
     *(calls, choosing, outputs, pieces, returned, caches, forwards, loops, classes, models),
@@ -69,12 +70,13 @@ class Text:
     places: list[tuple[str, int]]  # of each line: its file, or a notebook's `path:cell`, and line
 
 
-def look(file: str) -> list[Finding]:
+def look(file: str, failures: list[str] | None = None) -> list[Finding]:
     """Return what the source of a script or notebook shows: the gravest first, then by line.
 
-    Raises SyntaxError where it is no Python, OSError or ValueError where it cannot be read.
+    failures: gets a sentence for each check that fails; None: its error is raised. Raises
+    SyntaxError where it is no Python, OSError or ValueError where it cannot be read.
     """
-    return look_at(*parsed(file))
+    return look_at(*parsed(file), failures)
 
 
 def parsed(file: str) -> tuple[Source, Text]:
@@ -83,9 +85,16 @@ def parsed(file: str) -> tuple[Source, Text]:
     return Source("\n".join(text.lines)), text
 
 
-def look_at(source: Source, text: Text) -> list[Finding]:
+def look_at(source: Source, text: Text, failures: list[str] | None = None) -> list[Finding]:
     """Return what a parsed source shows, as `look` does."""
-    every = [one for check in IN_THE_SOURCE.values() for one in check(source)]
+    every: list[Finding] = []
+    for code, check in IN_THE_SOURCE.items():
+        try:
+            every += check(source)
+        except Exception as error:  # one check's, and no reason to drop the others
+            if failures is None:
+                raise
+            failures.append(f"the source for {code}: {in_words(error)}")
     every.sort(key=lambda one: one.line)
     return list(in_order(_placed(one, text) for one in every))
 

@@ -56,7 +56,17 @@ class Source:
 
     def words(self, node: ast.AST) -> str:
         """Return a node as it is written."""
-        return ast.get_source_segment(self.text, node) or ast.unparse(node)
+        first, last = getattr(node, "lineno", None), getattr(node, "end_lineno", None)
+        if first is None or last is None:
+            return ast.unparse(node)
+        lines = self._lines[first - 1 : last]
+        lines[-1] = lines[-1][: node.end_col_offset]  # offsets count bytes
+        lines[0] = lines[0][node.col_offset :]
+        return b"\n".join(lines).decode() or ast.unparse(node)
+
+    @cached_property
+    def _lines(self) -> list[bytes]:
+        return self.text.replace("\r\n", "\n").replace("\r", "\n").encode().split(b"\n")
 
     def above(self, node: ast.AST) -> Iterator[ast.AST]:
         """Yield a node's parent, its parent's parent ... as far as the function."""
