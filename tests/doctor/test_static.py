@@ -15,7 +15,15 @@ from llmcourse.doctor.finding import LIKELY
 from llmcourse.doctor.pitfalls import PITFALLS
 from llmcourse.doctor.static import IN_THE_SOURCE, look, python_of
 from llmcourse.doctor.static.source import Source
-from tests.doctor import sources_of_loads, sources_of_loops, sources_of_numbers
+from tests.doctor import (
+    sources_of_answers,
+    sources_of_loads,
+    sources_of_loops,
+    sources_of_numbers,
+    sources_of_own_loops,
+    sources_of_prompts,
+    sources_of_scores,
+)
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -223,8 +231,8 @@ FAULTY = {
     ),
     "a softmax of what was drawn from": (
         "scores-are-processed",
-        "out = model.generate(**inputs, do_sample=True, top_k=5, return_dict_in_generate=True)\n"
-        "shares = torch.softmax(out.scores[0], dim=-1)",
+        "out = model.generate(**inputs, do_sample=True, top_k=5, output_scores=True,\n"
+        "    return_dict_in_generate=True)\nshares = torch.softmax(out.scores[0], dim=-1)",
     ),
     "a prompt cut off where there is none": (
         "embeds-output-sliced",
@@ -339,7 +347,7 @@ FAULTY = {
     ),
     "a processor without return": (
         "processor-returns-none",
-        PROCESSOR.format(does="scores[:, 7] = 0", returns="scores[:, 8] = 0"),
+        PROCESSOR.format(does="scores[:, 7] -= 1", returns="scores[:, 8] -= 1"),
     ),
     "a criterion without return": (
         "processor-returns-none",
@@ -484,7 +492,7 @@ FAULTY = {
     ),
     "beams of a pipeline that samples of its own accord": (
         "beam-sampling",
-        "pipe = transformers.pipeline('text-generation', model=model)\npipe(prompt, num_beams=4)",
+        "pipe = transformers.pipeline('text-generation', model=name)\npipe(prompt, num_beams=4)",
     ),
     "the end token suppressed": (
         "end-token-banned",
@@ -731,9 +739,11 @@ SOUND = {
     "raw tokens apart": ASKS + "print(' | '.join(tokenizer.convert_ids_to_tokens(out[0])))",
     "raw tokens to a text": ASKS + "tokenizer.convert_tokens_to_string("
     "tokenizer.convert_ids_to_tokens(out[0]))",
-    "greedy scores": "out = model.generate(**inputs, return_dict_in_generate=True)\n"
+    "greedy scores": "out = model.generate(**inputs, output_scores=True,\n"
+    "    return_dict_in_generate=True)\n"
     "print(out.scores[0].softmax(-1))",
-    "logits": "out = model.generate(**inputs, do_sample=True, return_dict_in_generate=True)\n"
+    "logits": "out = model.generate(**inputs, do_sample=True, return_dict_in_generate=True,\n"
+    "    output_logits=True, output_scores=True)\n"
     "print(out.logits[0].softmax(-1), out.scores[0].max())",
     "embeddings, decoded whole": "out = model.generate(inputs_embeds=embeds)\n"
     "print(tokenizer.decode(out[0]), out[0, :5])",
@@ -746,7 +756,7 @@ SOUND = {
     "a loop that reads all": LOOP.format(read="ids"),
     "a mask that grows": LOOP.format(read="ids, attention_mask=mask")
     + "    mask = torch.cat([mask, torch.ones_like(token)], dim=1)",
-    "a mask that grows beside a cache": "past = None\n"
+    "a mask that grows beside a cache": "past = transformers.DynamicCache()\n"
     + LOOP.format(read="ids[:, -1:], attention_mask=mask, past_key_values=past")
     + "    mask = torch.cat([mask, torch.ones_like(token)], dim=1)",
     "an empty cache and a mask": "cache = transformers.DynamicCache(config=model.config)\n"
@@ -767,7 +777,8 @@ SOUND = {
     "a cache that is cropped": "for question in questions:\n"
     "    model.generate(**tokenizer(question), past_key_values=cache)\n    cache.crop(9)",
     "one cache for a chat": "for question in questions:\n    messages.append(question)\n"
-    "    inputs = tokenizer.apply_chat_template(messages, return_dict=True)\n"
+    "    inputs = tokenizer.apply_chat_template(\n"
+    "        messages, return_dict=True, add_generation_prompt=True)\n"
     "    out = model.generate(**inputs, past_key_values=cache)",
     "one cache for a text that grows": "for question in questions:\n    text += question\n"
     "    model.generate(**tokenizer(text), past_key_values=cache)",
@@ -794,7 +805,7 @@ SOUND = {
     "model(read).logits.log_softmax(-1).gather(-1, next_ids.unsqueeze(-1))",
     "the last place": "model(**inputs).logits[0, -1].softmax(-1)",
     "what comes after the prompt": "ids = model(**inputs).logits[:, inputs.input_ids.shape[1] :]",
-    "a processor that returns": PROCESSOR.format(does="scores[:, 7] = 0", returns="return scores"),
+    "a processor that returns": PROCESSOR.format(does="scores[:, 7] -= 1", returns="return scores"),
     "a processor that is not written yet": PROCESSOR.format(
         does="print(scores)", returns="raise NotImplementedError"
     ),
@@ -870,7 +881,7 @@ SOUND = {
     "transformers.TextIteratorStreamer(tokenizer, skip_prompt=True, timeout=60)\n"
     "transformers.TextIteratorStreamer(tokenizer, skip_prompt=False, timeout=None)",
     "a mask made anew": LOOP.format(read="ids, attention_mask=torch.ones_like(ids)"),
-    "a cache that is passed on": "cache = None\n"
+    "a cache that is passed on": "cache = transformers.DynamicCache()\n"
     + LOOP.format(read="ids[:, -1:], past_key_values=cache"),
     "unseen arguments": LOOP.format(read="ids[:, -1:], **step"),
     "a batch at a time": "for batch in loader:\n"
@@ -998,6 +1009,16 @@ SOUND |= sources_of_loops.SOUND
 
 FAULTY |= sources_of_numbers.FAULTY
 SOUND |= sources_of_numbers.SOUND
+
+
+FAULTY |= sources_of_scores.FAULTY
+SOUND |= sources_of_scores.SOUND
+FAULTY |= sources_of_answers.FAULTY
+SOUND |= sources_of_answers.SOUND
+FAULTY |= sources_of_prompts.FAULTY
+SOUND |= sources_of_prompts.SOUND
+FAULTY |= sources_of_own_loops.FAULTY
+SOUND |= sources_of_own_loops.SOUND
 
 
 def found_in(folder: Path, source: str) -> list:

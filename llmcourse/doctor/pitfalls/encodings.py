@@ -20,9 +20,9 @@ _LEAST_ROWS = 4  # rows of a single letter or word each, before a text is taken 
     needs=(Needs.TOKENIZER_CALLS, Needs.TEMPLATE_CALLS),
     symptom="The model continues the document, or answers a question that was not asked.",
     cause="""
-        `truncation=True` cuts what is beyond `max_length`, on the right where nobody says
-        otherwise: the end of a prompt, which is what the model goes on from. A question or the
-        header of the answer stood there.
+        `truncation=True`, or `max_length` alone, cuts what is beyond `max_length`, on the right
+        where nobody says otherwise: the end of a prompt, which is what the model goes on from. A
+        question or the header of the answer stood there.
     """,
     fix="""
         Shorten the document before it goes into the prompt; or raise `max_length`; or cut on the
@@ -42,7 +42,7 @@ def prompt_truncated(case: Case) -> Iterator[Finding]:
     for text, options, row, of_chat in _cut_texts(case):
         limit = options.get("max_length") or case.tokenizer.model_max_length
         side = options.get("truncation_side") or case.tokenizer.truncation_side
-        if not options.get("truncation") or len(row) != limit:
+        if not _truncates(options) or len(row) != limit:
             continue
         special = options.get("add_special_tokens", not of_chat)
         whole = case.tokenizer(text, add_special_tokens=special).input_ids
@@ -73,6 +73,13 @@ def prompt_truncated(case: Case) -> Iterator[Finding]:
             fix='tokenizer.truncation_side = "left"  # or a larger max_length, or a shorter text',
         )
         return
+
+
+def _truncates(options: dict[str, Any]) -> bool:
+    """Tell whether a tokenizer cuts; `max_length` alone has it cut too, where nothing is padded."""
+    if options.get("truncation") is None and not options.get("padding"):
+        return options.get("max_length") is not None
+    return bool(options.get("truncation"))
 
 
 def _cut_texts(case: Case) -> Iterator[tuple[str, dict[str, Any], list[int], bool]]:

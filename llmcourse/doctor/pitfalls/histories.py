@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from llmcourse.doctor.case import Case
-from llmcourse.doctor.finding import CERTAIN, LIKELY, WARNING, Finding
+from llmcourse.doctor.finding import CERTAIN, LIKELY, NOTE, WARNING, Finding
 from llmcourse.doctor.pitfalls.messages import ON_CHATS, again, by, said_in, short
 from llmcourse.doctor.pitfalls.registry import Subject, pitfall
 from llmcourse.doctor.template_marks import squeezed
@@ -271,5 +272,81 @@ def thinking_in_history(case: Case) -> Iterator[Finding]:
                 ),
                 why="Models that think are trained on histories without earlier thoughts.",
                 fix='answer = text.rpartition("</think>")[2].strip()  # what is appended',
+            )
+            return
+
+
+@pitfall(
+    "system-misplaced",
+    subject=Subject.PROMPTS,
+    severities=(WARNING, NOTE),
+    needs=ON_CHATS,
+    symptom="Instructions have no effect, or the model answers them; other templates refuse them.",
+    cause="""
+        The system message stands after messages of the user, or there are several. Models were
+        trained with one, at the beginning; a template that writes them anywhere makes a prompt
+        that they hardly know.
+    """,
+    fix="Put one system message first.",
+    example="""
+        messages = [{"role": "system", "content": rules}, *messages]
+    """,
+    how_sure="""
+        Likely, as models differ: the message stands where few templates expect it. A note for
+        several at the beginning.
+    """,
+)
+def system_misplaced(case: Case) -> Iterator[Finding]:
+    """A system message that is not the first message."""
+    for chat in case.chats:
+        roles = [message.get("role") for message in chat.messages]
+        places = [place for place, role in enumerate(roles) if role == "system"]
+        late = [place for place in places if set(roles[:place]) - {"system"}]
+        if len(places) < 2 and not late:
+            continue
+        place = late[0] if late else places[1]
+        yield Finding(
+            code="system-misplaced",
+            severity=WARNING if late else NOTE,
+            confidence=LIKELY,
+            what=f"Message {place} is a system message, "
+            + ("after others of the chat." if late else "the second one."),
+            why="Models are trained with one system message, at the beginning of the chat.",
+            fix='messages = [{"role": "system", "content": rules}, *messages]',
+        )
+        return
+
+
+@pitfall(
+    "answer-after-answer",
+    subject=Subject.PROMPTS,
+    severities=(WARNING,),
+    needs=ON_CHATS,
+    symptom="The model's answers get worse, or a template asks that roles alternate.",
+    cause="""
+        Two messages of the assistant follow each other: an answer was appended twice, a question
+        was lost, or the parts of one answer became messages.
+    """,
+    fix="Keep the user's message between them, or make one message of both.",
+    example="""
+        messages.append({"role": "user", "content": question})
+        messages.append({"role": "assistant", "content": answer})
+    """,
+    how_sure="Certain that they follow each other; calls of tools between them are left out.",
+)
+def answer_after_answer(case: Case) -> Iterator[Finding]:
+    """Two messages of the assistant in a row."""
+    for chat in case.chats:
+        for place, (first, second) in enumerate(pairwise(chat.messages)):
+            both = first.get("role") == second.get("role") == "assistant"
+            if not both or first.get("tool_calls") or second.get("tool_calls"):
+                continue
+            yield Finding(
+                code="answer-after-answer",
+                severity=WARNING,
+                confidence=CERTAIN,
+                what=f"Messages {place} and {place + 1} are both the assistant's.",
+                why="The roles of user and assistant do not alternate, as they did in training.",
+                fix='messages.insert(..., {"role": "user", "content": question})',
             )
             return

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from llmcourse.decoding.ingredients import MODEL
 from llmcourse.doctor.case import MOST_ROWS, Case
-from llmcourse.doctor.finding import CERTAIN, LIKELY, NOTE, WARNING, Finding
+from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding
 from llmcourse.doctor.pitfalls.facts import changed, named, never_ends
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.show import printable
@@ -190,3 +190,66 @@ def penalty_rewards(case: Case) -> Iterator[Finding]:
             fix=f"model.generate(..., {name}=1.0)",
             repair=lambda name=name: changed(case, **{name: 1.0}),
         )
+
+
+@pitfall(
+    "banned-with-special-tokens",
+    subject=Subject.CHOOSING,
+    severities=(ERROR,),
+    symptom="A banned word comes all the same, or a word's bias changes nothing.",
+    cause="""
+        `bad_words_ids` and `sequence_bias` look for a whole run of ids. A word that was tokenized
+        as a text of its own has the token that begins texts before it (or padding after it), and
+        such a run does not come in the middle of a text.
+    """,
+    fix="Tokenize the words without special tokens, and without padding.",
+    example="""
+        bad = tokenizer(words, add_special_tokens=False).input_ids
+        model.generate(**inputs, bad_words_ids=bad)
+    """,
+    how_sure="Certain: the special token is in the ids that the call is given.",
+)
+def banned_with_special_tokens(case: Case) -> Iterator[Finding]:
+    """A banned run of ids begins or ends with a token that only stands at a text's ends."""
+    first, last = _tokens_at_ends(case)
+    for name, runs in _runs(case):
+        long = [run for run in runs if len(run) > 1]
+        hit = next((run for run in long if run[0] in first or run[-1] in last), None)
+        if hit is None:
+            continue
+        token = hit[0] if hit[0] in first else hit[-1]
+        yield Finding(
+            code="banned-with-special-tokens",
+            severity=ERROR,
+            confidence=CERTAIN,
+            what=(
+                f"{name} holds {hit[:6]}, which begins or ends with the special token "
+                f"{named(case, token)} ({token})."
+            ),
+            why="A word in a text has no such token beside it: this run of ids never matches.",
+            fix=f"tokenizer(words, add_special_tokens=False).input_ids  # for {name}",
+        )
+
+
+def _tokens_at_ends(case: Case) -> tuple[set[int], set[int]]:
+    """Return the tokens that a tokenizer puts before a text, and those that it fills it up with.
+
+    An end token at a run's end is left out: who bans it means that no text ends there.
+    """
+    known = {
+        name: getattr(case.tokenizer, f"{name}_token_id", None)
+        for name in ("bos", "cls", "pad", "sep", "eos")
+    }
+    first = {known["bos"], known["cls"], known["pad"]} - {None}
+    return first, {known["pad"], known["sep"]} - {None, known["eos"]}
+
+
+def _runs(case: Case) -> Iterator[tuple[str, list[list[int]]]]:
+    """Yield (setting, the runs of ids that it is about)."""
+    bad, bias = case.asked("bad_words_ids"), case.asked("sequence_bias")
+    if isinstance(bad, list | tuple):
+        yield "bad_words_ids", [list(one) for one in bad if isinstance(one, list | tuple)]
+    pairs = bias.items() if isinstance(bias, dict) else bias or ()
+    keys = [one[0] for one in pairs if isinstance(one, list | tuple) and len(one) == 2]
+    if keys:
+        yield "sequence_bias", [list(one) for one in keys if isinstance(one, list | tuple)]

@@ -85,9 +85,40 @@ _BEHIND = (
         "model.generate(..., do_sample=True)  # or num_beams",
     ),
     (
-        "`num_return_sequences` has to be smaller or equal to `num_beams`",
+        "has to be smaller or equal to `num_beams`",
         "A search returns no more texts than it has beams.",
         "# num_beams at least as large as num_return_sequences",
+    ),
+    (
+        "Group Beam Search requires `trust_remote_code=True`",
+        "num_beam_groups is no setting of the library's own beam search since version 5.",
+        "model.generate(..., num_beams=4)  # or do_sample=True, for texts that differ",
+    ),
+    (
+        "Constrained Beam Search requires `trust_remote_code=True`",
+        "Forced words and constraints are no part of the library's beam search since version 5.",
+        "model.generate(..., prefix_allowed_tokens_fn=allowed)  # or sequence_bias",
+    ),
+    (
+        "probability tensor contains either `inf`, `nan`",
+        "No token is left to draw, as all scores are -inf, or some are nan: by a logits processor "
+        "or bans that leave nothing, or by numbers beyond float16.",
+        "scores.isfinite().any(-1)  # in the processor: at least one token for each row",
+    ),
+    (
+        "too many dimensions 'str'",
+        "A list of texts stands where ids of tokens are wanted.",
+        "tokenizer.convert_tokens_to_ids(tokens)",
+    ),
+    (
+        "`streamer` cannot be used with beam search",
+        "A beam's tokens may still change, so nothing can be shown before the end.",
+        "model.generate(..., streamer=streamer, num_beams=1)",
+    ),
+    (
+        "but the following tokens were being biased",
+        "These ids are beyond the model's vocabulary: they are of another tokenizer.",
+        "# ids from the model's own tokenizer",
     ),
     (
         "returned an empty list for batch ID",

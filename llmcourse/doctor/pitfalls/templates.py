@@ -16,6 +16,7 @@ from llmcourse.doctor.template_marks import squeezed
 from llmcourse.show import printable
 
 _KNOWN = set(inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters)
+_A_MESSAGE = 30  # characters: a beginning so long is more than a token and a header
 _THINKING = re.compile(r"think|reason", re.IGNORECASE)
 # Marks that are tokens in every model that was trained with them; `<|user|>` and `[INST]` are plain
 # text in some.
@@ -312,3 +313,134 @@ def template_applied_twice(case: Case) -> Iterator[Finding]:
                 fix="apply_chat_template(messages)  # once; or pass the rendered text as a prompt",
             )
             return
+
+
+@pitfall(
+    "header-differs",
+    subject=Subject.PROMPTS,
+    severities=(WARNING, NOTE),
+    symptom="""
+        A prompt written by hand gets worse answers than the same messages by the template, or
+        answers that begin with an empty line.
+    """,
+    cause="""
+        The marks are right and the white space is not: the line end after a role's name is missing,
+        or was stripped off. To the model these are other tokens than those it was trained on.
+    """,
+    fix="Let the template write the prompt.",
+    example="""
+        inputs = tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+    """,
+    how_sure="""
+        Certain: the template's header is in the prompt without its line ends. A note where only
+        the end of the last header is missing, as most models write it themselves.
+    """,
+)
+def header_differs(case: Case) -> Iterator[Finding]:
+    """A header of the template with other line ends."""
+    if case.template is None:
+        return
+    last = case.template.generation_prompt or case.template.reply_header
+    for text in case.texts:
+        for header in dict.fromkeys((case.template.user_header, case.template.reply_header, last)):
+            if "\n" not in header or not _has_other_lines(text, header):
+                continue
+            stripped = header is last and text.endswith(header.rstrip())
+            yield Finding(
+                code="header-differs",
+                severity=NOTE if stripped else WARNING,
+                confidence=CERTAIN,
+                what=(
+                    f"The prompt ends in {short(header.rstrip())}, without the line end that the "
+                    "chat template writes after it."
+                    if stripped
+                    else f"The chat template writes {short(header)}, and the prompt has it with "
+                    "other line ends."
+                ),
+                why="The model was trained on the template's headers, white space and all.",
+                fix="tokenizer.apply_chat_template(messages, add_generation_prompt=True, ...)",
+            )
+            return
+
+
+def _has_other_lines(text: str, header: str) -> bool:
+    """Tell whether a text has a header, and nowhere with the line ends that belong to it."""
+    if squeezed(header) not in squeezed(text):
+        return False
+    plain, wanted = (re.sub(r"[ \t]+", "", one) for one in (text, header))
+    return wanted not in plain
+
+
+@pitfall(
+    "tool-result-without-call",
+    subject=Subject.PROMPTS,
+    severities=(WARNING,),
+    needs=ON_CHATS,
+    symptom="After a tool's result the model calls the tool again, or does not know what it is.",
+    cause="""
+        The result was appended to the messages, and the assistant's message with the call was not.
+        The model reads an answer to a question that it never asked.
+    """,
+    fix="Append the assistant's message first, with its `tool_calls`.",
+    example="""
+        messages.append({"role": "assistant", "tool_calls": [{"type": "function", "function": f}]})
+        messages.append({"role": "tool", "name": f["name"], "content": json.dumps(result)})
+    """,
+    how_sure="Certain: the message before the result is not the assistant's.",
+)
+def tool_result_without_call(case: Case) -> Iterator[Finding]:
+    """A message of a tool after one of the user."""
+    for chat in case.chats:
+        roles = [message.get("role") for message in chat.messages]
+        for place, role in enumerate(roles):
+            before = [one for one in roles[:place] if one not in ("tool", "ipython", "function")]
+            if role not in ("tool", "ipython") or (before and before[-1] == "assistant"):
+                continue
+            yield Finding(
+                code="tool-result-without-call",
+                severity=WARNING,
+                confidence=CERTAIN,
+                what=f"Message {place} is a tool's result, and no message of the assistant with "
+                "the tool call comes before it.",
+                why="The model reads a result that it never asked for, and calls again.",
+                fix='messages.append({"role": "assistant", "tool_calls": [...]})  # before it',
+            )
+            return
+
+
+@pitfall(
+    "rendered-in-pieces",
+    subject=Subject.PROMPTS,
+    severities=(WARNING,),
+    symptom="The prompt has several system messages that nobody wrote.",
+    cause="""
+        The chat template was applied to parts of the conversation, and the pieces were joined. It
+        begins each text that it writes with its own system message.
+    """,
+    fix="Apply the template to the whole conversation.",
+    example="tokenizer.apply_chat_template(messages, add_generation_prompt=True)",
+    how_sure="Certain: the beginning that the template writes is in the prompt more than once.",
+)
+def rendered_in_pieces(case: Case) -> Iterator[Finding]:
+    """The template's own beginning in the middle of a prompt."""
+    if case.template is None:
+        return
+    opening, header = squeezed(case.template.opening), squeezed(case.template.user_header)
+    own = opening.removesuffix(header)
+    if len(own) < _A_MESSAGE or not opening.endswith(header):
+        return
+    for text in case.texts:
+        times = squeezed(text).count(own)
+        if times < 2:
+            continue
+        yield Finding(
+            code="rendered-in-pieces",
+            severity=WARNING,
+            confidence=CERTAIN,
+            what=f"The prompt has the chat template's own beginning {times} times.",
+            why="The template was applied to parts of the chat: each brings its system message.",
+            fix="tokenizer.apply_chat_template(messages, add_generation_prompt=True)  # all of it",
+        )
+        return

@@ -308,3 +308,93 @@ def bos_inside(case: Case) -> Iterator[Finding]:
             fix="ids = first + tokenizer(more, add_special_tokens=False).input_ids",
         )
         return
+
+
+# How Python spells objects that are no texts.
+_OBJECTS = re.compile(
+    r"<(?:generator|zip|map|filter|function|bound method|built-in|class|coroutine)\b[^>\n]*>"
+    r"|<[\w.]+ object at 0x[0-9a-f]+>|\btensor\(\[+[-\d.]|\bDocument\((?:id|page_content|metadata)="
+    r"|\{'role': ?['\"]\w+['\"], ?'content':|\{'input_ids':"
+)
+_FILLED = (
+    "Context|Question|Text|Input text|Document|Documents|Passage|Article|Query|Sentence|Review|"
+    "Abstract|Code|History"
+)
+_NOTHING = re.compile(rf"^[#* ]*({_FILLED}):[ \t]*(None|nan|\[\]|\{{\}})[ \t]*$", re.MULTILINE)
+_LISTED = re.compile(r"\['[^'\]\n]{20,}'(?:, '[^'\]\n]+')*\]")
+_EMPTY = re.compile(
+    rf"^[#* ]*({_FILLED}):[ \t]*\n(?=\s*(?:[#* ]*[A-Z]\w+(?: \w+)?:))", re.MULTILINE
+)
+
+
+@pitfall(
+    "object-in-prompt",
+    subject=Subject.PROMPTS,
+    severities=(WARNING, NOTE),
+    symptom="The model answers past the question, or speaks of lists, brackets and None.",
+    cause="""
+        An object was put into the prompt's text, and Python wrote it as it spells it: a list of
+        messages or documents with brackets and quotes, `<generator object ...>`, `tensor([...])`,
+        or None where something was not found.
+    """,
+    fix="Make a text of it first.",
+    example=r"""
+        context = "\n\n".join(documents)
+        prompt = f"Context: {context}\n\nQuestion: {question}\nAnswer:"
+    """,
+    how_sure="""
+        Likely: the prompt has a text that Python writes for an object. A note for a list of texts,
+        which may be meant. Nothing is said of prompts with code.
+    """,
+)
+def object_in_prompt(case: Case) -> Iterator[Finding]:
+    """Python's spelling of an object in a prompt."""
+    for text in case.texts:
+        if _CODE.search(text) or ">>>" in text:
+            continue
+        shown = _OBJECTS.search(text) or _NOTHING.search(text) or _LISTED.search(text)
+        if shown is None:
+            continue
+        listed = not (_OBJECTS.search(text) or _NOTHING.search(text))
+        yield Finding(
+            code="object-in-prompt",
+            severity=NOTE if listed else WARNING,
+            confidence=LIKELY,
+            what=f"The prompt has an object as Python spells it: {short(shown[0])}.",
+            why="The model reads brackets, quotes and names of classes, not the text in them.",
+            fix='prompt = f"... {chr(10).join(texts)} ..."  # a text of the object',
+        )
+        return
+
+
+@pitfall(
+    "field-empty",
+    subject=Subject.PROMPTS,
+    severities=(WARNING,),
+    symptom="The model makes the context up, or says that there is none.",
+    cause="""
+        A label of the prompt has nothing after it, and the next label follows: the text that
+        belongs there was empty, or went into another variable.
+    """,
+    fix="Look at the text that is tokenized, and at where it is made.",
+    example="print(repr(prompt))",
+    how_sure="""
+        Likely: a label such as "Context:" is followed by the next label; only the last one may be
+        open.
+    """,
+)
+def field_empty(case: Case) -> Iterator[Finding]:
+    """A label in the prompt without its text."""
+    for text in case.texts:
+        empty = None if _CODE.search(text) else _EMPTY.search(text)
+        if empty is None:
+            continue
+        yield Finding(
+            code="field-empty",
+            severity=WARNING,
+            confidence=LIKELY,
+            what=f"The prompt has {empty[1] + ':'!r} with nothing after it.",
+            why="The text that belongs there is not in the prompt.",
+            fix="print(repr(prompt))  # and see where that text is lost",
+        )
+        return

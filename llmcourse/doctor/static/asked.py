@@ -68,8 +68,7 @@ def is_set_elsewhere(source: Source, *names: str) -> bool:
 def _kind(source: Source, call: ast.Call) -> str | None:
     if source.is_generate(call):
         return "generate"
-    made = source.value(call.func)
-    if name_of(call) == "pipeline" or (isinstance(made, ast.Call) and name_of(made) == "pipeline"):
+    if name_of(call) == "pipeline" or source.pipeline(call.func) is not None:
         return "pipeline"
     if name_of(call) == "GenerationConfig":
         return "config"

@@ -12,15 +12,16 @@ from collections.abc import Iterator
 from llmcourse.doctor.static.source import Scope, Source, keyword, last_name, name_of, owner_of
 
 BATCH, PLACE, VOCABULARY, WIDTH, ONE = "batch", "place", "vocabulary", "width", "one"
+STEP = "steps of the call"  # of what `generate` keeps for each step
 LOGITS, CHANCES, LOG_CHANCES = "logits", "chances", "log-chances"
-_LIBRARIES = ("torch", "F", "functional", "nn", "np", "numpy", "special", "jnp")
+_LIBRARIES = ("torch", "F", "functional", "nn", "np", "numpy", "special", "jnp", "math")
 # Calls that leave a tensor's axes as they are.
 _LIKE_ITSELF = {
     *("float", "double", "half", "bfloat16", "to", "type", "cpu", "cuda", "detach", "clone"),
     *("contiguous", "div", "div_", "mul", "clamp", "masked_fill", "masked_fill_", "numpy"),
     *("softmax", "log_softmax", "exp", "log", "sigmoid", "cumsum", "sub", "type_as"),
 }
-_SHAPES = ("squeeze", "unsqueeze", "view", "reshape", "flatten", "tolist", "item")
+_SHAPES = ("squeeze", "unsqueeze", "view", "reshape", "flatten", "tolist", "item", "gather")
 _CHANGES_WHAT_IT_IS = ("softmax", "log_softmax", "exp", "log", "sigmoid", "cumsum")
 _NAMED = {
     re.compile(r"(^|_)logits$"): LOGITS,
@@ -37,6 +38,8 @@ _DEEP = 12
 
 def latest(source: Source, name: ast.Name) -> ast.AST | None:
     """Return what a name was given last, above the place where it is read; None if unseen."""
+    if source.element(name) is not None:
+        return None
     here = (name.lineno, name.col_offset)
     given = _gifts(source, source.scopes.get(name, source.module)).get(name.id, ())
     for statement, value in reversed(given):
@@ -135,6 +138,8 @@ def axes(source: Source, node: ast.AST, depth: int = _DEEP) -> tuple[str, ...] |
     node = followed(source, node)
     if not depth:
         return None
+    if isinstance(node, ast.Name):
+        return (BATCH, VOCABULARY) if _is_given_to_a_processor(source, node) else None
     if isinstance(node, ast.Attribute):
         return _axes_of_attribute(source, node, depth)
     if isinstance(node, ast.Subscript):
@@ -157,6 +162,10 @@ def axes(source: Source, node: ast.AST, depth: int = _DEEP) -> tuple[str, ...] |
 def _axes_of_attribute(source: Source, node: ast.Attribute, depth: int) -> tuple | None:
     if node.attr in ("values", "indices") and _is_ranked(source, node.value):
         return axes(source, tensor_of(followed(source, node.value)), depth - 1)
+    if node.attr in ("scores", "logits") and source.is_generate(
+        source.placed(followed(source, node.value))
+    ):
+        return (STEP, BATCH, VOCABULARY)
     if not source.is_forward(followed(source, node.value)) or _OTHER_HEADS.search(source.text):
         return None
     ends = {"logits": VOCABULARY, "last_hidden_state": WIDTH}
@@ -178,6 +187,8 @@ def _axes_of_part(source: Source, node: ast.Subscript, depth: int) -> tuple | No
             named = isinstance(node.slice, ast.Constant) and node.slice.value == "logits"
             return (BATCH, PLACE, VOCABULARY) if first or named else None
     whole = axes(source, value, depth - 1)
+    if whole and whole[0] == STEP and isinstance(node.slice, ast.Name):
+        return whole[1:]
     return None if whole is None else _indexed(whole, node.slice)
 
 
@@ -250,6 +261,8 @@ def kind(source: Source, node: ast.AST, depth: int = _DEEP) -> str | None:
     """Return whether an expression is logits, chances or log-chances; None if that is unknown."""
     name, node = node, followed(source, node)
     if isinstance(node, ast.Name):
+        if _is_given_to_a_processor(source, node):
+            return LOGITS
         return next((of for named, of in _NAMED.items() if named.search(name_at(name))), None)
     if not depth:
         return None
@@ -257,7 +270,7 @@ def kind(source: Source, node: ast.AST, depth: int = _DEEP) -> str | None:
         if node.attr == "values" and _is_ranked(source, node.value):
             return kind(source, tensor_of(followed(source, node.value)), depth - 1)
         forward = node.attr == "logits" and source.is_forward(followed(source, node.value))
-        return LOGITS if forward else None
+        return LOGITS if forward or _is_of_generate(source, node) else None
     if isinstance(node, ast.Subscript):
         value = followed(source, node.value)
         if _is_ranked(source, value):
@@ -269,6 +282,24 @@ def kind(source: Source, node: ast.AST, depth: int = _DEEP) -> str | None:
     if not isinstance(node, ast.Call) or tensor_of(node) is None:
         return None
     return _kind_of_call(source, node, depth)
+
+
+def _is_given_to_a_processor(source: Source, name: ast.Name) -> bool:
+    """Tell whether a name is the scores that a processor of one's own gets."""
+    function = source.scopes[name].node if name in source.scopes else None
+    if not isinstance(function, ast.FunctionDef) or function.name != "__call__":
+        return False
+    given = [one.arg for one in function.args.args]
+    return len(given) > 2 and name.id == given[2] and name.id in ("scores", "logits")
+
+
+def _is_of_generate(source: Source, node: ast.Attribute) -> bool:
+    """Tell whether an attribute is the logits of `generate`, or its scores without beams."""
+    made = source.placed(followed(source, node.value))
+    if node.attr not in ("scores", "logits") or not source.is_generate(made):
+        return False
+    beams = source.constants(keyword(made, "num_beams"))
+    return node.attr == "logits" or keyword(made, "num_beams") is None or beams == [1]
 
 
 def name_at(node: ast.AST) -> str:
@@ -285,7 +316,7 @@ def _kind_of_call(source: Source, call: ast.Call, depth: int) -> str | None:
     if doing == "log":
         return LOG_CHANCES if inner == CHANCES else None
     same = doing in _LIKE_ITSELF and doing not in _CHANGES_WHAT_IT_IS
-    return inner if same or doing in _SHAPES else None
+    return inner if same or doing in _SHAPES or doing in ("stack", "cat") else None
 
 
 def parts_followed(source: Source, node: ast.AST, depth: int = 6) -> Iterator[ast.AST]:
@@ -326,3 +357,63 @@ def _takes_last(whole: tuple[str, ...], parts: list[ast.AST]) -> bool:
 def reads_last_place(source: Source, call: ast.Call) -> bool:
     """Tell whether the source takes the last place of what a forward pass returned."""
     return source.is_forward(call) and any(True for _ in last_places(source, call))
+
+
+def reads_batch(source: Source, call: ast.Call) -> bool:
+    """Tell whether a pass reads what was padded, by what its inputs are made of."""
+    given = [*call.args, *(each.value for each in call.keywords)]
+    for one in given:
+        for part in parts_followed(source, one):
+            if isinstance(part, ast.Call) and name_of(part) == "pad_sequence":
+                return True
+            padding = keyword(part, "padding") if isinstance(part, ast.Call) else None
+            if padding is not None and getattr(padding, "value", True) not in (False,):
+                return True
+    return False
+
+
+def handed_in(source: Source, node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what the calls of a function give for the arguments of its own that a node names."""
+    function = source.scopes[node].node if node in source.scopes else None
+    if not isinstance(function, ast.FunctionDef):
+        return
+    places = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
+    named = {name_at(part) for part in ast.walk(node)} & {*places}
+    for call in source.calls if named else ():
+        if last_name(call.func) != function.name:
+            continue
+        first = 1 if places[:1] == ["self"] and isinstance(call.func, ast.Attribute) else 0
+        yield from (one for at, one in zip(places[first:], call.args, strict=False) if at in named)
+        yield from (each.value for each in call.keywords if each.arg in named)
+
+
+def has_rows(source: Source, call: ast.Call) -> bool:
+    """Tell whether a pass in a loop reads several rows: padded ones, or those of a list.
+
+    Also where its function gets them as an argument.
+    """
+    if reads_batch(source, call):
+        return True
+    read = [*call.args, *(each.value for each in call.keywords)]
+    handed = [given for one in read for given in handed_in(source, one)]
+    for one in [*read, *handed]:
+        if one in handed and _is_batch(source, one):
+            return True
+        names = [part for part in ast.walk(one) if isinstance(part, ast.Name)]
+        bound = [source.scopes.get(part, source.module).bound.get(part.id, []) for part in names]
+        for value in [value for values in bound for value in values if value is not None]:
+            if _is_batch(source, value):
+                return True
+    return False
+
+
+def _is_batch(source: Source, value: ast.AST) -> bool:
+    """Tell whether an expression is made of what a tokenizer made of several texts."""
+    for part in parts_followed(source, value):
+        if isinstance(part, ast.Call) and source.is_tokenizer(part.func):
+            texts = followed(source, part.args[0]) if part.args else None
+            if isinstance(texts, ast.List | ast.ListComp):
+                return not isinstance(texts, ast.List) or len(texts.elts) != 1
+            if keyword(part, "padding") is not None:
+                return True
+    return False

@@ -172,6 +172,7 @@ def beam_settings_ignored(source: Source) -> Iterator[Finding]:
 )
 def same_seed_each_call(source: Source) -> Iterator[Finding]:
     """The same seed again in each turn of a loop whose calls are alike."""
+    yield from _seeds_of_a_function(source)
     for loop in source.loops:
         inside = [node for statement in loop.body for node in ast.walk(statement)]
         seeds = [one for one in inside if isinstance(one, ast.Call) and name_of(one) in _SEEDS]
@@ -189,6 +190,48 @@ def same_seed_each_call(source: Source) -> Iterator[Finding]:
             why="Every call draws the same random numbers, and gives the same text.",
             fix=f"{seed}  # once, before the loop",
         )
+
+
+def _seeds_of_a_function(source: Source) -> Iterator[Finding]:
+    """Yield where a loop calls a function that sets its seed and draws, alike in each turn."""
+    drawn = [asked.call for asked in every_asked(source) if asked.says_sampling]
+    for call in source.calls:
+        function = source.scopes[call].node
+        seeds = name_of(call) in _SEEDS and call.args and _are_constant(source, call.args[0])
+        if not seeds or not isinstance(function, ast.FunctionDef):
+            continue
+        if not any(source.scopes[one].node is function for one in drawn):
+            continue
+        if not any(_is_repeated_alike(source, one, function.name) for one in source.calls):
+            continue
+        seed = source.words(call)
+        yield found(
+            "same-seed-each-call",
+            WARNING,
+            call,
+            what=f"{seed} sets the same seed again in each call of {function.name}.",
+            why="Every call draws the same random numbers, and gives the same text.",
+            fix=f"{seed}  # once, before the loop",
+        )
+        return
+
+
+def _is_repeated_alike(source: Source, call: ast.Call, name: str) -> bool:
+    """Tell whether a loop calls a function of that name with nothing that changes in its turns."""
+    if not isinstance(call.func, ast.Name) or call.func.id != name:
+        return False
+    used = {part.id for part in ast.walk(call) if isinstance(part, ast.Name)}
+    for above in source.above(call):
+        loops = [above] if isinstance(above, ast.For) else getattr(above, "generators", [])
+        for loop in loops:
+            bound = {part.id for part in ast.walk(loop.target) if isinstance(part, ast.Name)}
+            stored = {
+                part.id
+                for part in ast.walk(above)
+                if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+            }
+            return not used & (bound | stored) and ast.unparse(loop.iter) != "range(2)"
+    return False
 
 
 def _are_constant(source: Source, node: ast.AST) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
 from llmcourse.doctor.static.asked import every_asked
 from llmcourse.doctor.static.registry import found, in_the_source
-from llmcourse.doctor.static.source import Source, last_name, name_of
+from llmcourse.doctor.static.source import Source, last_name, name_of, owner_of
 from llmcourse.doctor.subject import Subject
 
 _PROCESSOR = re.compile(r"Logits(Processor|Warper)$")
@@ -33,10 +33,18 @@ class Written:
         arguments = self.call.args.args
         return arguments[1].arg if len(arguments) > 1 else ""
 
+    @property
+    def scores(self) -> str:
+        """What its __call__ names the scores."""
+        arguments = self.call.args.args
+        return arguments[2].arg if len(arguments) > 2 else ""
+
 
 def written(source: Source) -> Iterator[Written]:
-    """Yield the processors and criteria that a source defines."""
-    for node in source.scopes:
+    """Yield the processors and criteria that a source defines for `generate`."""
+    if of_another_library(source):
+        return
+    for node in list(source.scopes):
         if not isinstance(node, ast.ClassDef):
             continue
         kinds = [last_name(base) for base in node.bases]
@@ -46,6 +54,21 @@ def written(source: Source) -> Iterator[Written]:
                 yield Written(node, method)
 
 
+def of_another_library(source: Source) -> bool:
+    """Tell whether processors or criteria come from elsewhere than transformers.
+
+    Other engines call them in their own way, with other arguments.
+    """
+    for node in list(source.scopes):
+        if isinstance(node, ast.ClassDef) and node.name in ("LogitsProcessor", "StoppingCriteria"):
+            return True
+        if not isinstance(node, ast.ImportFrom) or (node.module or "").startswith("transformers"):
+            continue
+        if any(one.name in ("LogitsProcessor", "StoppingCriteria") for one in node.names):
+            return True
+    return False
+
+
 @in_the_source(
     "processor-returns-none",
     subject=Subject.CALL,
@@ -53,7 +76,8 @@ def written(source: Source) -> Iterator[Written]:
     symptom="`'NoneType' object has no attribute ...`, deep in `generate`.",
     cause="""
         `generate` goes on with what a processor returns, and stops by what a criterion returns. A
-        `__call__` without `return` returns None, also where it changes the scores in place.
+        `__call__` without `return`, or with one in an `if` alone, returns None, also where it
+        changes the scores in place.
     """,
     fix="Return the scores; a criterion returns True or False for each row.",
     example="""
@@ -61,7 +85,10 @@ def written(source: Source) -> Iterator[Written]:
             scores[:, self.ids] -= self.by
             return scores
     """,
-    how_sure="Likely: only the source was read, where `__call__` has no `return` with a value.",
+    how_sure="""
+        Likely: only the source was read, where `__call__` has no `return` with a value, or one on
+        some of its ways alone.
+    """,
 )
 def processor_returns_none(source: Source) -> Iterator[Finding]:
     """A `__call__` that returns nothing."""
@@ -72,17 +99,37 @@ def processor_returns_none(source: Source) -> Iterator[Finding]:
         last = one.call.body[-1]
         words = isinstance(last, ast.Expr) and isinstance(last.value, ast.Constant)
         empty = words or isinstance(last, ast.Pass)  # not written yet
-        if returns or open_end or empty:
+        if open_end or empty or (returns and not may_end_without_return(one.call.body)):
             continue
         what = "scores" if one.is_processor else "True or False for each row"
         yield found(
             "processor-returns-none",
             ERROR,
             one.call,
-            what=f"{one.node.name}.__call__ has no return, so it returns None.",
+            what=f"{one.node.name}.__call__ has no return, so it returns None."
+            if not returns
+            else f"{one.node.name}.__call__ does not return on all ways: it returns None there.",
             why=f"generate goes on with what it returns: {what}.",
             fix="return scores" if one.is_processor else "return is_done",
         )
+
+
+def may_end_without_return(body: list[ast.stmt]) -> bool:
+    """Tell whether a function's end can be reached: its last statement returns on some ways."""
+    last = body[-1]
+    if isinstance(last, ast.Return):
+        return last.value is None
+    if isinstance(last, ast.Raise | ast.While | ast.Match):
+        return False
+    if isinstance(last, ast.If):
+        return not last.orelse or any(map(may_end_without_return, (last.body, last.orelse)))
+    if isinstance(last, ast.With):
+        return may_end_without_return(last.body)
+    if isinstance(last, ast.Try):
+        ways = [last.orelse or last.body, *(handler.body for handler in last.handlers)]
+        ways = [last.finalbody] if last.finalbody else ways
+        return any(map(may_end_without_return, ways))
+    return True
 
 
 @in_the_source(
@@ -184,12 +231,31 @@ def stop_reads_the_prompt(source: Source) -> Iterator[Finding]:
 
 def _searches_a_row(source: Source, node: ast.AST, ids: str) -> bool:
     if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In):
-        text = source.value(node.comparators[0])
-        decodes = isinstance(text, ast.Call) and name_of(text) == "decode" and text.args
-        return _is_whole_row(text.args[0] if decodes else text, ids)
-    if isinstance(node, ast.Call) and name_of(node) == "isin" and len(node.args) == 2:
+        return _holds_the_row(source, node.comparators[0], ids)
+    if not isinstance(node, ast.Call):
+        return False
+    if name_of(node) == "isin" and len(node.args) == 2:
         return _is_whole_row(node.args[1], ids)
-    return False
+    if name_of(node) in ("search", "findall") and len(node.args) == 2:
+        return _holds_the_row(source, node.args[1], ids)
+    if name_of(node) == "any" and isinstance(owner_of(node), ast.Compare):  # (ids == 13).any()
+        asked = owner_of(node).left
+        return last_name(asked) == ids or _is_whole_row(asked, ids)
+    finds = name_of(node) in ("find", "count") and bool(node.args)
+    return finds and _holds_the_row(source, owner_of(node), ids)
+
+
+def _holds_the_row(source: Source, node: ast.AST, ids: str) -> bool:
+    """Tell whether an expression is a whole row, its text, or the text of one row of all."""
+    text = source.value(node)
+    if isinstance(text, ast.Call) and name_of(text) in ("lower", "upper", "strip"):
+        text = source.value(owner_of(text))
+    if isinstance(text, ast.Subscript) and isinstance(text.slice, ast.Constant):
+        texts = source.value(text.value)
+        if isinstance(texts, ast.Call) and name_of(texts) == "batch_decode" and texts.args:
+            return last_name(texts.args[0]) == ids
+    decodes = isinstance(text, ast.Call) and name_of(text) == "decode" and text.args
+    return _is_whole_row(source.value(text.args[0]) if decodes else text, ids)
 
 
 def _is_whole_row(node: ast.AST, ids: str) -> bool:

@@ -6,6 +6,16 @@ import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
+from llmcourse.doctor.static.messages import (
+    LOOPS,
+    appended,
+    content_of,
+    entry_of,
+    kept_answers,
+    loop_around,
+    role_of,
+    talks,
+)
 from llmcourse.doctor.static.registry import found, in_the_source
 from llmcourse.doctor.static.source import (
     Source,
@@ -15,12 +25,22 @@ from llmcourse.doctor.static.source import (
     name_of,
     owner_of,
 )
+from llmcourse.doctor.static.streams import generated_texts
 from llmcourse.doctor.subject import Subject
 
-_LOOPS = (ast.For, ast.While, ast.AsyncFor)
 _SEARCHES = ("search", "match", "findall", "sub", "finditer", "split", "compile", "fullmatch")
 _PAIR = re.compile(r"<(think|thinking|reasoning)>.*</\1>", re.DOTALL)
 _DOT = re.compile(r"(?<![\\\[])\.[*+{]")
+# Roles of other libraries and data sets, and what templates call them.
+_ROLES_ELSEWHERE = {
+    **{name: "user" for name in ("human", "Human", "User", "USER", "question", "customer")},
+    **{name: "assistant" for name in ("bot", "ai", "AI", "Assistant", "gpt", "chatbot", "answer")},
+    **{name: "system" for name in ("System", "SYSTEM", "instruction")},
+}
+_HISTORY = re.compile(r"^(chat_|conversation_|message_)?history$")
+_BRACES = re.compile(r"(?<![\\{$%])\{([A-Za-z_]\w*)\}(?!\})")
+# A piece without an f, of a text that is written in several: f"... {a}" "... {b}".
+_PLAIN_PIECE = re.compile(r"""(?<![\w"'\\])(?:"[^"\n]*"|'[^'\n]*')(?=\s|$|\))""")
 _THINKS_IN_PROMPT = re.compile(r"R1|QwQ|Thinking", re.IGNORECASE)
 _OF_TEMPLATES = (
     "conversation tools documents chat_template add_generation_prompt continue_final_message "
@@ -38,43 +58,8 @@ _OF_GENERATE = (
     "max_new_tokens do_sample temperature top_p top_k num_beams repetition_penalty "
     "skip_special_tokens stop_strings"
 )
-
-
-def _role(source: Source, node: ast.AST | None) -> str | None:
-    """Return the role of a message that is written as a dictionary."""
-    message = source.value(node) if node is not None else None
-    if not isinstance(message, ast.Dict):
-        return None
-    for key, value in zip(message.keys, message.values, strict=True):
-        if key is not None and source.constants(key) == ["role"]:
-            roles = source.constants(value)
-            return roles[0] if len(roles) == 1 and isinstance(roles[0], str) else None
-    return None
-
-
-def _content(source: Source, node: ast.AST) -> ast.AST | None:
-    """Return the content of a message that is written as a dictionary."""
-    message = source.value(node)
-    pairs = zip(message.keys, message.values, strict=True)
-    named = [
-        value for key, value in pairs if key is not None and source.constants(key) == ["content"]
-    ]
-    return named[0] if named else None
-
-
-def _appended(source: Source) -> list[tuple[ast.Call, str, ast.AST]]:
-    """Return each `messages.append({...})`, with the role and the message."""
-    made = []
-    for call in source.calls:
-        if name_of(call) == "append" and len(call.args) == 1:
-            role = _role(source, call.args[0])
-            if role is not None:
-                made.append((call, role, call.args[0]))
-    return made
-
-
-def _loop_around(source: Source, node: ast.AST) -> ast.AST | None:
-    return next((one for one in source.above(node) if isinstance(one, _LOOPS)), None)
+_OF_TEMPLATES_ALONE = "enable_thinking add_generation_prompt continue_final_message chat_template"
+_OF_SERVERS = ("chat_template_kwargs", "extra_body", "template_kwargs")
 
 
 def _bound_in(source: Source, name: str, loop: ast.AST) -> bool:
@@ -89,29 +74,48 @@ def _bound_in(source: Source, name: str, loop: ast.AST) -> bool:
     "answers-not-kept",
     severities=(WARNING,),
     how_sure="""
-        Likely where only the source was read: in a loop the user's messages are appended to a list,
-        and nothing else is.
+        Likely where only the source was read: in a loop, or a function that is called for each
+        turn, the user's messages are appended to a list, and nothing else is.
     """,
 )
 def answers_not_kept(source: Source) -> Iterator[Finding]:
-    """A loop that appends what the user says, and never an answer."""
+    """A loop, or a function, that appends what the user says, and never an answer."""
     if re.search(r"['\"](assistant|model|ai)['\"]", source.text):
         return
-    for call, role, _ in _appended(source):
-        loop, name = _loop_around(source, call), last_name(owner_of(call))
-        if role != "user" or loop is None or not name or _bound_in(source, name, loop):
+    for call, role, _ in appended(source):
+        turn, name = _turn_around(source, call), last_name(owner_of(call))
+        if role != "user" or turn is None or not name or _bound_in(source, name, turn):
             continue
-        if _changed_otherwise(source, name, call) or not _is_asked(source, loop):
+        if _changed_otherwise(source, name, call) or not _is_asked(source, turn):
             continue
         yield found(
             "answers-not-kept",
             WARNING,
             call,
-            what=f"The loop appends each question to {name}, and no answer.",
+            what=f"Each turn appends its question to {name}, and no answer.",
             why="The model reads all questions as asked at once, and answers them again.",
             fix=f'{name}.append({{"role": "assistant", "content": answer}})',
         )
         return
+
+
+def _turn_around(source: Source, call: ast.Call) -> ast.AST | None:
+    """Return what runs for each turn of a chat: a loop, or a function whose list is outside."""
+    loop = loop_around(source, call)
+    scope, owner = source.scopes[call], owner_of(call)
+    if loop is not None or scope is source.module:
+        return loop
+    if isinstance(owner, ast.Attribute):
+        return scope.node if getattr(scope.node, "name", "") != "__init__" else None
+    made = source.module.bound.get(last_name(owner), [None])
+    own = [one for one in scope.bound.get(last_name(owner), ()) if one is not None]
+    argument = last_name(owner) in [one.arg for one in ast.walk(scope.node.args) if _is_arg(one)]
+    outside = len(made) == 1 and isinstance(made[0], ast.List)
+    return scope.node if outside and not own and not argument else None
+
+
+def _is_arg(node: ast.AST) -> bool:
+    return isinstance(node, ast.arg)
 
 
 def _changed_otherwise(source: Source, name: str, but: ast.Call) -> bool:
@@ -138,18 +142,20 @@ def _is_asked(source: Source, loop: ast.AST) -> bool:
 
 @in_the_source(
     "history-not-passed",
-    severities=(NOTE,),
+    severities=(WARNING, NOTE),
     how_sure="""
-        Likely, and a note, where only the source was read: a loop that goes on asking makes its
-        messages anew each time. Questions that do not hang together may be asked so.
+        Likely where only the source was read: a function that answers is given the history, and
+        does not read it. A note where a loop that goes on asking makes its messages anew each time:
+        questions that do not hang together may be asked so.
     """,
 )
 def history_not_passed(source: Source) -> Iterator[Finding]:
-    """A dialogue with somebody at the keyboard, whose messages begin anew each turn."""
+    """A dialogue whose messages begin anew each turn, or whose history nobody reads."""
+    yield from _histories_unread(source)
     for call in source.calls:
-        if name_of(call) != "apply_chat_template" or not call.args:
+        if not _gets_messages(source, call):
             continue
-        loop = _loop_around(source, call)
+        loop = loop_around(source, call)
         if not isinstance(loop, ast.While):
             continue
         asks = any(
@@ -158,9 +164,9 @@ def history_not_passed(source: Source) -> Iterator[Finding]:
         messages = source.value(call.args[0])
         if not asks or not isinstance(messages, ast.List) or not messages.elts:
             continue
-        if loop is not _loop_around(source, messages):
+        if loop is not loop_around(source, messages):
             continue
-        roles = [_role(source, one) for one in messages.elts]
+        roles = [role_of(source, one) for one in messages.elts]
         if not roles or None in roles or "assistant" in roles:
             continue
         yield found(
@@ -174,19 +180,48 @@ def history_not_passed(source: Source) -> Iterator[Finding]:
         return
 
 
+def _gets_messages(source: Source, call: ast.Call) -> bool:
+    """Whether a call renders a chat, or is a pipeline's."""
+    piped = source.pipeline(call.func) is not None
+    return bool(call.args) and (name_of(call) == "apply_chat_template" or piped)
+
+
+def _histories_unread(source: Source) -> Iterator[Finding]:
+    """Yield functions that answer a message, get the history too, and never read it."""
+    for node in source.scopes:
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.decorator_list:
+            continue
+        names = [one.arg for one in node.args.args if _HISTORY.search(one.arg)]
+        inside = [part for statement in node.body for part in ast.walk(statement)]
+        read = {part.id for part in inside if isinstance(part, ast.Name)}
+        unread = [name for name in names if name not in read and "locals" not in read]
+        if not unread or len(node.args.args) < 2 or not _is_asked(source, node):
+            continue
+        yield found(
+            "history-not-passed",
+            WARNING,
+            node,
+            what=f"{node.name} is given {unread[0]}, and does not read it.",
+            why="The prompt has the last message alone: the model forgets what was said before.",
+            fix=f'messages = [*{unread[0]}, {{"role": "user", "content": message}}]',
+        )
+
+
 @in_the_source(
     "message-twice",
     severities=(WARNING,),
     how_sure="""
-        Likely where only the source was read: the system message is appended inside a loop, to a
-        list that was made before it.
+        Likely where only the source was read: the system message is appended inside a loop, or a
+        function, to a list that was made outside of it.
     """,
 )
 def message_twice(source: Source) -> Iterator[Finding]:
-    """A system message that each turn of a loop appends."""
-    for call, role, _ in _appended(source):
-        loop, name = _loop_around(source, call), last_name(owner_of(call))
-        if role != "system" or loop is None or not name or _bound_in(source, name, loop):
+    """A system message that each turn appends."""
+    for call, role, _ in appended(source):
+        turn, name = _turn_around(source, call), last_name(owner_of(call))
+        if role != "system" or turn is None or not name or _bound_in(source, name, turn):
+            continue
+        if not isinstance(turn, LOOPS) and not _is_asked(source, turn):
             continue
         if any(isinstance(one, ast.If) for one in source.above(call)):
             continue
@@ -199,7 +234,7 @@ def message_twice(source: Source) -> Iterator[Finding]:
             "message-twice",
             WARNING,
             call,
-            what=f"Each turn of the loop appends the system message to {name} again.",
+            what=f"Each turn appends the system message to {name} again.",
             why="The chat has it as often as there are turns.",
             fix=f'{name} = [{{"role": "system", "content": system}}]  # before the loop',
         )
@@ -214,8 +249,9 @@ def message_twice(source: Source) -> Iterator[Finding]:
     """,
 )
 def prompt_in_history(source: Source) -> Iterator[Finding]:
-    """A whole row of the output, decoded and appended as an answer."""
-    for call, decode in _kept_answers(source):
+    """A whole row of the output, decoded and appended as an answer, or to the next prompt."""
+    yield from _prompts_doubled(source)
+    for call, decode in kept_answers(source, "assistant"):
         if decode.args and source.is_output_row(decode.args[0]):
             yield found(
                 "prompt-in-history",
@@ -228,6 +264,43 @@ def prompt_in_history(source: Source) -> Iterator[Finding]:
             return
 
 
+def _prompts_doubled(source: Source) -> Iterator[Finding]:
+    """Yield `prompt += ...` with a text that begins with the prompt."""
+    for node in source.scopes:
+        if not isinstance(node, ast.AugAssign) or not isinstance(node.target, ast.Name):
+            continue
+        parts = [node.value]
+        while isinstance(parts[-1], ast.BinOp):
+            parts[-1:] = [parts[-1].right, parts[-1].left]
+        prompt = node.target.id
+        if not any(_brings_its_prompt(source, part, prompt) for part in parts):
+            continue
+        yield found(
+            "prompt-in-history",
+            WARNING,
+            node,
+            what=f"{source.words(node)[:70]} appends the whole text, prompt and all, to the "
+            "prompt.",
+            why="The next prompt has the conversation twice, and then four times.",
+            fix=f"{prompt} += answer  # decoded from the new tokens alone",
+        )
+
+
+def _brings_its_prompt(source: Source, node: ast.AST, prompt: str) -> bool:
+    """Whether a text is a whole row, decoded, or a pipeline's text, of a prompt of this name."""
+    value = source.value(node)
+    if source.is_decode(value) and source.is_output_row(value.args[0]):
+        read = [
+            call.args[0] for call in source.calls if call.args and source.is_tokenizer(call.func)
+        ]
+        return any(last_name(one) == prompt for one in read)
+    for text, call in generated_texts(source):
+        if text is value and call.args and last_name(call.args[0]) == prompt:
+            told = [one for one in (call, source.pipeline(call.func)) if one is not None]
+            return all(keyword(one, "return_full_text") is None for one in told)
+    return False
+
+
 @in_the_source(
     "control-token-in-message",
     severities=(WARNING,),
@@ -237,7 +310,7 @@ def prompt_in_history(source: Source) -> Iterator[Finding]:
 )
 def control_token_in_message(source: Source) -> Iterator[Finding]:
     """An answer that is decoded with its special tokens, and kept so."""
-    for call, decode in _kept_answers(source):
+    for call, decode in kept_answers(source, "assistant"):
         skips = keyword(decode, "skip_special_tokens")
         unpacked = any(each.arg is None for each in decode.keywords)
         if unpacked or len(decode.args) > 1 or not (skips is None or is_false(skips)):
@@ -253,18 +326,6 @@ def control_token_in_message(source: Source) -> Iterator[Finding]:
         return
 
 
-def _kept_answers(source: Source) -> Iterator[tuple[ast.Call, ast.Call]]:
-    """Yield what is appended as an answer, and the call that decoded it."""
-    for call, role, message in _appended(source):
-        content = _content(source, message) if role == "assistant" else None
-        value = source.value(content) if content is not None else None
-        if isinstance(value, ast.Subscript):
-            value = source.value(value.value)
-        named = isinstance(value, ast.Call) and name_of(value) in ("decode", "batch_decode")
-        if named and source.is_tokenizer(owner_of(value)):
-            yield call, value
-
-
 @in_the_source(
     "thinking-half-marked",
     severities=(WARNING, NOTE),
@@ -275,7 +336,9 @@ def _kept_answers(source: Source) -> Iterator[tuple[ast.Call, ast.Call]]:
     """,
 )
 def thinking_half_marked(source: Source) -> Iterator[Finding]:
-    """A regular expression for thinking that finds none."""
+    """A regular expression for thinking that finds none, or a cut at a mark that is not there."""
+    if talks(source):
+        yield from _cuts_at_a_mark(source)
     for call in source.calls:
         if name_of(call) not in _SEARCHES or not call.args:
             continue
@@ -303,6 +366,51 @@ def thinking_half_marked(source: Source) -> Iterator[Finding]:
             "closing mark, and the pattern finds nothing.",
             fix='thought, _, answer = text.rpartition("</think>")',
         )
+
+
+def _cuts_at_a_mark(source: Source) -> Iterator[Finding]:
+    """Yield where a thought is cut out by marks that need not be there."""
+    for node in source.scopes:
+        said = _needs_a_mark(source, node)
+        if said is None:
+            continue
+        mark, what, why = said
+        yield found(
+            "thinking-half-marked",
+            NOTE if mark == "</think>" and "find" not in what else WARNING,
+            node,
+            what=what,
+            why=why,
+            fix='thought, _, answer = text.rpartition("</think>")',
+        )
+        return
+
+
+def _needs_a_mark(source: Source, node: ast.AST) -> tuple[str, str, str] | None:
+    """Return the mark that a node relies on, what is wrong and why, or None."""
+    if not isinstance(node, ast.Subscript):
+        return None
+    call, words = source.value(node.value), source.words(node)[:70]
+    splits = isinstance(call, ast.Call) and name_of(call) == "split" and call.args
+    if splits and source.constants(node.slice) == [1]:
+        (mark,) = source.constants(call.args[0]) or [None]
+        if mark not in ("<think>", "</think>") or f"{mark}' in" in source.text.replace('"', "'"):
+            return None
+        why = "Where the template opens the thought, or none is written, that is an IndexError."
+        if mark == "</think>":
+            why = "Where the limit came before it, or nothing is thought, that is an IndexError."
+        return mark, f"{words} needs {mark} in the answer.", why
+    lower = node.slice.lower if isinstance(node.slice, ast.Slice) else None
+    found_at = (
+        lower.left if isinstance(lower, ast.BinOp) and isinstance(lower.op, ast.Add) else None
+    )
+    found_at = source.value(found_at) if found_at is not None else None
+    if not isinstance(found_at, ast.Call) or name_of(found_at) != "find" or not found_at.args:
+        return None
+    if source.constants(found_at.args[0]) != ["</think>"] or "-1" in source.text:
+        return None
+    why = "Without the mark find gives -1, and the text is cut at an arbitrary place."
+    return "</think>", f"{words} trusts find.", why
 
 
 def _opens_in_prompt(source: Source) -> bool:
@@ -426,7 +534,7 @@ def _missing(source: Source, tool: ast.AST, functions: dict) -> str | None:
     severities=(WARNING,),
     how_sure="""
         Likely where only the source was read: the name is nearly one that `apply_chat_template`
-        takes.
+        takes, or one of a server's request.
     """,
 )
 def template_argument_ignored(source: Source) -> Iterator[Finding]:
@@ -434,6 +542,7 @@ def template_argument_ignored(source: Source) -> Iterator[Finding]:
     for call in source.calls:
         if name_of(call) != "apply_chat_template":
             continue
+        yield from _in_a_dictionary(source, call)
         for name, meant in _misspelt(call, _OF_TEMPLATES.split()):
             yield found(
                 "template-argument-ignored",
@@ -443,6 +552,25 @@ def template_argument_ignored(source: Source) -> Iterator[Finding]:
                 why="It is handed to the template, which does not read it: nothing happens.",
                 fix=f"{source.words(call.func)}(..., {meant}=...)",
             )
+
+
+def _in_a_dictionary(source: Source, call: ast.Call) -> Iterator[Finding]:
+    """Yield where a template's switches are passed as servers take them, in a dictionary."""
+    for each in call.keywords:
+        if each.arg not in _OF_SERVERS:
+            continue
+        switches = source.value(each.value)
+        keys = getattr(switches, "keys", [])
+        names = [one.value for one in keys if isinstance(one, ast.Constant)]
+        yield found(
+            "template-argument-ignored",
+            WARNING,
+            call,
+            what=f"{each.arg}= is an argument of servers; apply_chat_template takes the switches "
+            "themselves.",
+            why="The template gets a variable of that name, and reads none such: nothing happens.",
+            fix=f"{source.words(call.func)}(..., {names[0] if names else 'enable_thinking'}=...)",
+        )
 
 
 def _misspelt(call: ast.Call, known: list[str]) -> Iterator[tuple[str, str]]:
@@ -475,22 +603,26 @@ def tokenizer_argument_ignored(source: Source) -> Iterator[Finding]:
             source.is_tokenizer(call.func)
             or (name_of(call) == "encode" and source.is_tokenizer(owner_of(call)))
         )
-        if not encodes:
+        if not encodes or last_name(call.func)[:1].isupper():  # a class is made, not called
             continue
         names = {each.arg for each in call.keywords}
         foreign = sorted(names & set(_OF_GENERATE.split()))
-        wrong = [(name, "") for name in foreign] + list(_misspelt(call, _OF_TOKENIZERS.split()))
+        of_templates = sorted(names & set(_OF_TEMPLATES_ALONE.split()))
+        wrong = [(name, "") for name in foreign + of_templates]
+        wrong += _misspelt(call, _OF_TOKENIZERS.split())
         for name, meant in wrong[:1]:
+            place = "apply_chat_template" if name in of_templates else "generate or decode"
+            takes = "tokenizer.apply_chat_template" if name in of_templates else "model.generate"
             yield found(
                 "tokenizer-argument-ignored",
                 WARNING,
                 call,
                 what=f"{name} is no argument of a tokenizer's call"
-                + (f"; {meant} may be meant." if meant else ", but of generate or decode."),
+                + (f"; {meant} may be meant." if meant else f", but of {place}."),
                 why="It is passed over without a word.",
                 fix=f"{source.words(call.func)}(..., {meant}=...)"
                 if meant
-                else f"model.generate(..., {name}=...)",
+                else f"{takes}(..., {name}=...)",
             )
 
 
@@ -505,9 +637,7 @@ def tokenizer_argument_ignored(source: Source) -> Iterator[Finding]:
 def placeholder_left(source: Source) -> Iterator[Finding]:
     """A text that looks as if an f before it was forgotten."""
     for node in source.scopes:
-        if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
-            continue
-        names = re.findall(r"(?<![\\{$%])\{([A-Za-z_]\w*)\}(?!\})", node.value)
+        names = _in_braces(source, node)
         bound = {*source.module.bound, *source.scopes[node].bound}
         missing = [name for name in names if name in bound]
         if not missing or len(missing) != len(names) or not _is_tokenized(source, node):
@@ -522,9 +652,21 @@ def placeholder_left(source: Source) -> Iterator[Finding]:
         )
 
 
-def _is_tokenized(source: Source, text: ast.Constant) -> bool:
+def _in_braces(source: Source, node: ast.AST) -> list[str]:
+    """Return the names in braces in a text without an f; of a text in pieces, in such a piece."""
+    if isinstance(source.parents.get(node), ast.JoinedStr):
+        return []
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return _BRACES.findall(node.value)
+    if not isinstance(node, ast.JoinedStr):
+        return []
+    pieces = _PLAIN_PIECE.findall(source.words(node))
+    return [name for piece in pieces for name in _BRACES.findall(piece)]
+
+
+def _is_tokenized(source: Source, text: ast.AST) -> bool:
     """Whether a text goes as it is into a tokenizer, a message or a pipeline."""
-    node: ast.AST = text
+    node = text
     while isinstance(parent := source.parents.get(node), ast.BinOp | ast.List | ast.Tuple):
         node = parent
     if isinstance(parent, ast.Dict):
@@ -540,7 +682,30 @@ def _is_tokenized(source: Source, text: ast.Constant) -> bool:
             if isinstance(one, ast.Name) and one.id == name and isinstance(one.ctx, ast.Load)
         ]
         return bool(uses) and all(_is_read_as_it_is(source, use) for use in uses)
+    if isinstance(parent, ast.Return):
+        return _is_made_by_a_function(source, parent)
     return isinstance(parent, ast.Call) and _reads_text(source, parent, node)
+
+
+def _is_made_by_a_function(source: Source, returned: ast.Return) -> bool:
+    """Whether what a function returns is tokenized, and its own arguments stand in the braces."""
+    function = source.scopes[returned].node
+    name = getattr(function, "name", "")
+    calls = [call for call in source.calls if name and name_of(call) == name]
+    arguments = source.scopes[returned].bound
+    own = [one for one in _BRACES.findall(ast.unparse(returned)) if one in arguments]
+    return bool(own and calls) and all(_is_used_as_it_is(source, call) for call in calls)
+
+
+def _is_used_as_it_is(source: Source, call: ast.Call) -> bool:
+    """Whether what a call returns is not filled in afterwards."""
+    parent = source.parents.get(call)
+    if isinstance(parent, ast.Assign) and isinstance(parent.targets[0], ast.Name):
+        filled = rf"\b{parent.targets[0].id}\.(format|replace|format_map|safe_substitute)\b"
+        return not re.search(filled, source.text)
+    if isinstance(parent, ast.Dict):
+        return True
+    return isinstance(parent, ast.Call) and _reads_text(source, parent, call)
 
 
 def _is_read_as_it_is(source: Source, use: ast.Name) -> bool:
@@ -559,6 +724,7 @@ def _reads_text(source: Source, call: ast.Call, text: ast.AST) -> bool:
     encodes = source.is_tokenizer(call.func) or (
         name_of(call) == "encode" and source.is_tokenizer(owner_of(call))
     )
+    encodes |= source.pipeline(call.func) is not None
     return bool(encodes and call.args) and call.args[0] is text
 
 
@@ -605,7 +771,7 @@ def text_pair(source: Source) -> Iterator[Finding]:
 def content_not_text(source: Source) -> Iterator[Finding]:
     """A content that is a tuple."""
     for node in source.scopes:
-        content = _content(source, node) if _role(source, node) is not None else None
+        content = content_of(source, node) if role_of(source, node) is not None else None
         if content is None or not isinstance(source.value(content), ast.Tuple):
             continue
         yield found(
@@ -617,3 +783,76 @@ def content_not_text(source: Source) -> Iterator[Finding]:
             fix='{"role": "user", "content": text}  # a string',
         )
         return
+
+
+@in_the_source(
+    "unknown-role",
+    severities=(WARNING,),
+    how_sure="""
+        Likely where only the source was read: the role is one of other libraries, and goes into
+        `apply_chat_template`.
+    """,
+)
+def unknown_role(source: Source) -> Iterator[Finding]:
+    """A role that templates do not know."""
+    if not any(name_of(call) == "apply_chat_template" for call in source.calls):
+        return
+    for node in source.scopes:
+        role = role_of(source, node) if isinstance(node, ast.Dict) else None
+        if role not in _ROLES_ELSEWHERE or content_of(source, node) is None:
+            continue
+        yield found(
+            "unknown-role",
+            WARNING,
+            node,
+            what=f"A message has the role {role!r}, which chat templates do not know.",
+            why="The template refuses it, leaves it out, or writes a header that the model has "
+            "never read.",
+            fix=f'{{"role": "{_ROLES_ELSEWHERE[role]}", "content": ...}}',
+        )
+        return
+
+
+@in_the_source(
+    "tool-call-miswritten",
+    severities=(WARNING,),
+    how_sure="""
+        Likely where only the source was read: the arguments of a call in a message are made a
+        string of JSON. Some templates write such a string as it is.
+    """,
+)
+def tool_call_miswritten(source: Source) -> Iterator[Finding]:
+    """The arguments of a call are a text in the message that the template gets."""
+    if not any(name_of(call) == "apply_chat_template" for call in source.calls):
+        return
+    for node in source.scopes:
+        given = entry_of(source, node, "arguments") if isinstance(node, ast.Dict) else None
+        if given is None or entry_of(source, node, "name") is None:
+            continue
+        value = source.value(given)
+        dumped = isinstance(value, ast.Call) and name_of(value) == "dumps"
+        texts = [one for one in source.constants(value) if isinstance(one, str)]
+        written = bool(texts) and re.match(r'\s*\{\s*"', texts[0]) is not None
+        if not (dumped or written) or not _is_in_a_call(source, node):
+            continue
+        yield found(
+            "tool-call-miswritten",
+            WARNING,
+            given,
+            what=f"The arguments of a tool call are a string of JSON, {source.words(given)[:50]}.",
+            why="The template writes them as JSON once more: the model reads quotes inside quotes.",
+            fix='"arguments": {...}  # the dictionary itself, without json.dumps',
+        )
+        return
+
+
+def _is_in_a_call(source: Source, node: ast.AST) -> bool:
+    """Whether a dictionary stands in an entry `function`, or among `tool_calls`."""
+    for above in source.above(node):
+        if isinstance(above, ast.Dict):
+            keys = [one for key in above.keys if key is not None for one in source.constants(key)]
+            if "tool_calls" in keys or "function" in keys:
+                return True
+        if isinstance(above, ast.stmt):
+            return "tool_calls" in source.words(above)
+    return False

@@ -38,11 +38,12 @@ _ITERATORS = ("TextIteratorStreamer", "AsyncTextIteratorStreamer")
 def prompt_cut_twice(source: Source) -> Iterator[Finding]:
     """The prompt's length is cut off a text that is without the prompt."""
     for node, call in generated_texts(source):
-        told = [keyword(one, "return_full_text") for one in (call, source.value(call.func))]
+        made = source.pipeline(call.func)
+        told = [keyword(one, "return_full_text") for one in (call, made) if one is not None]
         said = [one for one in told if one is not None]
         if not said or not is_false(said[0]) or not call.args:
             continue
-        for use in _uses(source, node):
+        for use in source.uses(node):
             cut = source.parents.get(use)
             if not _begins_at_length_of(source, cut, source.words(call.args[0])):
                 continue
@@ -55,16 +56,6 @@ def prompt_cut_twice(source: Source) -> Iterator[Finding]:
                 why="return_full_text=False leaves the prompt out: the answer's beginning is lost.",
                 fix=source.words(use),
             )
-
-
-def _uses(source: Source, node: ast.AST) -> list[ast.AST]:
-    """Return an expression, and the names that stand for it."""
-    names = [
-        one
-        for one in source.scopes
-        if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load) and source.value(one) is node
-    ]
-    return [node, *names]
 
 
 def _begins_at_length_of(source: Source, node: ast.AST | None, words: str) -> bool:
@@ -194,7 +185,7 @@ def needed_token_skipped(source: Source) -> Iterator[Finding]:
     texts = [node for node, call in generated_texts(source) if not _keeps(source, call)]
     texts += [call for call in source.calls if source.is_decode(call) and _skips(call)]
     for text in texts:
-        for use in _uses(source, text):
+        for use in source.uses(text):
             mark = _looked_for(source, use)
             if mark is None or _only_guards(source, use):
                 continue
@@ -229,7 +220,7 @@ def _skips(call: ast.Call) -> bool:
 def _keeps(source: Source, call: ast.Call) -> bool:
     """Tell whether a pipeline may decode with special tokens, or return messages."""
     told = ("skip_special_tokens", "return_tensors", "tokenizer_encode_kwargs", "generate_kwargs")
-    both = [one for one in (call, source.value(call.func)) if isinstance(one, ast.Call)]
+    both = [one for one in (call, source.pipeline(call.func)) if one is not None]
     given = [each.arg for one in both for each in one.keywords]
     return any(name is None or name in told for name in given)
 

@@ -56,6 +56,16 @@ def over_the_wrong_axis(source: Source) -> Iterator[Finding]:
     """A softmax or an argmax of logits over places, or rows."""
     for call in source.calls:
         doing, tensor = does(call), tensor_of(call)
+        if _classes_axis(source, call) == PLACE:
+            logits = source.words(call.args[0])
+            yield found(
+                "over-the-wrong-axis",
+                ERROR,
+                call,
+                what=f"{source.words(call)} takes the places of the text for classes.",
+                why="cross_entropy wants (rows, vocabulary), or the vocabulary as second axis.",
+                fix=f"{source.words(call.func)}({logits}.flatten(0, 1), labels.flatten())",
+            )
         if doing not in _OVER_THE_VOCABULARY or tensor is None:
             continue
         whole, dim = axes(source, tensor), dimension(call, _OVER_THE_VOCABULARY[doing])
@@ -78,6 +88,16 @@ def over_the_wrong_axis(source: Source) -> Iterator[Finding]:
             why="A token's chance is its share among all tokens at one place of one row.",
             fix=f"{source.words(tensor)}.{doing}(dim=-1)",
         )
+
+
+def _classes_axis(source: Source, call: ast.Call) -> str | None:
+    """Return the axis that a cross entropy takes for the classes: the second of several."""
+    made = followed(source, call.func)
+    of_class = isinstance(made, ast.Call) and name_of(made) == "CrossEntropyLoss"
+    if not call.args or not (name_of(call) == "cross_entropy" or of_class):
+        return None
+    whole = axes(source, call.args[0])
+    return whole[1] if whole is not None and len(whole) == 3 else None
 
 
 @in_the_source(
@@ -132,7 +152,9 @@ def softmax_twice(source: Source) -> Iterator[Finding]:
     """Chances where logits belong."""
     for call in source.calls:
         given = tensor_of(call) if does(call) in ("softmax", "log_softmax") else None
-        if name_of(call) == "cross_entropy" and call.args:
+        made = followed(source, call.func) if isinstance(call.func, ast.Name) else call.func
+        module = isinstance(made, ast.Call) and name_of(made) == "CrossEntropyLoss"
+        if (name_of(call) == "cross_entropy" or module) and call.args:
             given = call.args[0]
         if name_of(call) == "Categorical":
             given = keyword(call, "logits")
@@ -181,8 +203,134 @@ def temperature_misapplied(source: Source) -> Iterator[Finding]:
         multiplies = isinstance(node.op, ast.Mult)
         if (of == LOGITS and multiplies) or of == CHANCES:
             yield _misapplied(source, node, of)
+    yield from _power_of_a_temperature(source)
+    yield from _temperature_again_and_again(source)
+    yield from _temperature_of_zero(source)
     if not {last_name(part) for part in source.scopes} & _DRAWS:
         yield from _temperature_of_an_argmax(source)
+
+
+def _power_of_a_temperature(source: Source) -> Iterator[Finding]:
+    """Yield where chances are raised to the temperature, not to one over it."""
+    for node in list(source.scopes):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
+            chances, power = node.left, node.right
+        elif isinstance(node, ast.Call) and name_of(node) in ("pow", "pow_") and node.args:
+            chances, power = tensor_of(node), node.args[-1]
+        else:
+            continue
+        named = _TEMPERATURE.search(last_name(power))
+        if not named or chances is None or kind(source, chances) != CHANCES:
+            continue
+        yield found(
+            "temperature-misapplied",
+            ERROR,
+            node,
+            what=f"{source.words(node)} raises probabilities to the temperature.",
+            why="It is the other way round: a temperature above 1 makes the draw sharper then.",
+            fix="chances = (logits / temperature).softmax(-1)  # or chances ** (1 / temperature)",
+        )
+
+
+def _temperature_again_and_again(source: Source) -> Iterator[Finding]:
+    """Yield where a loop divides the same logits by the temperature in each of its turns."""
+    for node in list(source.scopes):
+        target = _divided_into_itself(node)
+        if target is None or kind(source, target) != LOGITS:
+            continue
+        loop = next(
+            (one for one in source.above(node) if isinstance(one, ast.For | ast.While)), None
+        )
+        if loop is None or name_at(target) in {
+            name_at(one) for one in ast.walk(_gone_through(loop))
+        }:
+            continue
+        given = [one for one in ast.walk(loop) if _gives_to(one, name_at(target))]
+        if given != [node]:
+            continue
+        yield found(
+            "temperature-misapplied",
+            ERROR,
+            node,
+            what=f"{source.words(node)} divides the same logits by the temperature in each turn of "
+            "the loop.",
+            why="After n turns they are divided by the temperature to the power of n.",
+            fix=f"scaled = {name_at(target)} / temperature  # under another name",
+        )
+
+
+def _gone_through(loop: ast.For | ast.While) -> ast.AST:
+    """Return what a loop goes through or asks, with its own variable."""
+    return ast.Tuple([loop.target, loop.iter]) if isinstance(loop, ast.For) else loop.test
+
+
+def _gives_to(node: ast.AST, name: str) -> bool:
+    """Tell whether a statement gives something to a name."""
+    if isinstance(node, ast.AugAssign):
+        return name_at(node.target) == name
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return any(name_at(part) == name for one in targets for part in ast.walk(one))
+
+
+def _temperature_of_zero(source: Source) -> Iterator[Finding]:
+    """Yield where logits are divided by a temperature that is 0, and nothing asks for that."""
+    for node in list(source.scopes):
+        side = _scaled(node)
+        if side is None or not isinstance(node.op, ast.Div) or kind(source, side) != LOGITS:
+            continue
+        by = node.value if isinstance(node, ast.AugAssign) else node.right
+        if not isinstance(by, ast.Name) or _is_asked(source, by) or not _is_zero_here(source, by):
+            continue
+        yield found(
+            "temperature-misapplied",
+            ERROR,
+            node,
+            what=f"{source.words(node)} divides logits by a temperature of 0.",
+            why="The logits become inf or nan, and nothing can be drawn from them.",
+            fix=f"token = logits.argmax(-1)  # where {by.id} is 0: greedy decoding",
+        )
+
+
+def _is_asked(source: Source, name: ast.Name) -> bool:
+    """Tell whether a temperature is compared, or kept above 0, in its function."""
+    for node in source.scopes[name].nodes:
+        tests = isinstance(node, ast.If | ast.IfExp | ast.While | ast.Assert)
+        test = node.test if tests else node
+        bounds = isinstance(node, ast.Call) and name_of(node) in ("max", "clamp")
+        if (tests or bounds) and name.id in {name_at(part) for part in ast.walk(test)}:
+            return True
+    return False
+
+
+def _is_zero_here(source: Source, name: ast.Name) -> bool:
+    """Tell whether a name is 0: as it is given, by its default, or in a call of its function."""
+    value = source.value(name)
+    if value is not name:
+        return isinstance(value, ast.Constant) and value.value == 0
+    function = source.scopes[name].node
+    if not isinstance(function, ast.FunctionDef):
+        return False
+    places = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
+    handed = []
+    for call in source.calls:
+        if last_name(call.func) == function.name:
+            first = 1 if places[:1] == ["self"] and isinstance(call.func, ast.Attribute) else 0
+            pairs = zip(places[first:], call.args, strict=False)
+            handed += [one for at, one in pairs if at == name.id]
+            handed += [each.value for each in call.keywords if each.arg == name.id]
+    return any(isinstance(one, ast.Constant) and one.value in (0, 0.0) for one in handed)
+
+
+def _divided_into_itself(node: ast.AST) -> ast.AST | None:
+    """Return the name of logits that are divided by a temperature and keep their name."""
+    if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Div):
+        scaled = _scaled(node)
+        return scaled if isinstance(scaled, ast.Name) else None
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp):
+        scaled = _scaled(node.value) if isinstance(node.value.op, ast.Div) else None
+        same = scaled is not None and name_at(scaled) == name_at(node.targets[0]) != ""
+        return scaled if same else None
+    return None
 
 
 def _scaled(node: ast.AST) -> ast.AST | None:
@@ -265,9 +413,8 @@ def _temperature_of_an_argmax(source: Source) -> Iterator[Finding]:
 def place_taken_for_id(source: Source) -> Iterator[Finding]:
     """A draw among sorted chances, whose place goes on as a token."""
     for call in source.calls:
-        if name_of(call) != "multinomial" or tensor_of(call) is None:
-            continue
-        ranked = _ranked(source, tensor_of(call))
+        drawn = _drawn_from(call)
+        ranked = _ranked(source, drawn) if drawn is not None else None
         if ranked is None or _looks_up(source, call, ranked):
             continue
         yield found(
@@ -280,6 +427,15 @@ def place_taken_for_id(source: Source) -> Iterator[Finding]:
             "which it is.",
             fix="token = indices.gather(-1, place)",
         )
+
+
+def _drawn_from(call: ast.Call) -> ast.AST | None:
+    """Return what a call draws a place from, or takes the largest place of."""
+    if name_of(call) in ("multinomial", "argmax"):
+        return tensor_of(call)
+    counts = name_of(call) == "choice" and call.args and not isinstance(call.args[0], ast.Name)
+    counted = counts and isinstance(call.args[0], ast.Constant | ast.Call)
+    return keyword(call, "p") if counted else None
 
 
 def _ranked(source: Source, node: ast.AST, depth: int = 8) -> ast.Call | None:
@@ -307,6 +463,9 @@ def _ranked(source: Source, node: ast.AST, depth: int = 8) -> ast.Call | None:
         "cumsum",
         "clone",
         "float",
+        "numpy",
+        "cpu",
+        "squeeze",
     )
     if isinstance(node, ast.Call) and does(node) in kept and tensor_of(node) is not None:
         return _ranked(source, tensor_of(node), depth - 1)
@@ -380,11 +539,13 @@ def _is_index(source: Source, node: ast.AST) -> bool:
 )
 def top_p_misbuilt(source: Source) -> Iterator[Finding]:
     """A nucleus that is sorted the wrong way, lacks its last token, or is not brought back."""
+    yield from _sums_of_logits(source)
+    yield from _sums_of_numpy(source)
     for node in list(source.scopes):
         ranked = _summed(source, node)
         if ranked is None:
             continue
-        used = _masked_by(source, node)
+        used = _masked_by(source, node) + _multiplied_by(source, node)
         fault = _fault_of(source, node, ranked, used)
         if fault is None:
             continue
@@ -400,6 +561,94 @@ def top_p_misbuilt(source: Source) -> Iterator[Finding]:
 
 
 _ORDERS = (ast.Gt, ast.GtE, ast.Lt, ast.LtE)
+_TOP_P = re.compile(r"^(top_?p|p|nucleus(_p)?|threshold)$")
+
+
+def _sums_of_logits(source: Source) -> Iterator[Finding]:
+    """Yield where raw logits, not probabilities, are added up and compared with top-p."""
+    for node in list(source.scopes):
+        if not isinstance(node, ast.Compare) or not isinstance(node.ops[0], _ORDERS):
+            continue
+        left = followed(source, node.left)
+        if not isinstance(left, ast.Call) or name_of(left) != "cumsum" or tensor_of(left) is None:
+            continue
+        limit = node.comparators[0]
+        said = isinstance(limit, ast.Constant) and isinstance(limit.value, float)
+        if kind(source, tensor_of(left)) != LOGITS or not (said or _TOP_P.search(last_name(limit))):
+            continue
+        yield found(
+            "top-p-misbuilt",
+            ERROR,
+            node,
+            what=f"{source.words(node)} adds up logits, and top-p is a sum of probabilities.",
+            why="Logits have any size and sign: their sum says nothing of the nucleus.",
+            fix=f"{source.words(tensor_of(left))}.softmax(-1).cumsum(-1)",
+        )
+
+
+def _sums_of_numpy(source: Source) -> Iterator[Finding]:
+    """Yield where NumPy adds up chances from the smallest on, or cuts at the one that reaches p."""
+    for call in source.calls:
+        summed = followed(source, call.args[0]) if call.args else None
+        if name_of(call) != "searchsorted" or not isinstance(summed, ast.Call):
+            continue
+        if name_of(summed) != "cumsum" or _is_one_more(source, call):
+            continue
+        ascends = _sorts_up(source, summed)
+        above = source.parents.get(call)
+        name = name_at(above.targets[0]) if isinstance(above, ast.Assign) else ""
+        cuts = [one for one in source.scopes[call].nodes if _cuts_at(one, name)]
+        if not ascends and not cuts:
+            continue
+        yield found(
+            "top-p-misbuilt",
+            ERROR if ascends else WARNING,
+            call,
+            what=f"{source.words(call)} adds up chances from the smallest on: the likeliest go."
+            if ascends
+            else f"{source.words(cuts[0])} also drops the token that reaches the sum.",
+            why="argsort ascends: the nucleus begins with the likeliest token."
+            if ascends
+            else "Where one token has more than top_p, none is left to draw from.",
+            fix="order = np.argsort(-chances)"
+            if ascends
+            else f"{source.words(call)} + 1  # the token that reaches top_p stays",
+        )
+
+
+def _sorts_up(source: Source, summed: ast.Call) -> bool:
+    """Tell whether a sum is over chances that `argsort` or `sort` put from the smallest on."""
+    parts = list(parts_followed(source, summed, 3))
+    if any(isinstance(one, ast.UnaryOp) and isinstance(one.op, ast.USub) for one in parts):
+        return False  # np.argsort(-chances), [::-1]
+    sorts = [one for one in parts if isinstance(one, ast.Call)]
+    sorts = [one for one in sorts if name_of(one) in ("argsort", "sort")]
+    flips = any(name_of(one) in ("flip", "flipud") for one in parts if isinstance(one, ast.Call))
+    return bool(sorts) and not flips and all(keyword(one, "descending") is None for one in sorts)
+
+
+def _is_one_more(source: Source, call: ast.Call) -> bool:
+    above = source.parents.get(call)
+    return isinstance(above, ast.BinOp) or keyword(call, "side") is not None
+
+
+def _cuts_at(node: ast.AST, name: str) -> bool:
+    """Tell whether an index is `[:name]`."""
+    part = node.slice if isinstance(node, ast.Subscript) else None
+    return bool(name) and isinstance(part, ast.Slice) and name_at(part.upper) == name
+
+
+def _multiplied_by(source: Source, node: ast.Compare) -> list[ast.AST]:
+    """Return the chances that a comparison is multiplied with, by itself or by its name."""
+    above = source.parents[node]
+    name = name_at(above.targets[0]) if isinstance(above, ast.Assign) else ""
+    masks = [node, *(one for one in source.scopes[node].nodes if name and name_at(one) == name)]
+    near = [source.parents.get(one) for one in masks]
+    near += [source.parents.get(one) for one in near]
+    near += [source.parents.get(one) for one in near]  # (chances * keep.float())
+    products = [one for one in near if isinstance(one, ast.BinOp) and isinstance(one.op, ast.Mult)]
+    sides = [side for one in products for side in (one.left, one.right)]
+    return [one for one in sides if kind(source, one) == CHANCES]
 
 
 def _summed(source: Source, node: ast.AST) -> ast.Call | None:
@@ -466,11 +715,15 @@ def _shifts(source: Source, node: ast.AST) -> bool:
     for other in source.scopes[node].nodes:
         stored = isinstance(other, ast.Subscript) and isinstance(other.ctx, ast.Store)
         parts = ast.walk(other.slice) if stored else ()
-        if any(isinstance(part, ast.Slice | ast.Constant) for part in parts):
+        if any(isinstance(part, ast.Slice) or _is_a_number(part) for part in parts):
             return True
         if isinstance(other, ast.Call) and name_of(other) in ("roll", "pad", "cat", "scatter_"):
             return True
     return False
+
+
+def _is_a_number(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and node.value is not ...
 
 
 @in_the_source(
@@ -490,13 +743,16 @@ def _shifts(source: Source, node: ast.AST) -> bool:
     how_sure="Likely: only the source was read, where what is above the k-th largest is removed.",
 )
 def top_k_misbuilt(source: Source) -> Iterator[Finding]:
-    """The k likeliest are removed."""
+    """The k likeliest are removed, or all but the likeliest."""
+    yield from _below_the_largest(source)
     for node in list(source.scopes):
         if not isinstance(node, ast.Compare) or not isinstance(node.ops[0], ast.Gt | ast.GtE):
             continue
         right = node.comparators[0]
         ranked = _ranked(source, right)
-        if ranked is None or name_of(ranked) != "topk" or not _masked_by(source, node):
+        if ranked is None or name_of(ranked) != "topk":
+            continue
+        if not _masked_by(source, node) and not _is_first_of_where(source, node):
             continue
         if kind(source, node.left) is None or not _becomes_nothing(source, node):
             continue
@@ -508,6 +764,45 @@ def top_k_misbuilt(source: Source) -> Iterator[Finding]:
             why="What is left to draw from is everything but the top k.",
             fix=f"{source.words(node.left)} < {source.words(right)}",
         )
+
+
+def _is_first_of_where(source: Source, node: ast.AST) -> bool:
+    """Tell whether `torch.where` writes -inf where a comparison is true."""
+    call = source.parents.get(node)
+    if not isinstance(call, ast.Call) or name_of(call) != "where" or len(call.args) != 3:
+        return False
+    return call.args[0] is node and "inf" in ast.unparse(call.args[1])
+
+
+def _below_the_largest(source: Source) -> Iterator[Finding]:
+    """Yield where logits are compared with the largest of the top k, not with the k-th."""
+    for node in list(source.scopes):
+        if not isinstance(node, ast.Compare) or not isinstance(node.ops[0], ast.Lt):
+            continue
+        right = followed(source, node.comparators[0])
+        if not isinstance(right, ast.Subscript) or not _takes_first(right.slice):
+            continue
+        ranked = _ranked(source, right.value)
+        if ranked is None or name_of(ranked) != "topk" or kind(source, node.left) is None:
+            continue
+        if not _masked_by(source, node) and not _becomes_nothing(source, node):
+            continue
+        words = source.words(right.value)
+        yield found(
+            "top-k-misbuilt",
+            ERROR,
+            node,
+            what=f"{source.words(node)} compares with the largest logit: one token is left of the "
+            "top k.",
+            why="topk sorts from the largest down: the k-th is the last, not the first.",
+            fix=f"{source.words(node.left)} < {words}[..., -1:]",
+        )
+
+
+def _takes_first(index: ast.AST) -> bool:
+    """Tell whether an index takes the first of the last axis: `[:, [0]]`, `[..., :1]`."""
+    index = index.elts[-1] if isinstance(index, ast.Tuple) and index.elts else index
+    return ast.unparse(index) in ("[0]", ":1", "0:1")
 
 
 def _becomes_nothing(source: Source, node: ast.AST) -> bool:
@@ -541,7 +836,7 @@ def removed_by_zero(source: Source) -> Iterator[Finding]:
     """Logits are set to 0."""
     for node in list(source.scopes):
         tensor = _zeroed(source, node)
-        if tensor is None or kind(source, tensor) != LOGITS:
+        if tensor is None or kind(source, tensor) != LOGITS or _is_emptied(source, tensor):
             continue
         words = source.words(tensor)
         yield found(
@@ -554,15 +849,107 @@ def removed_by_zero(source: Source) -> Iterator[Finding]:
         )
 
 
+def _is_emptied(source: Source, tensor: ast.AST) -> bool:
+    """Tell whether a part of the same tensor is set to -inf, so that 0 is what is left of it."""
+    name = last_name(tensor)
+    return any(
+        isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Subscript)
+        and last_name(node.targets[0].value) == name
+        and bool(re.search(r"-\s*(float\(|\w*\.?inf)|'-inf|\.min\b", ast.unparse(node.value)))
+        for node in source.scopes[tensor].nodes
+    )
+
+
 def _zeroed(source: Source, node: ast.AST) -> ast.AST | None:
-    """Return the tensor of which a part is set to 0, or None."""
+    """Return the tensor of which a part is set to 0, or multiplied by it; or None."""
+    other = _zeroed_by_a_new_one(source, node)
+    if other is not None:
+        return other
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
         zero = isinstance(node.value, ast.Constant) and node.value.value == 0
         return node.targets[0].value if zero and node.value.value is not False else None
     if isinstance(node, ast.Call) and name_of(node) in ("masked_fill", "masked_fill_"):
         given = [one for one in node.args if isinstance(one, ast.Constant) and one.value == 0]
         return owner_of(node) if given else None
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        return node.left if _is_zeros_and_ones(source, node.right) else None
     return None
+
+
+def _is_zeros_and_ones(source: Source, node: ast.AST) -> bool:
+    """Tell whether a name is a tensor of zeros, or of ones, a part of which was set."""
+    made = followed(source, node)
+    filled = isinstance(made, ast.Call) and name_of(made) in (
+        *("zeros_like", "ones_like", "zeros", "ones"),
+    )
+    if not filled or not isinstance(node, ast.Name):
+        return False
+    return any(
+        isinstance(one, ast.Subscript)
+        and isinstance(one.ctx, ast.Store)
+        and name_at(one.value) == node.id
+        for one in source.scopes[node].nodes
+    )
+
+
+def _zeroed_by_a_new_one(source: Source, node: ast.AST) -> ast.AST | None:
+    """Return logits of which a new tensor keeps a part and has 0 elsewhere, or None.
+
+    `zeros_like(x).scatter(-1, ids, x)`, `torch.where(keep, x, 0)` and `x * keep`, if a softmax
+    comes after it.
+    """
+    tensor = None
+    if isinstance(node, ast.Call) and name_of(node) in ("scatter", "scatter_"):
+        made = followed(source, owner_of(node))
+        zeros = isinstance(made, ast.Call) and name_of(made) in ("zeros_like", "zeros", "new_zeros")
+        tensor = node.args[-1] if zeros and len(node.args) > 2 else None
+    elif isinstance(node, ast.Call) and name_of(node) == "where" and len(node.args) == 3:
+        kept = [one for one in node.args[1:] if not _is_zero(one)]
+        tensor = kept[0] if len(kept) == 1 else None
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        sides = (node.left, node.right)
+        masks = [one for one in sides if _is_kept(source, one)]
+        tensor = next((one for one in sides if one not in masks), None) if masks else None
+    if tensor is None or not _goes_into_a_softmax(source, node):
+        return None
+    return tensor
+
+
+def _is_zero(node: ast.AST) -> bool:
+    """Tell whether an expression is 0, as a number or a tensor."""
+    if isinstance(node, ast.Call) and name_of(node) in ("tensor", "zeros_like"):
+        return name_of(node) == "zeros_like" or bool(node.args and _is_zero(node.args[0]))
+    return isinstance(node, ast.Constant) and node.value == 0 and node.value is not False
+
+
+def _is_kept(source: Source, node: ast.AST) -> bool:
+    """Tell whether an expression is a mask of tokens: by its name, or a comparison."""
+    while isinstance(node, ast.Call) and name_of(node) in ("float", "to", "int", "bool", "long"):
+        node = owner_of(node)
+    named = re.search(r"(^|_)(mask|keep|allowed|valid)(_|$)", last_name(node))
+    return bool(named) or isinstance(followed(source, node), ast.Compare)
+
+
+def _goes_into_a_softmax(source: Source, node: ast.AST) -> bool:
+    function = _gives_back_from(source, node)
+    for call in source.calls:
+        tensor = tensor_of(call) if does(call) in ("softmax", "log_softmax") else None
+        parts = list(parts_followed(source, tensor, 3)) if tensor is not None else []
+        made = any(isinstance(one, ast.Call) and name_at(one.func) == function for one in parts)
+        if node in parts or (function and made):
+            return True
+    return False
+
+
+def _gives_back_from(source: Source, node: ast.AST) -> str:
+    """Return the name of the function that returns what a call fills in place, or ""."""
+    function = source.scopes[node].node
+    if not isinstance(function, ast.FunctionDef) or not isinstance(node, ast.Call):
+        return ""
+    name = name_at(owner_of(node))
+    returns = [one.value for one in source.scopes[node].nodes if isinstance(one, ast.Return)]
+    return function.name if name and name in map(name_at, filter(None, returns)) else ""
 
 
 @in_the_source(
@@ -619,7 +1006,11 @@ def _are_logits(source: Source, node: ast.AST) -> bool:
     inner = node
     while isinstance(inner, ast.Subscript):
         inner = inner.value
-    return kind(source, inner) == LOGITS or last_name(inner) in ("scores", "score")
+    if kind(source, inner) == LOGITS or last_name(inner) in ("scores", "score"):
+        return True
+    picked = followed(source, inner)
+    picks = isinstance(picked, ast.Call) and name_of(picked) in ("gather", "index_select", "take")
+    return picks and tensor_of(picked) is not None and _are_logits(source, tensor_of(picked))
 
 
 def _asks_for_sign(source: Source, node: ast.AST) -> bool:
@@ -632,3 +1023,101 @@ def _asks_for_sign(source: Source, node: ast.AST) -> bool:
         if isinstance(other, ast.Call) and name_of(other) in ("sign", "relu", "clamp"):
             return True
     return False
+
+
+@in_the_source(
+    "draw-not-renormalized",
+    subject=Subject.CHOOSING,
+    severities=(ERROR,),
+    symptom="`ValueError: probabilities do not sum to 1`.",
+    cause="""
+        A softmax over the whole vocabulary sums to 1; the probabilities of the top k alone do not.
+        `numpy.random.choice` refuses them.
+    """,
+    fix="Divide by their sum, or take the softmax of the top logits.",
+    example="""
+        values, ids = logits.topk(50)
+        probabilities = values.softmax(-1).numpy()
+    """,
+    how_sure="Likely: only the source was read, where a part of the probabilities is drawn from.",
+)
+def draw_not_renormalized(source: Source) -> Iterator[Finding]:
+    """NumPy draws from a part of the probabilities."""
+    for call in source.calls:
+        given = keyword(call, "p") if name_of(call) == "choice" else None
+        if given is None or not _is_part_of_chances(source, given):
+            continue
+        words = source.words(given)
+        yield found(
+            "draw-not-renormalized",
+            ERROR,
+            call,
+            what=f"{source.words(call)} draws from a part of the probabilities: they do not sum "
+            "to 1.",
+            why="The softmax was taken over the whole vocabulary, and the rest was cut off.",
+            fix=f"p={words} / {words}.sum()",
+        )
+
+
+def _is_part_of_chances(source: Source, node: ast.AST, depth: int = 10) -> bool:
+    """Tell whether chances were cut after their softmax, and not divided by what is left."""
+    node = followed(source, node)
+    if not depth:
+        return False
+    if isinstance(node, ast.Attribute) and node.attr == "values":
+        node = ast.Subscript(node.value, ast.Constant(0))
+    if isinstance(node, ast.Subscript):
+        value = followed(source, node.value)
+        ranked = isinstance(value, ast.Call) and name_of(value) in ("topk", "sort")
+        last = node.slice.elts[-1] if isinstance(node.slice, ast.Tuple) else node.slice
+        cut = isinstance(last, ast.Slice) and last.upper is not None and last.lower is None
+        if ranked and name_of(value) == "topk":
+            first = isinstance(node.slice, ast.Constant) and node.slice.value == 0
+            return first and kind(source, tensor_of(value)) == CHANCES
+        if cut and kind(source, node.value) == CHANCES:
+            return True
+        return _is_part_of_chances(source, tensor_of(value) if ranked else value, depth - 1)
+    kept = ("numpy", "cpu", "tolist", "squeeze", "detach", "float", "double", "flatten", "view")
+    if isinstance(node, ast.Call) and name_of(node) in kept and tensor_of(node) is not None:
+        return _is_part_of_chances(source, tensor_of(node), depth - 1)
+    return False
+
+
+@in_the_source(
+    "min-p-misbuilt",
+    subject=Subject.CHOOSING,
+    severities=(WARNING,),
+    symptom="Min-p by hand leaves no token, or cuts far more than it should.",
+    cause="""
+        Min-p is relative: a token stays whose probability is at least min_p times that of the
+        likeliest. Compared with min_p itself, all tokens go where none is that likely.
+    """,
+    fix="Multiply by the largest probability.",
+    example="""
+        drop = chances < min_p * chances.max(-1, keepdim=True).values
+    """,
+    how_sure="Likely: only the source was read; that min-p is meant is inferred from its name.",
+)
+def min_p_misbuilt(source: Source) -> Iterator[Finding]:
+    """Chances are compared with min-p itself."""
+    for node in list(source.scopes):
+        if not isinstance(node, ast.Compare) or not isinstance(node.ops[0], _ORDERS):
+            continue
+        right = node.comparators[0]
+        plain = isinstance(right, ast.Name | ast.Attribute)
+        if not plain or not re.search(r"^(self_)?min_?p$", last_name(right)):
+            continue
+        relative = followed(source, node.left)
+        if kind(source, node.left) != CHANCES or isinstance(relative, ast.BinOp):
+            continue
+        if isinstance(followed(source, right), ast.BinOp):
+            continue
+        yield found(
+            "min-p-misbuilt",
+            WARNING,
+            node,
+            what=f"{source.words(node)} compares probabilities with min_p itself.",
+            why="Min-p is a share of the likeliest token's probability: here nothing may be left.",
+            fix=f"{source.words(node.left)} < {source.words(right)} * "
+            f"{source.words(node.left)}.max(-1, keepdim=True).values",
+        )

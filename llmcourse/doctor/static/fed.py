@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from llmcourse.doctor.finding import ERROR, WARNING, Finding
+from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
 from llmcourse.doctor.static.axes import (
     CHANCES,
     LOG_CHANCES,
@@ -14,10 +14,12 @@ from llmcourse.doctor.static.axes import (
     axis,
     dimension,
     followed,
+    has_rows,
     kind,
     last_places,
     name_at,
     parts_followed,
+    reads_batch,
     tensor_of,
 )
 from llmcourse.doctor.static.registry import found, in_the_source
@@ -47,23 +49,47 @@ def text_fed_again(source: Source) -> Iterator[Finding]:
         loop = next(
             (one for one in source.above(call) if isinstance(one, ast.For | ast.While)), None
         )
-        if loop is None or not isinstance(past, ast.Name):
+        if loop is None:
             continue
         inside = [node for statement in loop.body for node in ast.walk(statement)]
+        own = _of_its_own(past, call, inside)
+        if not isinstance(past, ast.Name) and not own:
+            continue
         grown = [node for node in inside if _gives(node, ids.id) and _grows(node, ids.id, inside)]
         others = [node for node in inside if _gives(node, ids.id) and node not in grown]
-        filled = [node for node in inside if _fills(node, past.id, call)]
+        name = source.words(past)
+        filled = [call] if own else [node for node in inside if _fills(node, name, call)]
+        if not own and _is_a_new_cache(source, past) and not _is_renewed(inside, name):
+            filled.append(call)  # a cache object is filled in place
         cut = any(isinstance(node, ast.Call) and name_of(node) in _CUTS for node in inside)
-        if not grown or others or not filled or cut or _is_emptied(inside, past.id):
+        if not grown or others or not filled or cut or _is_emptied(inside, name):
             continue
         yield found(
             "text-fed-again",
             ERROR,
             call,
-            what=f"The loop appends to {ids.id}, feeds all of it, and passes on {past.id}.",
+            what=f"The loop appends to {ids.id}, feeds all of it, and passes on {name}.",
             why="The cache holds what was read before: the model reads it a second time.",
-            fix=f"{source.words(call.func)}({ids.id}[:, -1:], past_key_values={past.id})",
+            fix=f"{source.words(call.func)}({ids.id}[:, -1:], past_key_values={name})",
         )
+
+
+def _of_its_own(past: ast.AST, call: ast.Call, inside: list[ast.AST]) -> bool:
+    """Tell whether a cache is that of the pass before: `out = model(..., out.past_key_values)`."""
+    if not _is_cache(past):
+        return False
+    name = name_at(past.value)
+    return any(_gives(node, name) and node.value is call for node in inside)
+
+
+def _is_a_new_cache(source: Source, past: ast.Name) -> bool:
+    """Tell whether a name is a cache that was made before the loop: `DynamicCache()`."""
+    made = source.value(past)
+    return isinstance(made, ast.Call) and name_of(made).endswith("Cache")
+
+
+def _is_renewed(inside: list[ast.AST], name: str) -> bool:
+    return any(_gives(node, name) for node in inside)
 
 
 def _ids(call: ast.Call) -> ast.AST | None:
@@ -196,7 +222,7 @@ def logits_of_padding(source: Source) -> Iterator[Finding]:
     if not _pads_right(source):
         return
     for call in source.calls:
-        if not source.is_forward(call) or not _reads_batch(source, call):
+        if not source.is_forward(call) or not reads_batch(source, call):
             continue
         for node in last_places(source, call):
             words = source.words(node)
@@ -224,19 +250,6 @@ def _pads_right(source: Source) -> bool:
     return bool(sides) and set(sides) == {"right"}
 
 
-def _reads_batch(source: Source, call: ast.Call) -> bool:
-    """Tell whether a pass reads what was padded, by what its inputs are made of."""
-    given = [*call.args, *(each.value for each in call.keywords)]
-    for one in given:
-        for part in parts_followed(source, one):
-            if isinstance(part, ast.Call) and name_of(part) == "pad_sequence":
-                return True
-            padding = keyword(part, "padding") if isinstance(part, ast.Call) else None
-            if padding is not None and getattr(padding, "value", True) not in (False,):
-                return True
-    return False
-
-
 @in_the_source(
     "padding-in-the-loss",
     severities=(ERROR, WARNING),
@@ -250,9 +263,10 @@ def padding_in_the_loss(source: Source) -> Iterator[Finding]:
     yield from _padding_summed(source)
     if _IGNORES.search(source.text):
         return
+    yield from _padding_in_an_entry(source)
     for call in source.calls:
         labels = keyword(call, "labels")
-        if labels is None or not source.is_forward(call) or not _reads_batch(source, call):
+        if labels is None or not source.is_forward(call) or not reads_batch(source, call):
             continue
         value = followed(source, labels)
         copied = isinstance(value, ast.Call) and name_of(value) in ("clone", "copy", "to")
@@ -270,6 +284,33 @@ def padding_in_the_loss(source: Source) -> Iterator[Finding]:
         )
 
 
+def _padding_in_an_entry(source: Source) -> Iterator[Finding]:
+    """Yield where a padded batch gets its own ids as `batch["labels"]`."""
+    for node in list(source.scopes):
+        target = node.targets[0] if isinstance(node, ast.Assign) else None
+        if not isinstance(target, ast.Subscript) or ast.unparse(target.slice) != "'labels'":
+            continue
+        value = node.value
+        while isinstance(value, ast.Call) and name_of(value) in ("clone", "copy", "deepcopy"):
+            value = value.args[0] if value.args else owner_of(value)
+        entry = isinstance(value, ast.Subscript) and ast.unparse(value.slice) == "'input_ids'"
+        if not entry and not (isinstance(value, ast.Attribute) and value.attr == "input_ids"):
+            continue
+        made = followed(source, value.value)
+        padding = keyword(made, "padding") if isinstance(made, ast.Call) else None
+        if padding is None or getattr(padding, "value", True) is False:
+            continue
+        yield found(
+            "padding-in-the-loss",
+            WARNING,
+            node,
+            what=f"{source.words(node)} makes labels of a padded batch, its padding among them.",
+            why="Each label but -100 counts: the loss is also about predicting padding.",
+            fix='batch["labels"][batch["attention_mask"] == 0] = -100',
+        )
+        return
+
+
 def _padding_summed(source: Source) -> Iterator[Finding]:
     """Yield where the chances of a padded batch are summed, and no mask leaves its padding out."""
     if "-100" in source.text or "ignore_index" in source.text or _uses_mask(source):
@@ -283,7 +324,7 @@ def _padding_summed(source: Source) -> Iterator[Finding]:
         if kind(source, tensor) not in ((LOGITS,) if loss else (LOG_CHANCES, CHANCES)):
             continue
         passes = [part for part in parts_followed(source, tensor) if source.is_forward(part)]
-        if not any(_reads_batch(source, one) for one in passes):
+        if not any(reads_batch(source, one) for one in passes):
             continue
         yield found(
             "padding-in-the-loss",
@@ -384,7 +425,7 @@ def one_row_ends_all(source: Source) -> Iterator[Finding]:
         loop = next(
             (one for one in source.above(call) if isinstance(one, ast.For | ast.While)), None
         )
-        if loop is None or not source.is_forward(call) or not _has_rows(source, call):
+        if loop is None or not source.is_forward(call) or not has_rows(source, call):
             continue
         inside = [node for statement in loop.body for node in ast.walk(statement)]
         for node in inside:
@@ -443,24 +484,6 @@ def _inner_is_all(test: ast.Call) -> bool:
     return any(isinstance(one, ast.Call) and name_of(one) == "all" for one in ast.walk(test))
 
 
-def _has_rows(source: Source, call: ast.Call) -> bool:
-    """Tell whether a pass in a loop reads several rows: padded ones, or those of a list."""
-    if _reads_batch(source, call):
-        return True
-    for one in [*call.args, *(each.value for each in call.keywords)]:
-        names = [part for part in ast.walk(one) if isinstance(part, ast.Name)]
-        bound = [source.scopes.get(part, source.module).bound.get(part.id, []) for part in names]
-        for value in [value for values in bound for value in values if value is not None]:
-            for part in parts_followed(source, value):
-                if isinstance(part, ast.Call) and source.is_tokenizer(part.func):
-                    texts = followed(source, part.args[0]) if part.args else None
-                    if isinstance(texts, ast.List | ast.ListComp):
-                        return True
-                    if keyword(part, "padding") is not None:
-                        return True
-    return False
-
-
 @in_the_source(
     "cache-of-another-prompt",
     severities=(ERROR,),
@@ -469,6 +492,8 @@ def _has_rows(source: Source, call: ast.Call) -> bool:
 def cache_of_another_prompt(source: Source) -> Iterator[Finding]:
     """One cache for the forward passes of several prompts."""
     yield from _cache_of_a_function(source)
+    yield from _filled_cache_of_a_loop(source)
+    yield from _filled_cache_twice(source)
     for call in source.calls:
         past = keyword(call, "past_key_values")
         if not isinstance(past, ast.Name) or not source.is_forward(call):
@@ -493,6 +518,100 @@ def cache_of_another_prompt(source: Source) -> Iterator[Finding]:
             fix=f"{past.id} = DynamicCache()  # or None, in each turn",
         )
         return
+
+
+_CONTINUES = re.compile(
+    r"choice|option|answer|cand|question|query|suffix|contin|label|prompt", re.I
+)
+
+
+def _filled_cache_of_a_loop(source: Source) -> Iterator[Finding]:
+    """Yield where each turn of a loop goes on from a prefix's cache, which grows in place."""
+    for call in source.calls:
+        past = keyword(call, "past_key_values")
+        if past is None or not source.is_forward(call):
+            continue
+        loop = next((one for one in source.above(call) if isinstance(one, ast.For)), None)
+        if loop is None or not _is_of_a_pass_before(source, past, loop):
+            continue
+        inside = [node for statement in loop.body for node in ast.walk(statement)]
+        if any(isinstance(one, ast.Call) and name_of(one) in _CUTS for one in inside):
+            continue
+        own = {name_at(part) for part in ast.walk(loop.target)} - {""}
+        named = any(map(_CONTINUES.search, own)) or _reads_anew(source, loop, inside)
+        given = own | {name for node in inside for name in _stored_names(node)}
+        renewed = name_at(past) in given or any(_is_cache(one) for one in inside if one is not past)
+        if not named or renewed or _keeps_a_chat(inside):
+            continue
+        yield _grows_in_place(source, call, past, "each turn of the loop goes on from it")
+        return
+
+
+def _stored_names(node: ast.AST) -> list[str]:
+    return [node.id] if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else []
+
+
+def _is_of_a_pass_before(source: Source, past: ast.AST, loop: ast.For) -> bool:
+    """Tell whether a cache is that of a pass above a loop: `out.past_key_values`, or its name."""
+    value = followed(source, past) if isinstance(past, ast.Name) else past
+    if not _is_cache(value):
+        return False
+    made = followed(source, value.value)
+    return source.is_forward(made) and made.lineno < loop.lineno
+
+
+def _filled_cache_twice(source: Source) -> Iterator[Finding]:
+    """Yield where two calls, one after the other, go on from the same pass's cache."""
+    if any(isinstance(one, ast.Call) and name_of(one) in _CUTS for one in source.scopes):
+        return
+    used: dict[tuple, ast.Call] = {}
+    for call in source.calls:
+        given = [*call.args, *(each.value for each in call.keywords)]
+        for past in given:
+            if not _is_cache(past) or not isinstance(past.value, ast.Name):
+                continue
+            made = followed(source, past.value)
+            key = (source.scopes[call], made)
+            above = source.parents.get(call)
+            again = isinstance(above, ast.Assign) and _gives(above, past.value.id)
+            if not isinstance(made, ast.Call) or again or not _reads_cache(source, call):
+                continue
+            if key in used and _follows(source, used[key], call):
+                yield _grows_in_place(source, call, past, "a call before this one went on from it")
+                return
+            used.setdefault(key, call)
+
+
+def _reads_cache(source: Source, call: ast.Call) -> bool:
+    """Tell whether a call is a pass, or of a function of the source that makes one with a cache."""
+    if source.is_forward(call) or source.is_generate(call):
+        return True
+    bodies = [one for one in source.scopes if isinstance(one, ast.FunctionDef)]
+    bodies = [one for one in bodies if name_at(call.func) == one.name]
+    inner = [one for body in bodies for one in ast.walk(body) if isinstance(one, ast.Call)]
+    return any(
+        keyword(one, "past_key_values") is not None
+        and (source.is_forward(one) or source.is_generate(one))
+        for one in inner
+    )
+
+
+def _follows(source: Source, first: ast.Call, second: ast.Call) -> bool:
+    """Tell whether two calls are not in two arms of an `if`."""
+    arms = [one for one in source.above(first) if isinstance(one, ast.If)]
+    return not any(one in arms for one in source.above(second))
+
+
+def _grows_in_place(source: Source, call: ast.Call, past: ast.AST, where: str) -> Finding:
+    words = source.words(past)
+    return found(
+        "cache-of-another-prompt",
+        ERROR,
+        call,
+        what=f"{words} is filled already, and {where}: a cache grows in place.",
+        why="It then holds the tokens of the continuation before too: a copy would not.",
+        fix=f"past_key_values=copy.deepcopy({words})",
+    )
 
 
 def _cache_of_a_function(source: Source) -> Iterator[Finding]:
@@ -602,6 +721,9 @@ def end_never_matches(source: Source) -> Iterator[Finding]:
         if not isinstance(node, ast.Compare) or len(node.comparators) != 1:
             continue
         sides = [node.left, node.comparators[0]]
+        if isinstance(node.ops[0], ast.In | ast.NotIn):
+            yield from _id_among_texts(source, node)
+            continue
         same = isinstance(node.ops[0], ast.Is | ast.IsNot)
         ends = [one for one in sides if last_name(one) in ("eos_token", "eos_token_id")]
         others = [one for one in sides if one not in ends]
@@ -621,6 +743,27 @@ def end_never_matches(source: Source) -> Iterator[Finding]:
             why="It is never so, and the loop runs until its limit.",
             fix=f"{words} == tokenizer.eos_token_id",
         )
+
+
+def _id_among_texts(source: Source, node: ast.Compare) -> Iterator[Finding]:
+    """Yield where an id is looked for among texts: `token in ["</s>"]`."""
+    texts = followed(source, node.comparators[0])
+    elements = getattr(texts, "elts", [])
+    known = [
+        (isinstance(one, ast.Constant) and isinstance(one.value, str))
+        or last_name(one) in ("eos_token", "pad_token")
+        for one in elements
+    ]
+    if not known or not all(known) or not _is_chosen(source, node.left):
+        return
+    yield found(
+        "end-never-matches",
+        ERROR,
+        node,
+        what=f"{source.words(node)} looks for a token's id among texts.",
+        why="It is never among them, and the loop runs until its limit.",
+        fix=f"{source.words(node.left)} in tokenizer.convert_tokens_to_ids(...)",
+    )
 
 
 def _is_chosen(source: Source, node: ast.AST) -> bool:
@@ -678,6 +821,66 @@ def _of_a_layer(source: Source, node: ast.AST) -> bool:
 
 
 @in_the_source(
+    "norm-twice",
+    subject=Subject.READING,
+    severities=(WARNING, NOTE),
+    symptom="A lens at the last layer does not agree with the model's own logits.",
+    cause="""
+        The last entry of `hidden_states` has been through the model's last norm already. The norm
+        once more gives other logits than the model's.
+    """,
+    fix="Give the last entry to the head as it is.",
+    example="""
+        logits = model.lm_head(out.hidden_states[-1])  # the others: through the norm
+    """,
+    how_sure="""
+        Likely: only the source was read. A warning where the last entry is named, a note where a
+        loop puts all of them through the norm.
+    """,
+)
+def norm_twice(source: Source) -> Iterator[Finding]:
+    """The last hidden states go through the last norm again."""
+    for call in source.calls:
+        if last_name(call.func) not in _LAST_NORMS or len(call.args) != 1:
+            continue
+        if not any(source.is_model(one) for one in ast.walk(call.func)):
+            continue
+        last, all_of_them = _of_the_last(source, call.args[0])
+        if not last and not all_of_them:
+            continue
+        yield found(
+            "norm-twice",
+            WARNING if last else NOTE,
+            call,
+            what=f"{source.words(call)} puts the last hidden states through the last norm again.",
+            why="hidden_states[-1] has been through it: the logits are not the model's own."
+            if last
+            else "The last of hidden_states has been through it; the layers below have not.",
+            fix="model.lm_head(out.hidden_states[-1])  # without the norm",
+        )
+        return
+
+
+_LAST_NORMS = ("norm", "ln_f", "final_layernorm", "final_layer_norm")
+
+
+def _of_the_last(source: Source, node: ast.AST) -> tuple[bool, bool]:
+    """Tell whether an expression is of the last hidden states, or of all in a loop."""
+    for _ in range(8):
+        node = followed(source, node)
+        if not isinstance(node, ast.Subscript):
+            break
+        held = followed(source, node.value)
+        if isinstance(held, ast.Attribute) and held.attr == "hidden_states":
+            if not source.is_forward(followed(source, held.value)):
+                return False, False
+            index = ast.unparse(node.slice)
+            return index == "-1", index == "0" and "hidden_states[0]" not in source.text
+        node = node.value
+    return False, False
+
+
+@in_the_source(
     "mean-over-padding",
     subject=Subject.BATCHES,
     severities=(WARNING,),
@@ -699,7 +902,7 @@ def mean_over_padding(source: Source) -> Iterator[Finding]:
         if tensor is None or axis(source, tensor, dimension(call, 0)) != PLACE:
             continue
         passes = [part for part in parts_followed(source, tensor) if source.is_forward(part)]
-        if not any(_reads_batch(source, one) for one in passes):
+        if not any(reads_batch(source, one) for one in passes):
             continue
         words = source.words(tensor)
         yield found(

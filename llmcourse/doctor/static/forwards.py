@@ -4,7 +4,18 @@ import ast
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import WARNING, Finding
-from llmcourse.doctor.static.axes import PLACE, axes
+from llmcourse.doctor.static.axes import (
+    LOGITS,
+    PLACE,
+    VOCABULARY,
+    axes,
+    does,
+    followed,
+    kind,
+    name_at,
+    tensor_of,
+)
+from llmcourse.doctor.static.fields import index_chain
 from llmcourse.doctor.static.registry import found, in_the_source
 from llmcourse.doctor.static.source import Source, keyword, last_name, name_of, owner_of
 from llmcourse.doctor.subject import Subject
@@ -115,13 +126,16 @@ def logits_not_shifted(source: Source) -> Iterator[Finding]:
     """An answer is scored with the logits of its own places."""
     for node in list(source.scopes):
         late = _begins_late(source, node) or _meets_unshifted(source, node)
-        if not late and not _picked_unshifted(source, node):
+        late = late or _picked_unshifted(source, node) or _picked_in_a_loop(source, node)
+        if not late and not _moved_the_wrong_way(source, node):
             continue
         yield found(
             "logits-not-shifted",
             WARNING,
             node,
-            what=f"{source.words(node)} reads each token's chance at its own place.",
+            what=f"{source.words(node)} reads each token's chance at its own place."
+            if late
+            else f"{source.words(node)} pairs logits and ids that are not shifted by one.",
             why="Logits are about the next token: the token's chance stands one place before it.",
             fix="logits[:, :-1]  # with ids[:, 1:]; an answer's begin at prompt_length - 1",
         )
@@ -161,22 +175,38 @@ def _is_logits(source: Source, node: ast.AST) -> bool:
 
 def _meets_unshifted(source: Source, node: ast.AST) -> bool:
     """Tell whether all logits and all ids of a pass meet: in `gather`, or a `cross_entropy`."""
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+    if not isinstance(node, ast.Call):
         return False
-    if node.func.attr == "gather" and node.args:
+    if name_of(node) == "gather" and isinstance(node.func, ast.Attribute):
         plain = last_name(node.func.value) == "torch"
-        logits, ids = (node.args[0] if plain else node.func.value), node.args[-1]
-    elif node.func.attr == "cross_entropy" and len(node.args) > 1:
+        index = keyword(node, "index") or (node.args[-1] if len(node.args) > 1 else None)
+        if index is None or (plain and not node.args):
+            return False
+        logits, ids = (node.args[0] if plain else node.func.value), index
+    elif _is_cross_entropy(source, node) and len(node.args) > 1:
         logits, ids = node.args[0], node.args[1]
     else:
         return False
     logits, ids = _unfolded(logits), _unfolded(ids)
-    if not _is_logits(source, logits):
+    if not _is_logits(source, logits) or "Classification" in source.text:
         return False
     fed = [one for one in ast.walk(_pass_of(source, logits)) if isinstance(one, ast.Name)]
+    if isinstance(ids, ast.Name) and ids.id not in [one.id for one in fed[1:]]:
+        ids = source.value(ids)  # ids = inputs.input_ids
     entry = isinstance(ids, ast.Subscript) and ast.unparse(ids.slice) == "'input_ids'"
     owner = ids.value if entry or isinstance(ids, ast.Attribute) else ids
     return isinstance(owner, ast.Name) and owner.id in [one.id for one in fed[1:]]
+
+
+def _is_cross_entropy(source: Source, call: ast.Call) -> bool:
+    """Tell whether a call is a cross entropy: the function, or a `CrossEntropyLoss` that is made.
+
+    `F.cross_entropy(...)`, `loss_fn(...)` of `loss_fn = nn.CrossEntropyLoss()`.
+    """
+    if name_of(call) == "cross_entropy":
+        return True
+    made = source.value(call.func)
+    return isinstance(made, ast.Call) and name_of(made) == "CrossEntropyLoss"
 
 
 def _picked_unshifted(source: Source, node: ast.AST) -> bool:
@@ -184,19 +214,46 @@ def _picked_unshifted(source: Source, node: ast.AST) -> bool:
 
     With i and token from an `enumerate` of the ids that were fed, or with a range and the ids.
     """
-    if not isinstance(node, ast.Subscript) or not isinstance(node.slice, ast.Tuple):
+    base, index = _indices(node)
+    whole = axes(source, base)
+    places = index[-2:]
+    if whole is None or PLACE not in whole or len(index) != len(whole) or len(index) < 2:
         return False
-    whole = axes(source, node.value)
-    places = node.slice.elts[-2:]
-    if whole is None or PLACE not in whole or len(node.slice.elts) != len(whole):
-        return False
-    ids = _enumerated(source, *places)
+    ids = _enumerated(source, *places) or _at_the_same_place(*places)
     if ids is None and isinstance(places[0], ast.Call) and name_of(places[0]) in _RANGES:
         ids = places[1] if len(places[0].args) == 1 else None
-    if not isinstance(ids, ast.Subscript) or ast.unparse(ids.slice) != "0":
+    row = None if ids is None else followed(source, ids)
+    while isinstance(row, ast.Call) and name_of(row) in _TO_LISTS:
+        row = followed(source, owner_of(row))
+    if not isinstance(row, ast.Subscript) or ast.unparse(row.slice) != "0":
         return False
-    fed = {ast.unparse(one) for one in ast.walk(_pass_of(source, node.value))}
-    return ast.unparse(ids.value) in fed
+    return _is_fed(source, base, row)
+
+
+def _indices(node: ast.AST) -> tuple[ast.AST, list[ast.AST]]:
+    """Return what is indexed, and by what: also of `x[0][i][t]` and `log_softmax(x[0, i])[t]`."""
+    index: list[ast.AST] = []
+    while True:
+        if isinstance(node, ast.Subscript) and not isinstance(node.slice, ast.Slice):
+            own = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+            index, node = [*own, *index], node.value
+        elif index and isinstance(node, ast.Call) and name_of(node) in ("log_softmax", "softmax"):
+            plain = last_name(owner_of(node)) in ("torch", "F", "functional")
+            node = node.args[0] if plain and node.args else owner_of(node)
+        else:
+            return node, index
+
+
+def _at_the_same_place(place: ast.AST, token: ast.AST) -> ast.AST | None:
+    """Return `ids[0]` where a token is `ids[0, i]` or `ids[0][i]`, and its place i."""
+    while isinstance(token, ast.Call) and name_of(token) in ("item", "int"):
+        token = token.args[0] if token.args else owner_of(token)
+    base, index = _indices(token)
+    if len(index) != 2 or ast.unparse(index[1]) != ast.unparse(place):
+        return None
+    zero = ast.copy_location(ast.Constant(0), token)
+    row = ast.Subscript(base, zero, ast.Load())
+    return row if ast.unparse(index[0]) == "0" and isinstance(place, ast.Name) else None
 
 
 _RANGES = ("arange", "range")
@@ -211,6 +268,131 @@ def _enumerated(source: Source, place: ast.AST, token: ast.AST) -> ast.AST | Non
             names = [ast.unparse(one) for one in getattr(loop.target, "elts", ())]
             if counts and names == [ast.unparse(place), ast.unparse(token).split(".")[0]]:
                 return loop.iter.args[0] if len(loop.iter.args) == 1 else None
+    return None
+
+
+def _picked_in_a_loop(source: Source, node: ast.AST) -> bool:
+    """Tell whether a loop reads a token's entry at the token's own place: `lp[0, i, ids[0, i]]`."""
+    if not isinstance(node, ast.Subscript) or isinstance(source.parents.get(node), ast.Subscript):
+        return False
+    base, parts = index_chain(node)
+    whole = axes(source, base)
+    if whole is None or whole[-2:] != (PLACE, VOCABULARY) or len(parts) != len(whole):
+        return False
+    place, token = parts[-2:]
+    token = followed(source, token)
+    if isinstance(token, ast.Call) and name_of(token) == "item":
+        token = followed(source, owner_of(token))
+    ids, at = index_chain(token)
+    same = bool(at) and isinstance(place, ast.Name) and ast.unparse(at[-1]) == place.id
+    return same and _is_fed(source, base, ids)
+
+
+def _is_fed(source: Source, logits: ast.AST, ids: ast.AST) -> bool:
+    """Tell whether ids are those whose forward pass gave these logits."""
+    made = _pass_of(source, logits)
+    if not isinstance(made, ast.Call):
+        return False
+    given = [*made.args, *(each.value for each in made.keywords if each.arg != "labels")]
+    fed = {words for one in given for words in _origins(source, one)}
+    return bool(fed & set(_origins(source, ids)))
+
+
+def _origins(source: Source, node: ast.AST) -> Iterator[str]:
+    """Yield an expression, and what it is a part, a field or another form of, as words."""
+    for _ in range(12):
+        if isinstance(node, ast.Constant | ast.Call) and not source.is_tokenizer(node):
+            inner = owner_of(node) if isinstance(node, ast.Call) else None
+            if inner is None or name_of(node) not in (*_OTHER_SHAPE, *_TO_LISTS):
+                return
+            node = inner
+            continue
+        if "labels" in ast.unparse(node):
+            return
+        yield ast.unparse(node)
+        value = followed(source, node)
+        if value is not node:
+            node = value
+        elif isinstance(node, ast.Subscript | ast.Attribute):
+            node = node.value
+        else:
+            return
+
+
+_SAME_PLACES = ("log_softmax", "softmax", "float", "log", "contiguous", "to", "clone", "detach")
+_TO_LISTS = ("tolist", "numpy", "cpu", "to", "cuda", "detach", "item", "clone")
+_OTHER_SHAPE = ("view", "reshape", "unsqueeze", "flatten", "long", "squeeze")
+
+
+def _span(source: Source, node: ast.AST) -> tuple[ast.AST, int | None]:
+    """Return (tensor, its first place) of a slice of places; None for a place that is not seen."""
+    first, row_taken = 0, False
+    for _ in range(12):
+        node = followed(source, node)
+        if isinstance(node, ast.Call) and does(node) in (*_SAME_PLACES, *_OTHER_SHAPE):
+            inner = tensor_of(node)
+            if inner is None:
+                return node, None
+            node = inner
+        elif isinstance(node, ast.Subscript) and not _is_key(node.slice):
+            parts = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
+            at = 0 if row_taken else 1
+            if isinstance(parts[0], ast.Constant) and parts[0].value == 0:
+                row_taken = True
+            part = parts[at] if len(parts) > at else None
+            if isinstance(part, ast.Slice):
+                lower = _first_place(part)
+                if lower is None or first:
+                    return node.value, None
+                first = lower
+            elif part is not None and not _is_none(part):
+                return node.value, None
+            node = node.value
+        else:
+            break
+    return node, first
+
+
+def _is_key(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _is_none(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+def _first_place(part: ast.Slice) -> int | None:
+    """Return where a slice begins, as a number that is written there."""
+    if part.lower is None:
+        return 0
+    plain = isinstance(part.lower, ast.Constant) and isinstance(part.lower.value, int)
+    return part.lower.value if plain else None
+
+
+def _moved_the_wrong_way(source: Source, node: ast.AST) -> bool:
+    """Tell whether sliced logits and ids meet, and the ids do not begin one place later."""
+    pair = _met(source, node)
+    if pair is None or kind(source, pair[0]) is None:
+        return False
+    (logits, begins), (ids, starts) = (_span(source, one) for one in pair)
+    if begins is None or starts is None or starts - begins == 1:
+        return False
+    if starts <= begins and _is_fed(source, logits, ids):
+        return True
+    named = name_at(ids) in ("labels", "ids", "input_ids", "target_ids", "tokens")
+    return named and starts < begins and kind(source, logits) == LOGITS
+
+
+def _met(source: Source, node: ast.AST) -> tuple[ast.AST, ast.AST] | None:
+    """Return the (logits, ids) that meet in `gather` or in a cross entropy."""
+    if not isinstance(node, ast.Call):
+        return None
+    if name_of(node) == "gather" and node.args and tensor_of(node) is not None:
+        return tensor_of(node), keyword(node, "index") or node.args[-1]
+    made = followed(source, node.func)
+    of_class = isinstance(made, ast.Call) and name_of(made) == "CrossEntropyLoss"
+    if (name_of(node) == "cross_entropy" or of_class) and len(node.args) > 1:
+        return node.args[0], node.args[1]
     return None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
 from llmcourse.doctor.names_elsewhere import elsewhere
 from llmcourse.doctor.static.asked import Asked, every_asked, is_set_elsewhere
+from llmcourse.doctor.static.classes import written
 from llmcourse.doctor.static.registry import found, in_the_source
 from llmcourse.doctor.static.source import Source, keyword, last_name, name_of, owner_of
 
@@ -58,6 +59,9 @@ def _wrong(source: Source, asked: Asked) -> Iterator[tuple[str, ast.AST, str, st
             whose = source.words(source.value(value).value)
             fix = f"{asked.words}(..., {name}={whose}.{name})"
             yield name, value, "is a token's text, where its id belongs", fix
+        elif name in ("eos_token_id", "pad_token_id") and texts:
+            fix = f"{name}=tokenizer.convert_tokens_to_ids({texts[0]!r})"
+            yield name, value, "is a token's text, where its id belongs", fix
         elif name in _LISTS and _is_one(source, value):
             yield name, value, "is one object, not a list", f"{name}=[...]  # a list"
 
@@ -71,7 +75,10 @@ def _is_token(source: Source, node: ast.AST, name: str) -> bool:
 
 def _is_one(source: Source, node: ast.AST) -> bool:
     value = source.value(node)
-    return isinstance(value, ast.Call) and bool(_ONE.search(name_of(value)))
+    own = {one.node.name for one in written(source)}
+    return isinstance(value, ast.Call) and (
+        bool(_ONE.search(name_of(value))) or name_of(value) in own
+    )
 
 
 def _flags_of_a_command_line(source: Source) -> Iterator[Finding]:
@@ -201,8 +208,8 @@ def beam_sampling(source: Source) -> Iterator[Finding]:
 
 def _samples_by_default(source: Source, asked: Asked) -> bool:
     """Tell whether a call of a text-generation pipeline leaves sampling to its defaults."""
-    made = source.value(asked.call.func)
-    if asked.kind != "pipeline" or not isinstance(made, ast.Call) or not asked.is_whole:
+    made = source.pipeline(asked.call.func)
+    if asked.kind != "pipeline" or made is None or not asked.is_whole:
         return False
     task = source.constants(made.args[0] if made.args else keyword(made, "task"))
     if task != ["text-generation"] or any(one.arg is None for one in made.keywords):

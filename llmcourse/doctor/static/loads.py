@@ -305,7 +305,7 @@ def _family(name: str) -> set[str]:
 @in_the_source(
     "placed-twice",
     subject=Subject.MODEL,
-    severities=(NOTE,),
+    severities=(ERROR, NOTE),
     symptom="`RuntimeError: You can't move a model ...`, or memory runs out on one device.",
     cause="""
         `device_map` has laid the layers out over the devices there are. `.to(device)` after it asks
@@ -315,10 +315,12 @@ def _family(name: str) -> set[str]:
     example='model = AutoModelForCausalLM.from_pretrained(name, device_map="auto")',
     how_sure="""
         Likely: only the source was read. A note: with one device that holds all, nothing happens.
+        An error where a pipeline is asked to move such a model, which it refuses.
     """,
 )
 def placed_twice(source: Source) -> Iterator[Finding]:
     """A model that was laid out over devices is moved to one."""
+    yield from _moved_by_a_pipeline(source)
     for call in source.calls:
         moves = name_of(call) == "cuda" or (name_of(call) == "to" and _to_a_device(call))
         if not moves or not isinstance(call.func, ast.Attribute):
@@ -334,6 +336,26 @@ def placed_twice(source: Source) -> Iterator[Finding]:
                 why="Where it is spread over devices, moving it is refused or undoes that.",
                 fix=f"{source.words(mapped[0])[:120]}  # without .{name_of(call)}(...)",
             )
+
+
+def _moved_by_a_pipeline(source: Source) -> Iterator[Finding]:
+    """Yield `pipeline(..., device=...)` for a model that was laid out."""
+    for call in source.calls:
+        given = keyword(call, "model") or (call.args[1] if len(call.args) > 1 else None)
+        device = keyword(call, "device") if name_of(call) == "pipeline" else None
+        load = source.placed(given) if device is not None and given is not None else None
+        laid_out = isinstance(load, ast.Call) and is_load_of_a_model(load)
+        if not laid_out or not _is_laid_out(source, load):
+            continue
+        yield found(
+            "placed-twice",
+            ERROR,
+            call,
+            what=f"The pipeline gets device={source.words(device)}, and a model that device_map "
+            "has placed.",
+            why="accelerate has laid its layers out: the pipeline may not move them, and refuses.",
+            fix=f"{source.words(call.func)}(..., model={source.words(given)})  # without device=",
+        )
 
 
 def _to_a_device(call: ast.Call) -> bool:

@@ -1,6 +1,7 @@
 """Loops written by hand around `model(...)`: a mask that does not grow, a cache that is lost."""
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -73,6 +74,7 @@ def mask_does_not_grow(source: Source) -> Iterator[Finding]:
     """Ids are appended, and the mask stays as long as the prompt, or is of the new ids alone."""
     yield from _mask_of_the_prompt(source)
     yield from _mask_of_the_new_part(source)
+    yield from _mask_in_a_dictionary(source)
 
 
 def _mask_of_the_prompt(source: Source) -> Iterator[Finding]:
@@ -120,6 +122,40 @@ def _mask_of_the_new_part(source: Source) -> Iterator[Finding]:
         )
 
 
+def _mask_in_a_dictionary(source: Source) -> Iterator[Finding]:
+    """Yield where `inputs["input_ids"]` grows in a loop, and its mask does not."""
+    for loop in source.loops:
+        inside = [node for statement in loop.body for node in ast.walk(statement)]
+        entries = [node for node in inside if _grows_an_entry(node)]
+        for call in (one for one in inside if isinstance(one, ast.Call)):
+            given = [each.value for each in call.keywords if each.arg is None]
+            for node in entries:
+                inputs = node.targets[0].value
+                same = ast.unparse(inputs) in [ast.unparse(one) for one in given]
+                if not same or not source.is_forward(call) or "attention_mask" in ast.unparse(loop):
+                    continue
+                words = source.words(inputs)
+                yield found(
+                    "mask-does-not-grow",
+                    ERROR,
+                    call,
+                    what=f'The loop appends to {words}["input_ids"], and its attention_mask stays '
+                    "as it is.",
+                    why="New tokens lie beyond the mask, so the model does not attend to them.",
+                    fix=f'{words}["attention_mask"] = torch.cat([mask, torch.ones_like(token)], 1)',
+                )
+                return
+
+
+def _grows_an_entry(node: ast.AST) -> bool:
+    """Tell whether a statement appends to `inputs["input_ids"]`."""
+    target = node.targets[0] if isinstance(node, ast.Assign) else None
+    if not isinstance(target, ast.Subscript) or ast.unparse(target.slice) != "'input_ids'":
+        return False
+    joins = ("cat", "concat", "hstack")
+    return any(isinstance(one, ast.Call) and name_of(one) in joins for one in ast.walk(node.value))
+
+
 def _is_ones(value: ast.AST) -> bool:
     return isinstance(value, ast.Call) and name_of(value) in ("ones_like", "ones")
 
@@ -139,9 +175,12 @@ def _stays(source: Source, step: Step, mask: ast.AST) -> bool:
 )
 def cache_not_fed_back(source: Source) -> Iterator[Finding]:
     """The last token alone is fed, without a cache."""
+    if _CACHE_INSIDE.search(source.text):
+        return
     for step in steps(source):
         unpacked = any(each.arg is None for each in step.call.keywords)
-        cached = [each.arg for each in step.call.keywords if each.arg in _CACHES]
+        cached = [each.value for each in step.call.keywords if each.arg in _CACHES]
+        cached = [one for one in cached if not _is_none_throughout(source, step, one)]
         if unpacked or cached or len(step.call.args) > 1 or not _is_last_token(source, step):
             continue
         words = source.words(step.call.func)
@@ -155,17 +194,37 @@ def cache_not_fed_back(source: Source) -> Iterator[Finding]:
         )
 
 
-_CACHES = ("past_key_values", "past", "cache_params", "state", "past_states")
+def _is_none_throughout(source: Source, step: Step, past: ast.AST) -> bool:
+    """Tell whether a cache is None before the loop, and the loop gives its name nothing."""
+    value = source.value(past) if isinstance(past, ast.Name) else past
+    stays = not isinstance(past, ast.Name) or past.id not in step.assigned
+    return stays and isinstance(value, ast.Constant) and value.value is None
+
+
+_CACHES = ("past_key_values", "past", "cache_params", "state", "past_states", "cache", "kv_cache")
+# A model of one's own that keeps its cache itself.
+_CACHE_INSIDE = re.compile(
+    r"reset_(kv_)?cache|self\.(kv_cache|cache_k|cache)\b|start_pos|input_pos"
+)
 
 
 def _is_last_token(source: Source, step: Step) -> bool:
     """Tell whether what a step reads is `ids[:, -1:]`, or the token that it has chosen."""
+    if isinstance(step.ids, ast.IfExp):  # ids[:, -1:] if step else ids
+        return any(_is_slice_of_last(one) for one in (step.ids.body, step.ids.orelse))
     if isinstance(step.ids, ast.Subscript) and isinstance(step.ids.slice, ast.Tuple):
-        return ast.unparse(step.ids.slice).strip("()").replace(" ", "") in (":,-1:", "...,-1:")
+        return _is_slice_of_last(step.ids)
     if not isinstance(step.ids, ast.Name) or step.grows(step.ids.id):
         return False
     values = step.assigned.get(step.ids.id, [])
     return bool(values) and all(_is_token(source, value) for value in values)
+
+
+def _is_slice_of_last(node: ast.AST) -> bool:
+    """Tell whether an expression is `ids[:, -1:]`."""
+    if not isinstance(node, ast.Subscript) or not isinstance(node.slice, ast.Tuple):
+        return False
+    return ast.unparse(node.slice).strip("()").replace(" ", "") in (":,-1:", "...,-1:")
 
 
 def _is_token(source: Source, value: ast.AST) -> bool:

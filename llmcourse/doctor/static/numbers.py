@@ -211,3 +211,69 @@ def _whole_steps(source: Source, node: ast.AST) -> bool:
         taken, levels = taken.value, levels + 1
     is_step = isinstance(taken, ast.Name) and ast.unparse(taken) == ast.unparse(each.target)
     return is_step and levels in (1, 2)
+
+
+@in_the_source(
+    "limit-taken-for-count",
+    subject=Subject.READING,
+    severities=(NOTE,),
+    symptom="Tokens per second that are higher the shorter the answers are.",
+    cause="""
+        `max_new_tokens` is a limit. A text that ends by itself has fewer tokens, and the limit
+        divided by the time counts tokens that were never made.
+    """,
+    fix="Count what was made.",
+    example="""
+        new_tokens = output.shape[1] - inputs["input_ids"].shape[1]
+        print(new_tokens / seconds)
+    """,
+    how_sure="""
+        Likely, and a note: only the source was read; a text that reaches the limit has that many.
+    """,
+)
+def limit_taken_for_count(source: Source) -> Iterator[Finding]:
+    """`max_new_tokens` divided by a time."""
+    for node in list(source.scopes):
+        if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Div):
+            continue
+        factors = _factors_of(node.left)
+        asked = [one for one in source.generate_calls if _limits(source, one, factors)]
+        if not asked or not _is_a_time(source, node.right):
+            continue
+        yield found(
+            "limit-taken-for-count",
+            NOTE,
+            node,
+            what=f"{source.words(node)} takes max_new_tokens for the number of new tokens.",
+            why="It is a limit: a text that ends earlier has fewer, and the rate is too high.",
+            fix='output.shape[1] - inputs["input_ids"].shape[1]  # the tokens that were made',
+        )
+
+
+def _factors_of(node: ast.AST) -> list[ast.AST]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        return [*_factors_of(node.left), *_factors_of(node.right)]
+    return [node]
+
+
+def _limits(source: Source, call: ast.Call, numbers: list[ast.AST]) -> bool:
+    """Tell whether a call's limit is one of these numbers, and the text may end before it."""
+    limit = keyword(call, "max_new_tokens")
+    names = {each.arg for each in call.keywords}
+    if limit is None or names & {"min_new_tokens", "eos_token_id", "generation_config"}:
+        return False
+    return any(ast.unparse(one) == ast.unparse(limit) for one in numbers)
+
+
+_CLOCKS = ("time", "perf_counter", "monotonic", "elapsed_time", "process_time")
+
+
+def _is_a_time(source: Source, node: ast.AST) -> bool:
+    """Tell whether an expression is a difference of two readings of a clock."""
+    seen = [node, source.value(node)]
+    for part in [inner for one in seen for inner in ast.walk(one)]:
+        value = source.value(part) if isinstance(part, ast.Name) else part
+        for one in ast.walk(value):
+            if isinstance(one, ast.Call) and name_of(one) in _CLOCKS:
+                return True
+    return False

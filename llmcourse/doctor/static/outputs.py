@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import WARNING, Finding
+from llmcourse.doctor.static.answers import prompt_length
 from llmcourse.doctor.static.registry import found, in_the_source
 from llmcourse.doctor.static.source import Source, keyword, last_name, name_of, owner_of
 from llmcourse.doctor.subject import Subject
@@ -107,18 +108,6 @@ def _is_time(source: Source, node: ast.AST) -> bool:
     )
 
 
-def prompt_length(source: Source, output: ast.AST) -> str:
-    """Return the prompt's length in the call's own names."""
-    call = source.placed(output)
-    call = source.placed(call.value) if isinstance(call, ast.Attribute) else call
-    given = [each.value for each in call.keywords if each.arg is None]
-    ids = call.args[0] if call.args else keyword(call, "input_ids")
-    if ids is not None:
-        return f"{source.words(ids)}.shape[1]"
-    name = source.words(given[0]) if given and isinstance(given[0], ast.Name) else "inputs"
-    return f'{name}["input_ids"].shape[1]'
-
-
 @in_the_source(
     "prompt-cut-by-characters",
     subject=Subject.READING,
@@ -161,10 +150,9 @@ def prompt_cut_by_characters(source: Source) -> Iterator[Finding]:
 def _cut_text(source: Source, node: ast.AST) -> tuple[ast.Call, str] | None:
     """Return the call that decoded the text which is cut, and the words that cut it, or None."""
     if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
-        lower = node.slice.lower
-        measured = isinstance(lower, ast.Call) and last_name(lower.func) == "len" and lower.args
-        cutter = lower.args[0] if measured else None
-        text = node.value
+        cutter, text = _measured(source, node.slice.lower), node.value
+    elif isinstance(node, ast.Call) and name_of(node) == "sub" and len(node.args) == 3:
+        cutter, text = _without_call(node.args[0], "escape"), node.args[2]
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         by_words = node.func.attr in ("replace", "split", "removeprefix") and node.args
         cutter, text = (node.args[0] if by_words else None), node.func.value
@@ -178,6 +166,23 @@ def _cut_text(source: Source, node: ast.AST) -> tuple[ast.Call, str] | None:
     if source.is_decode(source.value(cutter)) or not _is_prompt(source, cutter):
         return None
     return decoded, source.words(node)
+
+
+def _measured(source: Source, lower: ast.AST | None) -> ast.AST | None:
+    """Return the text whose length a slice begins at, give or take some characters."""
+    value = None if lower is None else source.value(lower)
+    if isinstance(value, ast.BinOp) and isinstance(value.right, ast.Constant):
+        value = source.value(value.left)
+    if not isinstance(value, ast.Call) or last_name(value.func) != "len" or not value.args:
+        return None
+    return _without_call(value.args[0], "strip")
+
+
+def _without_call(node: ast.AST, name: str) -> ast.AST:
+    """Return what a call is about, `x` of `x.strip()` and `re.escape(x)`; else what was given."""
+    if not isinstance(node, ast.Call) or name_of(node) != name:
+        return node
+    return node.args[0] if node.args else owner_of(node)
 
 
 def _decoding_of(source: Source, text: ast.AST) -> ast.Call | None:

@@ -107,6 +107,8 @@ def _goes_through_a_row(source: Source, name: ast.Name) -> bool:
 def is_row(source: Source, node: ast.AST) -> bool:
     """Tell whether an expression is a row of ids: `out[0]`, `out[0, 5:]`, `out[0][5:]`."""
     value = source.value(node)
+    while isinstance(value, ast.Call) and name_of(value) in ("tolist", "cpu", "numpy"):
+        value = source.value(owner_of(value))
     if not isinstance(value, ast.Subscript):
         return False
     if isinstance(value.slice, ast.Slice):
@@ -143,13 +145,13 @@ def is_joined_later(source: Source, name: str) -> bool:
 
 
 def _joins(node: ast.AST) -> bool:
-    """Tell whether a node is `"".join(...)`."""
+    """Tell whether a node is `"".join(...)`, or puts spaces between."""
     return (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr == "join"
         and isinstance(node.func.value, ast.Constant)
-        and node.func.value.value == ""
+        and node.func.value.value in ("", " ")
         and len(node.args) == 1
     )
 

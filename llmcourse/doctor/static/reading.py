@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
+from llmcourse.doctor.static.answers import answer_at
 from llmcourse.doctor.static.asked import every_asked
 from llmcourse.doctor.static.axes import followed, name_at, parts_followed
 from llmcourse.doctor.static.registry import found, in_the_source
@@ -21,17 +22,21 @@ from llmcourse.doctor.subject import Subject
 
 _DECODES = ("decode", "batch_decode")
 _KNOWN = ("skip_special_tokens", "clean_up_tokenization_spaces", "spaces_between_special_tokens")
+_STREAMERS = ("TextStreamer", "TextIteratorStreamer", "AsyncTextIteratorStreamer")
+_OF_STREAMERS = ("tokenizer", "skip_prompt", "timeout")
 _NOT_OF_DECODE = {"add_special_tokens": "skip_special_tokens"}
 # Marks that are special tokens wherever they are in use.
 _SPECIAL = re.compile(
     r"<\|(im_start|im_end|start_header_id|end_header_id|eot_id|begin_of_text|endoftext)\|>"
     r"|<(start|end)_of_turn>|</?s>|<bos>|<eos>"
 )
+_SPLITS = ("split", "rsplit", "partition", "rpartition", "index", "find", "rfind", "rindex")
 _ROLE = re.compile(r"^\s*(assistant|model|user|Assistant|bot)\s*$")
 _PER_TIME = re.compile(r"time|elapsed|sec|dur|took|^dt$|perf_counter", re.IGNORECASE)
 _TOKENS = re.compile(r"tok(en)?s?(_|\b|/)|(^|_)tps\b|n_tok", re.IGNORECASE)
 _CHANCES = re.compile(r"prob|chance|likelihood|ppl|perplexity", re.IGNORECASE)
 _WORD = re.compile(r"^ ?[A-Za-z]+$")
+_NO_PADDING = re.compile(r"(!=|\.ne\().*pad")
 
 
 @in_the_source(
@@ -40,7 +45,8 @@ _WORD = re.compile(r"^ ?[A-Za-z]+$")
     how_sure="Likely where only the source was read: another argument is meant, by its name.",
 )
 def decode_argument_unknown(source: Source) -> Iterator[Finding]:
-    """A keyword of `decode` that is nearly one it has."""
+    """A keyword of `decode`, or of a streamer, that is nearly one it has."""
+    yield from _streamers_keywords(source)
     for call in source.calls:
         if name_of(call) not in _DECODES or not source.is_tokenizer(owner_of(call)):
             continue
@@ -58,6 +64,26 @@ def decode_argument_unknown(source: Source) -> Iterator[Finding]:
             )
 
 
+def _streamers_keywords(source: Source) -> Iterator[Finding]:
+    """Yield where a streamer gets a keyword that is nearly one of its own, or of decode's."""
+    for call in source.calls:
+        for each in call.keywords if name_of(call) in _STREAMERS else ():
+            if each.arg is None or each.arg in (*_OF_STREAMERS, *_KNOWN):
+                continue
+            names = (*_OF_STREAMERS, *_KNOWN)
+            near = difflib.get_close_matches(each.arg.lower(), names, n=1, cutoff=0.75)
+            if not near:
+                continue
+            yield found(
+                "decode-argument-unknown",
+                ERROR,
+                call,
+                what=f"{each.arg}= is no argument of {name_of(call)}, which hands it to decode.",
+                why=f"decode drops it; {near[0]}= is what there is.",
+                fix=f"{name_of(call)}(tokenizer, {near[0]}={source.words(each.value)})",
+            )
+
+
 def _meant(name: str | None) -> str | None:
     """Return the argument of `decode` that a name is nearly; None if it is one, or none."""
     if name is None or name in _KNOWN or name.startswith("clean_up_tokenization_spaces"):
@@ -71,11 +97,12 @@ def _meant(name: str | None) -> str | None:
     severities=(ERROR,),
     how_sure="""
         Likely where only the source was read: ids are cut by the length of a text, by the number of
-        rows or fields, or by a mask's sum, which leaves padding out.
+        rows or fields, or by a length without the padding; or a text by a number of tokens.
     """,
 )
 def answer_cut_elsewhere(source: Source) -> Iterator[Finding]:
-    """An output's ids are cut by a length that is not the prompt's in tokens."""
+    """An output is cut by a length that is not the prompt's, padding included, in tokens."""
+    yield from _texts_cut_by_tokens(source)
     for node in list(source.scopes):
         lower = _cut_from(source, node)
         if lower is None:
@@ -100,27 +127,94 @@ def _cut_from(source: Source, node: ast.AST) -> ast.AST | None:
     part = node.slice.elts[-1] if isinstance(node.slice, ast.Tuple) else node.slice
     if not isinstance(part, ast.Slice) or part.lower is None:
         return None
-    whole = source.is_output_row(node.value) if not isinstance(node.slice, ast.Tuple) else False
+    whole = not isinstance(node.slice, ast.Tuple) and _is_row(source, node.value)
     return part.lower if whole or source.is_output(node.value) else None
+
+
+def _is_row(source: Source, node: ast.AST) -> bool:
+    """Tell whether an expression is a whole row of an output, one that a loop counts too."""
+    value = source.value(node)
+    counted = isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Name)
+    return source.is_output_row(node) or (counted and source.is_output(value.value))
 
 
 def _measures(source: Source, lower: ast.AST) -> str | None:
     """Return what a length measures, in words, where that is not the prompt in tokens."""
     value = followed(source, lower)
-    if isinstance(value, ast.Call) and name_of(value) == "item":
-        value = followed(source, owner_of(value))
+    while isinstance(value, ast.Call | ast.Subscript):  # a row's of the lengths of all rows
+        whole = isinstance(value, ast.Subscript) or name_of(value) in ("item", "tolist", "int")
+        if not whole or (isinstance(value, ast.Call) and value.args):
+            break
+        value = followed(
+            source, value.value if isinstance(value, ast.Subscript) else owner_of(value)
+        )
+    value = value.elt if isinstance(value, ast.ListComp) else value
     if not isinstance(value, ast.Call):
         return None
-    if name_of(value) == "sum" and "attention_mask" in ast.unparse(value) and _pads(source):
-        return "the sum of its mask, which leaves padding out"
+    words = ast.unparse(value)
+    if name_of(value) == "sum" and _pads(source):
+        if "attention_mask" in words:
+            return "the sum of its mask, which leaves padding out"
+        return "its tokens without padding" if _NO_PADDING.search(words) else None
     if last_name(value.func) != "len" or len(value.args) != 1:
         return None
     measured = value.args[0]
+    if _pads(source) and _encodes_again(source, measured):
+        return "the length of one prompt without the batch's padding"
     if source.is_encoding(followed(source, measured)):
         return "the number of fields of the inputs"
     if _is_batch_of_ids(source, measured):
         return "the number of prompts"
     return "the prompt's characters" if _is_text(source, measured) else None
+
+
+def _texts_cut_by_tokens(source: Source) -> Iterator[Finding]:
+    """Yield where a decoded text is cut by a number of tokens."""
+    for node in list(source.scopes):
+        cut = isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice)
+        lower = followed(source, node.slice.lower) if cut and node.slice.lower else None
+        if lower is None or not _counts_tokens(source, lower):
+            continue
+        answer = answer_at(source, node.value)
+        if answer is None or answer.many or not answer.is_decoded or answer.has_prompt is False:
+            continue
+        yield found(
+            "answer-cut-elsewhere",
+            ERROR,
+            node,
+            what=f"{source.words(node)[:80]} cuts a text's characters by a number of tokens.",
+            why="A token is several characters: most of the prompt is still there.",
+            fix='tokenizer.decode(output[0, inputs["input_ids"].shape[1]:])',
+        )
+
+
+def _counts_tokens(source: Source, length: ast.AST) -> bool:
+    """Tell whether a length is that of the prompt's ids."""
+    if isinstance(length, ast.Subscript):
+        return isinstance(length.value, ast.Attribute) and length.value.attr == "shape"
+    if not isinstance(length, ast.Call) or not length.args or last_name(length.func) != "len":
+        return False
+    return _owner_of_ids(followed(source, length.args[0])) is not None or (
+        isinstance(length.args[0], ast.Subscript)
+        and _owner_of_ids(followed(source, length.args[0].value)) is not None
+    )
+
+
+def _encodes_again(source: Source, node: ast.AST) -> bool:
+    """Tell whether ids are those of one text, as they are without the batch's padding."""
+    value = followed(source, node)
+    several = isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Constant)
+    if several and isinstance(value.slice.value, int):  # one of the ids of all texts
+        value = followed(source, value.value)
+        value = value.elt if isinstance(value, ast.ListComp) else value
+    value = followed(source, _owner_of_ids(value) or value)
+    if not isinstance(value, ast.Call) or not value.args or keyword(value, "padding"):
+        return False
+    if keyword(value, "return_tensors") is not None and several:
+        return False  # rows of one tensor have one length
+    known = name_of(value) == "encode" and source.is_tokenizer(owner_of(value))
+    listed = isinstance(followed(source, value.args[0]), ast.List | ast.ListComp)
+    return (several or not listed) and (known or source.is_tokenizer(value.func))
 
 
 def _pads(source: Source) -> bool:
@@ -180,7 +274,7 @@ def _is_text(source: Source, node: ast.AST) -> bool:
 def split_by_a_mark(source: Source) -> Iterator[Finding]:
     """A decoded text is split at a mark that is not in it, or may be in it anywhere."""
     for call in source.calls:
-        splits = name_of(call) in ("split", "rsplit", "partition", "rpartition", "index", "find")
+        splits = name_of(call) in _SPLITS
         mark = call.args[0] if splits and call.args else None
         if not isinstance(mark, ast.Constant) or not isinstance(mark.value, str):
             continue

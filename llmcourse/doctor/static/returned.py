@@ -90,7 +90,8 @@ def _is_looked_at(source: Source, node: ast.AST) -> bool:
     how_sure="Likely: only the source was read, where the name stands for a tokenizer's output.",
 )
 def encoding_has_no_shape(source: Source) -> Iterator[Finding]:
-    """The dictionary is used as if it were a tensor."""
+    """The dictionary is used as if it were a tensor, or a list of ids."""
+    yield from _encodings_as_lists(source)
     for node in list(source.scopes):
         if not isinstance(node, ast.Attribute) or node.attr not in _OF_A_TENSOR:
             continue
@@ -108,6 +109,48 @@ def encoding_has_no_shape(source: Source) -> Iterator[Finding]:
         return
 
 
+def _encodings_as_lists(source: Source) -> Iterator[Finding]:
+    """Yield where ids are put together, cut or made a tensor, and an encoding is meant as such."""
+    for node in list(source.scopes):
+        if not isinstance(node, ast.Name | ast.Call) or not _is_a_list_there(source, node):
+            continue
+        if not _is_only_an_encoding(source, node) or _is_looked_at(source, node):
+            continue
+        if _has_more_arguments(source, node):
+            continue
+        name = source.words(node) if isinstance(node, ast.Name) else "inputs"
+        yield found(
+            "encoding-has-no-shape",
+            ERROR,
+            node,
+            what=f"{source.words(source.parents[node])[:70]} takes {name} for a list of ids, and "
+            "it is a dictionary of ids and mask.",
+            why="The ids are its input_ids; return_dict=False has the template give ids alone.",
+            fix=f'{name}["input_ids"]',
+        )
+        return
+
+
+def _has_more_arguments(source: Source, node: ast.AST) -> bool:
+    """Tell whether what made an encoding has arguments that are not seen, `**options`."""
+    made = [one for one in source.values(node) if isinstance(one, ast.Call)]
+    return any(each.arg is None for one in made for each in one.keywords)
+
+
+def _is_a_list_there(source: Source, node: ast.AST) -> bool:
+    """Tell whether an expression is used where a list of ids belongs."""
+    above = source.parents.get(node)
+    if isinstance(above, ast.BinOp) and isinstance(above.op, ast.Add):
+        return True
+    if isinstance(above, ast.Subscript) and above.value is node:
+        whole = ast.unparse(above.slice).lstrip("-")
+        return isinstance(above.slice, ast.Slice) or whole.isdigit()
+    if isinstance(above, ast.List) and len(above.elts) == 1:
+        above = source.parents.get(above)
+    makes = ("tensor", "LongTensor", "as_tensor", "extend")
+    return isinstance(above, ast.Call) and name_of(above) in makes and bool(above.args)
+
+
 def _is_only_an_encoding(source: Source, node: ast.AST) -> bool:
     """Tell whether an expression is a tokenizer's output when it is read: not rebound above."""
     if source.is_encoding(node):
@@ -117,7 +160,9 @@ def _is_only_an_encoding(source: Source, node: ast.AST) -> bool:
     scope = source.scopes[node]
     bound = scope.bound.get(node.id, [])
     first = bound[0] if bound else None
+    here = [node, *source.above(node)]  # what a name is given here, it is not yet
     later = [value for value in bound[1:] if getattr(value, "lineno", 0) <= node.lineno]
+    later = [value for value in later if value not in here]
     inside = any(isinstance(above, ast.For | ast.While) for above in source.above(node))
     return first is not None and not later and not inside and source.is_encoding(first)
 

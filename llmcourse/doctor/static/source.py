@@ -29,6 +29,9 @@ class Scope:
     node: ast.AST
     nodes: list[ast.AST] = field(default_factory=list)  # in it, nested functions' left out
     bound: dict[str, list[ast.AST | None]] = field(default_factory=dict)  # None: not an expression
+    inner: set[ast.AST] = field(
+        default_factory=set
+    )  # what of it comprehensions bind, for themselves
 
 
 class Source:
@@ -89,12 +92,36 @@ class Source:
         seen: set[str] = set()
         while isinstance(node, ast.Name) and node.id not in seen:
             seen.add(node.id)
-            scope = self.scopes.get(node, self.module)
-            values = scope.bound.get(node.id) or self.module.bound.get(node.id) or [None]
+            element = self.element(node)
+            values = [element] if element is not None else self._bound(node)
             if len(values) != 1 or values[0] is None:
                 break
             node = values[0]
         return node
+
+    def _bound(self, name: ast.Name) -> list[ast.AST | None]:
+        """Return what a name is bound to, by comprehensions only where nothing else binds it."""
+        scope = self.scopes.get(name, self.module)
+        scope = scope if scope.bound.get(name.id) else self.module
+        values = scope.bound.get(name.id) or [None]
+        return [value for value in values if value not in scope.inner] or values
+
+    def element(self, name: ast.Name) -> ast.AST | None:
+        """Return what a comprehension's variable stands for within it; None for other names."""
+        inner: ast.AST = name
+        before: ast.AST | None = None  # the loop whose iterable the name stands in
+        for above in self.above(name):
+            if isinstance(above, ast.comprehension) and inner is above.iter:
+                before = above
+            for loop in getattr(above, "generators", ()):
+                if loop is before:
+                    break
+                made = Scope(loop)
+                _bind_target(loop.target, _each_of(loop.iter), made)
+                if name.id in made.bound:
+                    return made.bound[name.id][0]
+            inner = above
+        return None
 
     def placed(self, node: ast.AST) -> ast.AST:
         """Return the value of an expression without `.to(device)` and the like around it."""
@@ -173,6 +200,33 @@ class Source:
         """All calls of a model's `generate`."""
         return [call for call in self.calls if self.is_generate(call)]
 
+    def pipeline(self, node: ast.AST) -> ast.Call | None:
+        """Return the call of `pipeline` that made an expression: a name, or an attribute."""
+        made = self.value(node)
+        if isinstance(made, ast.Attribute):
+            made = self._attributes.get(made.attr, made)
+        return made if isinstance(made, ast.Call) and name_of(made) == "pipeline" else None
+
+    @cached_property
+    def _attributes(self) -> dict[str, ast.AST]:
+        """What each attribute is given, `self.pipe = ...`, where that is seen once."""
+        found: dict[str, list[ast.AST]] = {}
+        for node in self.scopes:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
+                found.setdefault(node.targets[0].attr, []).append(node.value)
+        return {name: self.value(one[0]) for name, one in found.items() if len(one) == 1}
+
+    def uses(self, node: ast.AST) -> list[ast.AST]:
+        """Return an expression, and the names that stand for it."""
+        names = [
+            one
+            for one in self.scopes
+            if isinstance(one, ast.Name)
+            and isinstance(one.ctx, ast.Load)
+            and self.value(one) is node
+        ]
+        return [node, *names]
+
     def is_output(self, node: ast.AST) -> bool:
         """Tell whether an expression is what `generate` returned, or its `.sequences`."""
         value = self.placed(node)
@@ -227,8 +281,14 @@ def _bind(node: ast.AST, scope: Scope) -> None:
         _bind_target(node.target, node.value, scope)
     elif isinstance(node, ast.AugAssign):
         _bind_target(node.target, None, scope)
-    elif isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
+    elif isinstance(node, ast.For | ast.AsyncFor):
         _bind_target(node.target, _each_of(node.iter), scope)
+    elif isinstance(node, ast.comprehension):
+        made = Scope(node)
+        _bind_target(node.target, _each_of(node.iter), made)
+        for name, values in made.bound.items():
+            scope.bound.setdefault(name, []).extend(values)
+            scope.inner.update(value for value in values if value is not None)
     elif isinstance(node, ast.withitem) and node.optional_vars is not None:
         _bind_target(node.optional_vars, None, scope)
     elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

@@ -67,6 +67,8 @@ def _set_by_name(source: Source) -> Iterator[tuple[ast.AST, str]]:
                 yield node, node.attr
         elif isinstance(node, ast.Call):
             updates = name_of(node) == "update" and _is_config(source, owner_of(node))
+            from_dict = name_of(node) == "from_dict"
+            updates |= from_dict and last_name(owner_of(node)) == "GenerationConfig"
             if not updates and name_of(node) != "GenerationConfig":
                 continue
             yield from ((node, each.arg) for each in node.keywords if each.arg is not None)

@@ -11,8 +11,8 @@ from llmcourse.doctor.subject import Subject
 
 _ITERATORS = ("TextIteratorStreamer", "AsyncTextIteratorStreamer")
 _MESSAGES = re.compile(r"^(messages|chats?|conversation|dialogue?|history)$")
-_OF_TEXTS = ("strip", "split", "lower", "upper", "replace", "startswith", "endswith", "find")
-_OF_TEXTS += ("splitlines", "removeprefix", "partition", "rsplit", "encode", "lstrip", "rstrip")
+OF_TEXTS = ("strip", "split", "lower", "upper", "replace", "startswith", "endswith", "find")
+OF_TEXTS += ("splitlines", "removeprefix", "partition", "rsplit", "encode", "lstrip", "rstrip")
 _PARSES = ("loads", "int", "float", "literal_eval")
 _ANSWER = re.compile(r"answer|reply|response|completion|summary|translation", re.IGNORECASE)
 
@@ -173,10 +173,7 @@ def pipeline_chat_as_text(source: Source) -> Iterator[Finding]:
     for node, call in generated_texts(source):
         if not _gets_messages(source, call) or keyword(call, "return_full_text") is not None:
             continue
-        use = source.parents.get(node)
-        method = isinstance(use, ast.Attribute) and use.attr in _OF_TEXTS
-        parsed = isinstance(use, ast.Call) and name_of(use) in _PARSES
-        if not method and not parsed:
+        if not any(_is_used_as_text(source, use) for use in source.uses(node)):
             continue
         yield found(
             "pipeline-chat-as-text",
@@ -188,30 +185,59 @@ def pipeline_chat_as_text(source: Source) -> Iterator[Finding]:
         )
 
 
+def _is_used_as_text(source: Source, node: ast.AST) -> bool:
+    """Tell whether an expression is used as only texts are, or becomes what a message says."""
+    use = source.parents.get(node)
+    if isinstance(use, ast.Attribute):
+        return use.attr in OF_TEXTS
+    if isinstance(use, ast.Call):
+        return name_of(use) in _PARSES and node in use.args
+    if isinstance(use, ast.BinOp) and isinstance(use.op, ast.Add):
+        other = use.right if use.left is node else use.left
+        return any(isinstance(one, str) for one in source.constants(other))
+    if isinstance(use, ast.Dict):
+        pairs = zip(use.keys, use.values, strict=True)
+        return any(
+            value is node and source.constants(key) == ["content"]
+            for key, value in pairs
+            if key is not None
+        )
+    return False
+
+
 def pipelines_with_the_prompt(source: Source) -> Iterator[tuple[ast.AST, str, str]]:
     """Yield where a pipeline's text is used as the answer alone: the node, how grave, and the use.
 
     The text begins with the prompt, unless `return_full_text=False` is said.
     """
     for node, call in generated_texts(source):
-        made = source.value(call.func)
-        told = [
-            keyword(one, "return_full_text") for one in (call, made) if isinstance(one, ast.Call)
-        ]
+        made = source.pipeline(call.func)
+        told = [keyword(one, "return_full_text") for one in (call, made) if one is not None]
         unpacked = any(each.arg is None for each in call.keywords)
         if any(one is not None for one in told) or unpacked or not _gets_text(source, call):
             continue
-        use = source.parents.get(node)
-        if isinstance(use, ast.Call) and name_of(use) in _PARSES and node in use.args:
-            yield node, WARNING, f"{name_of(use)} reads it"
-        elif isinstance(use, ast.Compare) and isinstance(use.ops[0], ast.Eq):
-            yield node, WARNING, "it is compared with a text"
-        elif isinstance(use, ast.Attribute) and use.attr == "startswith":
-            yield node, WARNING, "its beginning is looked at"
-        elif _kept_as_answer(source, use):
-            yield node, WARNING, "it is kept as the assistant's message"
-        elif isinstance(use, ast.Assign) and _ANSWER.search(last_name(use.targets[0])):
-            yield node, NOTE, f"it is called {last_name(use.targets[0])}"
+        used = [_use_of_an_answer(source, use) for use in source.uses(node)]
+        used = sorted((one for one in used if one is not None), key=lambda one: one[0] == NOTE)
+        if used:
+            yield node, *used[0]
+
+
+def _use_of_an_answer(source: Source, node: ast.AST) -> tuple[str, str] | None:
+    """Return how grave it is that a text begins with its prompt, and how it is used, or None."""
+    use = source.parents.get(node)
+    if isinstance(use, ast.Call) and name_of(use) in _PARSES and node in use.args:
+        return WARNING, f"{name_of(use)} reads it"
+    if isinstance(use, ast.Compare) and isinstance(use.ops[0], ast.Eq):
+        return WARNING, "it is compared with a text"
+    if isinstance(use, ast.Attribute) and use.attr == "startswith":
+        return WARNING, "its beginning is looked at"
+    if _kept_as_answer(source, use):
+        return WARNING, "it is kept as the assistant's message"
+    if isinstance(use, ast.Assign) and _ANSWER.search(last_name(use.targets[0])):
+        return NOTE, f"it is called {last_name(use.targets[0])}"
+    if isinstance(use, ast.Return) and not isinstance(node, ast.Name):
+        return NOTE, "it is returned"
+    return None
 
 
 def _kept_as_answer(source: Source, use: ast.AST) -> bool:
@@ -241,9 +267,21 @@ def generated_texts(source: Source) -> Iterator[tuple[ast.Subscript, ast.Call]]:
             value = source.value(value.value)
         if not isinstance(value, ast.Call):
             continue
-        made = source.value(value.func)
-        if isinstance(made, ast.Call) and name_of(made) == "pipeline":
+        if source.pipeline(value.func) is not None:
             yield node, value
+
+
+def pipeline_behind(source: Source, call: ast.Call) -> ast.Call | None:
+    """Return what made the pipeline that a call asks, one of an object's own too; None if none."""
+    made = source.value(call.func)
+    if isinstance(made, ast.Attribute) and last_name(made.value) == "self":
+        kept = [
+            node.value
+            for node in source.scopes
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == ast.unparse(made)
+        ]
+        made = kept[0] if len(kept) == 1 else made
+    return made if isinstance(made, ast.Call) and name_of(made) == "pipeline" else None
 
 
 def _gets_messages(source: Source, call: ast.Call) -> bool:

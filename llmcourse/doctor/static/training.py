@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from llmcourse.doctor.finding import WARNING, Finding
+from llmcourse.doctor.finding import ERROR, WARNING, Finding
 from llmcourse.doctor.static.loads import is_load_of_a_model
 from llmcourse.doctor.static.registry import found, in_the_source
 from llmcourse.doctor.static.source import (
@@ -21,6 +21,8 @@ from llmcourse.doctor.subject import Subject
 _TRAINS = re.compile(
     r"(?<!pre)train|^fit$|^backward$|^step$|load_(adapter|state_dict|checkpoint)|set_peft"
 )
+_LABELS = re.compile(r"label")
+_MENDS = re.compile(r"-\s*100|IGNORE|ignore_index|< 0|>= 0|!= tokenizer|clip")
 _PAD, _EOS = ("pad_token", "pad_token_id"), ("eos_token", "eos_token_id")
 
 
@@ -77,6 +79,9 @@ def _masks_padding(source: Source, node: ast.AST) -> str | None:
         return source.words(node)[:60] if _ignored(node.value) and _is_pad(place) else None
     if isinstance(node, ast.IfExp) and _ignored(node.body):
         return source.words(node)[:60] if _is_pad(node.test) else None
+    if isinstance(node, ast.Call) and name_of(node) in ("CrossEntropyLoss", "cross_entropy"):
+        ignored = keyword(node, "ignore_index")
+        return source.words(node)[:60] if ignored and last_name(ignored) in _PAD else None
     if isinstance(node, ast.Call) and name_of(node) in ("where", "masked_fill"):
         masks = any(map(_ignored, node.args)) and any(map(_is_pad, node.args))
         return source.words(node)[:60] if masks else None
@@ -224,3 +229,51 @@ def _new_tokens(source: Source, node: ast.AST) -> bool:
     return bool(parts) and all(
         isinstance(one, ast.Constant) and isinstance(one.value, str) for one in parts
     )
+
+
+@in_the_source(
+    "ignored-labels-decoded",
+    subject=Subject.READING,
+    severities=(ERROR,),
+    symptom="`OverflowError: out of range integral type conversion attempted`, in an evaluation.",
+    cause="""
+        Labels are -100 where no loss is counted, and a trainer fills up predictions with it too. No
+        token has that id.
+    """,
+    fix="Put the padding's id there first.",
+    example="""
+        labels = np.where(labels == -100, tokenizer.pad_token_id, labels)
+        texts = tokenizer.batch_decode(labels, skip_special_tokens=True)
+    """,
+    how_sure="""
+        Likely: only the source was read, where a function for metrics decodes its labels and names
+        no -100.
+    """,
+)
+def ignored_labels_decoded(source: Source) -> Iterator[Finding]:
+    """Labels are decoded with their -100."""
+    for call in source.calls:
+        if name_of(call) not in ("decode", "batch_decode") or not call.args:
+            continue
+        function = source.scopes[call].node
+        labels = source.words(call.args[0])
+        if not isinstance(function, ast.FunctionDef) or not _LABELS.search(labels):
+            continue
+        if not source.is_tokenizer(owner_of(call)) or not _gets_an_evaluation(function):
+            continue
+        if _MENDS.search(source.words(function)):
+            continue
+        yield found(
+            "ignored-labels-decoded",
+            ERROR,
+            call,
+            what=f"{labels} is decoded as a trainer gives it, -100 included.",
+            why="-100 marks what the loss leaves out, and is no token's id: decoding fails.",
+            fix=f"{labels} = np.where({labels} == -100, tokenizer.pad_token_id, {labels})",
+        )
+
+
+def _gets_an_evaluation(function: ast.FunctionDef) -> bool:
+    """Tell whether a function is one for metrics: by its name, or by its argument's."""
+    names = [function.name, *(one.arg for one in function.args.args)]
+    return any(re.search(r"metric|eval_pred|eval_preds|EvalPrediction", one) for one in names)

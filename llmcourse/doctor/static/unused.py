@@ -1,15 +1,19 @@
 """What was made and not used: a config, a seed, rows of several answers, rows of a criterion."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
 from llmcourse.doctor.static.asked import Asked, every_asked
+from llmcourse.doctor.static.axes import followed, parts_followed
 from llmcourse.doctor.static.classes import written
 from llmcourse.doctor.static.registry import found, in_the_source
 from llmcourse.doctor.static.source import Source, is_true, keyword, last_name, name_of, owner_of
 from llmcourse.doctor.subject import Subject
 
+_FLATTENS = ("ravel()", "flatten()", "view(-1)", "reshape(-1)")
+_MADE = re.compile(r"(Logits(Processor|Warper)|StoppingCriteria)(List)?$")
 _SEEDS_OF_TORCH = (
     *("set_seed", "manual_seed", "manual_seed_all", "seed_everything", "set_random_seed"),
     *("enable_full_determinism", "fork_rng", "set_rng_state", "default_rng", "seed_all"),
@@ -22,8 +26,8 @@ _SEEDS_OF_TORCH = (
     severities=(WARNING,),
     symptom="Settings change nothing: neither length nor sampling is as asked.",
     cause="""
-        A `GenerationConfig` is made and put into a name, and no call gets it. `generate` then works
-        with the model's own.
+        A `GenerationConfig`, a logits processor or a stopping criterion is made and put into a
+        name, and no call gets it. `generate` then works with the model's own.
     """,
     example="model.generate(**inputs, generation_config=config)",
     how_sure="Likely: only the source was read, where the name is not used again.",
@@ -38,7 +42,7 @@ def config_never_used(source: Source) -> Iterator[Finding]:
     }
     for call in source.calls if calls else ():
         above = source.parents[call]
-        if name_of(call) != "GenerationConfig" or not isinstance(above, ast.Assign):
+        if not _is_for_a_call(source, call) or not isinstance(above, ast.Assign):
             continue
         names = [one.id for one in above.targets if isinstance(one, ast.Name)]
         if len(names) != len(above.targets) or set(names) & used or _is_exported(source, names[0]):
@@ -48,9 +52,27 @@ def config_never_used(source: Source) -> Iterator[Finding]:
             WARNING,
             call,
             what=f"{names[0]} is made here, and no call gets it.",
-            why="generate works with the model's own settings: nothing of this one holds.",
-            fix=f"{calls[0].words}(..., generation_config={names[0]})",
+            why="generate works with the model's own settings: nothing of this one holds."
+            if name_of(call) == "GenerationConfig"
+            else "generate is never told of it, and goes on as if it was not there.",
+            fix=f"{calls[0].words}(..., {_argument_for(source, call, names[0])})",
         )
+
+
+def _is_for_a_call(source: Source, call: ast.Call) -> bool:
+    """Tell whether a call makes what has no use but to be given to `generate`."""
+    own = [one.node.name for one in written(source)]
+    return name_of(call) in ("GenerationConfig", *own) or bool(_MADE.search(name_of(call)))
+
+
+def _argument_for(source: Source, call: ast.Call, name: str) -> str:
+    """Return the argument that an object is for, as it is written."""
+    if name_of(call) == "GenerationConfig":
+        return f"generation_config={name}"
+    given = name if name_of(call).endswith("List") else f"[{name}]"
+    processors = [one.node.name for one in written(source) if one.is_processor]
+    processes = name_of(call) in processors or "Processor" in name_of(call)
+    return f"{'logits_processor' if processes else 'stopping_criteria'}={given}"
 
 
 def _is_exported(source: Source, name: str) -> bool:
@@ -229,6 +251,96 @@ def _is_rows(source: Source, node: ast.AST, asked: Asked) -> bool:
 
 
 @in_the_source(
+    "rows-left-unread",
+    subject=Subject.READING,
+    severities=(WARNING,),
+    symptom="Several answers were asked for, and one is shown.",
+    cause="""
+        `generate` returns a row for each prompt of a batch, and as many as
+        `num_return_sequences` says for each. `output[0]` is the first of them.
+    """,
+    fix="Go through the rows, or ask for one.",
+    example="""
+        for text in tokenizer.batch_decode(new, skip_special_tokens=True):
+            print(text)
+    """,
+    how_sure="""
+        Likely: only the source was read, where nothing is done with the output but with its first
+        row.
+    """,
+)
+def rows_left_unread(source: Source) -> Iterator[Finding]:
+    """Several rows, of which the first alone is read."""
+    for asked in every_asked(source):
+        rows = _rows_asked(source, asked)
+        if rows and "those" in rows and len(source.generate_calls) > 1:
+            continue  # a batch that is compared with its rows alone
+        uses = _uses_of(source, asked.call) if rows and asked.kind == "generate" else []
+        uses = [use for one in uses for use in _uses_of_texts(source, one)]
+        if not uses or not all(_is_first_row(source, use) for use in uses):
+            continue
+        yield found(
+            "rows-left-unread",
+            WARNING,
+            source.parents[uses[0]],
+            what=f"{source.words(source.parents[uses[0]])} is read alone of several rows: {rows}.",
+            why="The others were computed, and nobody reads them.",
+            fix=f"for one in {source.words(uses[0])[:60]}: ...",
+        )
+
+
+def _rows_asked(source: Source, asked: Asked) -> str | None:
+    """Return why a call has several rows, in words; None where it has one, or that is unseen."""
+    several = source.constants(asked.given.get("num_return_sequences"))
+    if several and all(isinstance(one, int) and one > 1 for one in several):
+        return f"num_return_sequences={several[0]}"
+    for part in parts_followed(source, asked.call):
+        if isinstance(part, ast.Call) and source.is_tokenizer(part.func) and part.args:
+            texts = followed(source, part.args[0])
+            if isinstance(texts, ast.List) and len(texts.elts) > 1:
+                return f"those of {source.words(part.args[0])[:40]}"
+    return None
+
+
+def _uses_of(source: Source, made: ast.AST) -> list[ast.AST]:
+    """Return where what a call gave is read: its names, or `.sequences` of them, or the call."""
+    assigned = isinstance(source.parents.get(made), ast.Assign)
+    names = [
+        one
+        for one in source.scopes
+        if isinstance(one, ast.Name)
+        and isinstance(one.ctx, ast.Load)
+        and source.placed(one) is made
+    ]
+    uses = names if assigned else [made]
+    above = [(use, source.parents.get(use)) for use in uses]
+    return [
+        up if isinstance(up, ast.Attribute) and up.attr == "sequences" else use for use, up in above
+    ]
+
+
+def _uses_of_texts(source: Source, use: ast.AST) -> list[ast.AST]:
+    """Return a use of rows, or those of the texts that they are decoded to."""
+    above = source.parents.get(use)
+    cut = isinstance(above, ast.Subscript) and isinstance(above.slice, ast.Tuple)
+    if cut and isinstance(above.slice.elts[0], ast.Slice):  # out[:, n:]
+        named = isinstance(source.parents.get(above), ast.Assign)
+        uses = _uses_of(source, above) if named else [above]
+        return [text for one in uses for text in _uses_of_texts(source, one)]
+    decoded = isinstance(above, ast.Call) and name_of(above) == "batch_decode"
+    return (_uses_of(source, above) or [above]) if decoded else [use]
+
+
+def _is_first_row(source: Source, use: ast.AST) -> bool:
+    """Tell whether a use is `[0]` of it."""
+    above = source.parents.get(use)
+    if not isinstance(above, ast.Subscript) or above.value is not use:
+        return False
+    part = above.slice.elts[0] if isinstance(above.slice, ast.Tuple) else above.slice
+    return isinstance(part, ast.Constant) and part.value == 0
+
+
+@in_the_source(
     "criterion-of-one-row",
     subject=Subject.ENDS,
     severities=(WARNING,),
@@ -249,7 +361,8 @@ def criterion_of_one_row(source: Source) -> Iterator[Finding]:
     classes = {one.node.name: one for one in written(source) if not one.is_processor}
     for asked in every_asked(source):
         given = source.value(asked.given.get("stopping_criteria", ast.Constant(None)))
-        if isinstance(given, ast.Constant) or _prompts_of(source, asked) is None:
+        several = _prompts_of(source, asked) or _rows_asked(source, asked)
+        if isinstance(given, ast.Constant) or several is None:
             continue
         made = [part for part in ast.walk(given) if isinstance(part, ast.Name | ast.Call)]
         names = {name_of(one) for one in map(source.value, made) if isinstance(one, ast.Call)}
@@ -257,13 +370,33 @@ def criterion_of_one_row(source: Source) -> Iterator[Finding]:
             text = ast.unparse(classes[name].call)
             ids = classes[name].ids
             first = f"{ids}[0]" in text or f"{ids}[0, " in text
-            if not first or "for " in text or f"{ids}[:, " in text:
+            first &= "for " not in text and f"{ids}[:, " not in text
+            flat = any(f"{ids}.{how}" in text for how in _FLATTENS)
+            if not first and not flat and not _asks_any_row(classes[name].call, ids):
                 continue
+            what = f"{ids}[0]" if first else f"all rows of {ids} as one"
             yield found(
                 "criterion-of-one-row",
                 WARNING,
                 classes[name].call,
-                what=f"{name} looks at {ids}[0], and the call has several rows.",
-                why="What it says of the first row ends all of them.",
+                what=f"{name} looks at {what}, and the call has several rows.",
+                why="What it says of one row ends all of them.",
                 fix=f"return ...  # a True or False for each row of {ids}",
             )
+
+
+def _asks_any_row(call: ast.FunctionDef, ids: str) -> bool:
+    """Tell whether a criterion is true of all as soon as it is of any row."""
+    for node in ast.walk(call):
+        value = node.value if isinstance(node, ast.Return) else None
+        while isinstance(value, ast.Call) and name_of(value) in ("bool", "item"):
+            value = value.args[0] if value.args else owner_of(value)
+        if value is None or f"{ids}[:, -" not in ast.unparse(value):
+            continue
+        listed = isinstance(value, ast.Compare) and isinstance(value.ops[0], ast.In)
+        if listed and ast.unparse(value.comparators[0]).endswith("tolist()"):
+            return True
+        whole = isinstance(value, ast.Call) and not value.args and not value.keywords
+        if whole and name_of(value) == "any":
+            return True
+    return False

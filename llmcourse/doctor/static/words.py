@@ -4,14 +4,22 @@ import ast
 import re
 from collections.abc import Iterator
 
-from llmcourse.doctor.finding import WARNING, Finding
+from llmcourse.doctor.finding import NOTE, WARNING, Finding
 from llmcourse.doctor.static.asked import every_asked
+from llmcourse.doctor.static.axes import parts_followed
 from llmcourse.doctor.static.classes import written
 from llmcourse.doctor.static.registry import found, in_the_source
 from llmcourse.doctor.static.source import Source, keyword, last_name, name_of, owner_of
 from llmcourse.doctor.subject import Subject
 
 _WORD = re.compile(r"^ ?[A-Za-z][A-Za-z']+$")
+_STOP_WORD = re.compile(r"^[A-Za-z][A-Za-z' ]*:?$")
+# Models whose tokenizers put a begin token before what they encode.
+_BEGINS_TEXTS = re.compile(r"llama|mistral|mixtral|gemma|vicuna|alpaca|zephyr", re.IGNORECASE)
+_SENTENCE_PIECE = re.compile(
+    r"llama-?2|llama-?[71]|huggyllama|vicuna|codellama|tinyllama|mistral-7b|mixtral|zephyr",
+    re.IGNORECASE,
+)
 _ENCODES = ("encode", "tokenize", "convert_tokens_to_ids", "encode_plus", "batch_encode_plus")
 # Prompts whose templates end in a space: Llama 2's and Mistral's.
 _SPACE_OF_A_TEMPLATE = re.compile(r"(\]|>) $")
@@ -117,8 +125,8 @@ def stop_ids_never_match(source: Source) -> Iterator[Finding]:
             continue
         given = [*call.args, *(each.value for each in call.keywords)]
         words = [word for one in given for word in _ids_of_words(source, one)]
-        lone = [word for word in words if _WORD.match(word) and _other(word) not in words]
-        lone = [word for word in lone if not word.startswith(" ")]
+        lone = [word for word in words if _STOP_WORD.match(word) and _other(word) not in words]
+        lone = [word for word in lone if len(word) > 1]
         if not lone:
             continue
         yield found(
@@ -129,6 +137,67 @@ def stop_ids_never_match(source: Source) -> Iterator[Finding]:
             why="After a space the word is other tokens, and its ids never come.",
             fix=f"model.generate(..., stop_strings=[{lone[0]!r}], tokenizer=tokenizer)",
         )
+
+
+@in_the_source(
+    "stop-ids-begin-a-text",
+    subject=Subject.ENDS,
+    severities=(NOTE,),
+    symptom="A stopping criterion never stops, though its words are in the text.",
+    cause="""
+        Many tokenizers put a begin token before what they encode, and SentencePiece a piece for a
+        space. A stop word's ids then begin with it, and within a text it does not come there.
+    """,
+    fix="Encode without special tokens, or use `stop_strings`.",
+    example="ids = tokenizer(word, add_special_tokens=False).input_ids",
+    how_sure="""
+        Likely, and a note: only the source was read, where a model is named whose tokenizer adds a
+        begin token.
+    """,
+)
+def stop_ids_begin_a_text(source: Source) -> Iterator[Finding]:
+    """A stop word is encoded with its special tokens."""
+    classes = {
+        one.node.name
+        for one in written(source)
+        if not one.is_processor and "decode" not in ast.unparse(one.node)
+    }
+    for call in source.calls:
+        if last_name(call.func) not in classes:
+            continue
+        given = [*call.args, *(each.value for each in call.keywords)]
+        parts = [part for one in given for part in parts_followed(source, one)]
+        encoded = next((one for one in parts if _encodes_whole(source, one)), None)
+        if encoded is None or any(isinstance(one, ast.Slice) for one in parts):
+            continue
+        if not _BEGINS_TEXTS.search(source.text):
+            continue
+        added = keyword(encoded, "add_special_tokens") is None
+        first = "the begin token" if added else "a piece for a space"
+        yield found(
+            "stop-ids-begin-a-text",
+            NOTE,
+            encoded,
+            what=f"{source.words(encoded)} may begin with {first}, which no text repeats there.",
+            why="A word alone is encoded as the beginning of a text: its ids never match then.",
+            fix=f"{source.words(encoded.func)}(..., add_special_tokens=False)"
+            if added
+            else "model.generate(..., stop_strings=words, tokenizer=tokenizer)",
+        )
+
+
+def _encodes_whole(source: Source, node: ast.AST) -> bool:
+    """Tell whether a node encodes a text of several tokens, special tokens included."""
+    if not isinstance(node, ast.Call) or not node.args:
+        return False
+    encodes = name_of(node) == "encode" and source.is_tokenizer(owner_of(node))
+    texts = _texts(source, node.args[0], 4)
+    if keyword(node, "add_special_tokens") is not None:  # SentencePiece adds a space all the same
+        pieces = _SENTENCE_PIECE.search(source.text) is not None
+        starts = pieces and any(text.startswith("\n") for text in texts)
+        return (encodes or source.is_tokenizer(node.func)) and starts
+    several = any(not _STOP_WORD.match(text) and len(text) > 2 for text in texts)
+    return (encodes or source.is_tokenizer(node.func)) and several
 
 
 def _ids_of_words(source: Source, node: ast.AST) -> list[str]:
@@ -169,7 +238,7 @@ def trailing_space(source: Source) -> Iterator[Finding]:
 
 
 def _encodings_read(source: Source) -> list[ast.Call]:
-    """Return the tokenizer's calls whose ids go into `generate`, each once."""
+    """Return the calls that tokenize for `generate`, a pipeline's among them, each once."""
     read: list[ast.Call] = []
     for asked in every_asked(source):
         for part in ast.walk(asked.call):
@@ -179,6 +248,8 @@ def _encodings_read(source: Source) -> list[ast.Call]:
             encodes = isinstance(value, ast.Call) and source.is_tokenizer(value.func)
             if encodes and value.args and value not in read:
                 read.append(value)
+        if source.pipeline(asked.call.func) is not None and asked.call.args:
+            read.append(asked.call)
     return read
 
 

@@ -375,3 +375,54 @@ def _():
     text = rendered(tokenizer, [USER], add_generation_prompt=True)
     model = model_for(tokenizer, settings={}, **LONG)
     return Call(model, tokenizer, tensors(tokenizer, text), LENGTH)
+
+
+def _by_hand(text: str):
+    model, tokenizer = chat("chatml")
+    return Call(model, tokenizer, tensors(tokenizer, text, add_special_tokens=False), LENGTH)
+
+
+for _code, _name, _text in (
+    ("header-differs", "a space for a line's end",
+     "<|im_start|>user Name a city.<|im_end|>\n<|im_start|>assistant\n"),
+    ("header-differs", "a header that was stripped",
+     "<|im_start|>user\nName a city.<|im_end|>\n<|im_start|>assistant"),
+    (None, "a header as it should be",
+     "<|im_start|>user\nName a city.<|im_end|>\n<|im_start|>assistant\n"),
+    (None, "an answer that is begun",
+     "<|im_start|>user\nName a city.<|im_end|>\n<|im_start|>assistant\nThe city"),
+):  # fmt: skip
+    either(_code, f"chat by hand: {_name}", lambda t=_text: _by_hand(t))
+
+for _code, _name, _messages in (
+    ("tool-result-without-call", "a result after a question",
+     [USER, _said("tool", "12", name="weather")]),
+    (None, "a result after its call",
+     [USER, _said("assistant", "", tool_calls=[_CALL]), _said("tool", "12", name="weather")]),
+    (None, "two results after their calls",
+     [USER, _said("assistant", "", tool_calls=[_CALL, _CALL]), _said("tool", "12", name="weather"),
+      _said("tool", "13", name="weather")]),
+):  # fmt: skip
+    either(_code, f"chat: {_name}", lambda m=_messages: chatted(m, template=_WRITES_CALLS))
+
+_RULES = _said("system", "Answer briefly, in one word.")
+
+for _code, _name, _messages in (
+    ("system-misplaced", "the rules after the question", [USER, _RULES]),
+    ("system-misplaced", "rules and rules", [_RULES, _said("system", "In French."), USER]),
+    (None, "the rules first", [_RULES, USER]),
+    ("answer-after-answer", "two answers", [USER, REPLY, _said("assistant", "No, Rome."), USER]),
+    (None, "answers in turn", [USER, REPLY, _said("user", "Another?"), REPLY, USER]),
+):  # fmt: skip
+    either(_code, f"chat: {_name}", lambda m=_messages: chatted(m))
+
+
+def _of_pieces(*parts: list) -> Call:
+    model, tokenizer = chat("chatml with a default")
+    text = "".join(rendered(tokenizer, part) for part in parts) + "<|im_start|>assistant\n"
+    return Call(model, tokenizer, tensors(tokenizer, text, add_special_tokens=False), LENGTH)
+
+
+faulty("rendered-in-pieces", "a chat in two pieces")(lambda: _of_pieces([USER, REPLY], [USER]))
+
+sound("a chat in one piece")(lambda: _of_pieces([USER, REPLY, USER]))

@@ -44,6 +44,15 @@ for _code, _name, _text in (
     (None, "lines and a path", "Files:\nC:\\news\\Notes"),
     ("examples-differ", "another name at the end", _SHOTS + "Sentiment:"),
     (None, "the same name at the end", _SHOTS + "Label:"),
+    ("object-in-prompt", "a generator", "Text: <generator object f at 0x7f1>\nAnswer:"),
+    ("object-in-prompt", "nothing found", "Context: None\nQuestion: who?\nAnswer:"),
+    ("object-in-prompt", "messages", "Go on: [{'role': 'user', 'content': 'Hi'}]\nReply:"),
+    ("object-in-prompt", "a list of texts", "Texts: ['The king came home late.', 'Who?']\nA:"),
+    (None, "a story of lists", "She wrote a list [milk, bread], and None of it came. Text: a\nA:"),
+    (None, "an answer of nothing", "Question: who?\nAnswer: None\nQuestion: why?\nAnswer:"),
+    ("field-empty", "no context", "Context:\n\nQuestion: who?\nAnswer:"),
+    (None, "a context in the next line", "Context:\nThe king came.\nQuestion: who?\nAnswer:"),
+    (None, "an open label alone", "Write a story.\nText:"),
     (None, "names that come once", "Title: a\nAuthor: b\nYear: c\nPlace: d\nText:"),
 ):
     either(_code, f"text: {_name}", lambda t=_text: _read(t))

@@ -33,6 +33,10 @@ faulty("prompt-truncated", "a question that was cut off")(
     lambda: _tokenized(_LONG_TEXT + "Question: who?", **_CUT)
 )
 
+faulty("prompt-truncated", "a question that max_length cut off by itself")(
+    lambda: _tokenized(_LONG_TEXT + "Question: who?", max_length=_CUT["max_length"])
+)
+
 sound("a story that was cut")(lambda: _tokenized(_LONG_TEXT, **_CUT))
 
 sound("a story that was cut on the left")(
