@@ -258,6 +258,14 @@ class Watch:
             self._fail(event.name, event.site, error)
             return None
 
+    def _found(
+        self, what: str, site: Site, case: Case, only: Iterable[Needs] = Needs
+    ) -> tuple[Finding, ...]:
+        """Return what is found in a case; a check that fails is named, and takes no other along."""
+        return check(
+            case, only, lambda one, error: self._fail(f"{what} for {one.code}", site, error)
+        )
+
     def _fail(self, what: str, site: Site, error: Exception) -> None:
         """Note that something could not be looked at, once."""
         sentence = f"{what} at {site.file}:{site.line}: {in_words(error)}"
@@ -379,7 +387,7 @@ class Watch:
         step = self._steps.follow(event)
         tokenizer = self._tokenizer_in_use if self.tokenizer is None else self.tokenizer
         case = Case(event.owner, tokenizer, forwards=[step])
-        for one in check(case, only=(Needs.FORWARDS,)):
+        for one in self._found(event.name, event.site, case, (Needs.FORWARDS,)):
             if one.code not in found:
                 found[one.code] = _placed(one, event.site)
                 self._write_down_loop(found[one.code])
@@ -407,7 +415,7 @@ class Watch:
             failed=(event.name, event.arguments),
         )
         found = self._loops.setdefault(event.site, {})
-        for one in check(case, only=(Needs.FAILED,)):
+        for one in self._found(event.name, event.site, case, (Needs.FAILED,)):
             found[one.code] = _placed(one, event.site)
             self._write_down_loop(found[one.code])
 
@@ -501,7 +509,7 @@ class Watch:
             ids = getattr(event.result, "sequences", event.result)
             case.output = ids if isinstance(ids, torch.Tensor) else None
         self._keep_cache(event, case)
-        found = [_placed(one, event.site) for one in check(case)]
+        found = [_placed(one, event.site) for one in self._found(event.name, event.site, case)]
         seconds += time.perf_counter() - started
         if self.evidence:
             found = [replace(one, evidence=measure(case, one)) for one in found]
@@ -561,7 +569,8 @@ class Watch:
         where = Site(decoded[0].file, decoded[0].line)
         try:
             with listen.unheard():
-                found = check(call.case.later(decoded=decoded), only=(Needs.DECODINGS,))
+                case = call.case.later(decoded=decoded)
+                found = self._found("what was decoded", where, case, (Needs.DECODINGS,))
         except Exception as error:
             self._fail("what was decoded", where, error)
             return
