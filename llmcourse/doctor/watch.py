@@ -441,7 +441,10 @@ class Watch:
         is_a_guess = tokenizer is None
         tokenizer = self._tokenizer_in_use if is_a_guess else tokenizer
         case = complete(event.owner, tokenizer, inputs, call, self.repeatable, self._remembered)
-        case.by_pipeline, case.earlier = event.by_pipeline, self._made_before(case)
+        case.by_pipeline, case.seed = event.by_pipeline, torch.initial_seed()
+        before = self._of_the_same_ids(case)
+        if before is not None:
+            case.earlier, case.earlier_seed = before.output, before.seed
         case.tokenizer_is_a_guess, case.encoded_by = is_a_guess, encoded_by
         case.held = self._steps.held(_cache_of(call)) if case.cached else None
         if self.evidence:  # the call is about to write into its own cache
@@ -456,14 +459,14 @@ class Watch:
         self._asked.extend(one.messages for one in case.template_calls)
         return case
 
-    def _made_before(self, case: Case) -> torch.Tensor | None:
-        """Return what one of the last calls of this model made of the same ids."""
+    def _of_the_same_ids(self, case: Case) -> Case | None:
+        """Return one of the last calls of this model that had the same ids."""
         ids = case.input_ids
         for call in reversed(self.calls[-_REMEMBERED:] if ids is not None else []):
             other = call.case.input_ids
             alike = other is not None and (other.shape, other.device) == (ids.shape, ids.device)
             if alike and call.case.model.config is case.model.config and torch.equal(other, ids):
-                return call.case.output
+                return call.case
         return None
 
     def _tokenized_into(self, case: Case) -> list[TokenizerCall]:
