@@ -132,6 +132,8 @@ class Case:
     repeatable: bool = False  # whether the caller expects the same text again
     by_pipeline: frozenset[str] = frozenset()  # settings that a pipeline added of its own accord
     earlier: torch.Tensor | None = None  # what one of the last calls made of the same ids
+    seed: int | None = None  # torch's, when the call began
+    earlier_seed: int | None = None  # at that earlier call
     cached: int = 0  # tokens that the call's cache held before the call
     held: torch.Tensor | None = None  # (batch, length) int64, these tokens, where they were seen
     encoded_by: Any = None  # the tokenizer that was seen to make the ids

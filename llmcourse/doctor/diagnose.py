@@ -1,7 +1,7 @@
 """Find the known pitfalls in a call to `generate`: what is wrong, why it matters, and the fix."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,7 +10,7 @@ from llmcourse.doctor import listen
 from llmcourse.doctor.case import Case, complete, with_own_cache
 from llmcourse.doctor.evidence import measure
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding, in_order
-from llmcourse.doctor.pitfalls import PITFALLS, Needs, facts_in
+from llmcourse.doctor.pitfalls import PITFALLS, Needs, Pitfall, facts_in
 from llmcourse.doctor.pitfalls.outputs import refused, tokenizer_refused
 from llmcourse.doctor.quiet import quietly, same_draws
 from llmcourse.doctor.report import as_json, findings_as_html, findings_as_text
@@ -96,14 +96,26 @@ def diagnose(
         return Diagnosis(findings=found, seconds=seconds, output=case.output, text=new_text(case))
 
 
-def check(case: Case, only: Iterable[Needs] = Needs) -> tuple[Finding, ...]:
+def check(
+    case: Case,
+    only: Iterable[Needs] = Needs,
+    failed: Callable[[Pitfall, Exception], None] | None = None,
+) -> tuple[Finding, ...]:
     """Return what the registered checks find in a case, the gravest first.
 
-    A check runs where the case has one of the facts that it needs; only: of these facts.
+    A check runs where the case has one of the facts that it needs; only: of these facts. failed:
+    told of a check that fails, and of its error, which is raised where nobody is to be told.
     """
     there = facts_in(case).intersection(only)
     looking = [pitfall for pitfall in PITFALLS.values() if not there.isdisjoint(pitfall.needs)]
-    found = [(pitfall, finding) for pitfall in looking for finding in pitfall(case)]
+    found = []
+    for pitfall in looking:
+        try:
+            found += [(pitfall, finding) for finding in pitfall(case)]
+        except Exception as error:
+            if failed is None:
+                raise
+            failed(pitfall, error)
     explained = any(
         pitfall.explains_refusal and finding.severity == ERROR for pitfall, finding in found
     )

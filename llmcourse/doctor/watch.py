@@ -258,6 +258,14 @@ class Watch:
             self._fail(event.name, event.site, error)
             return None
 
+    def _found(
+        self, what: str, site: Site, case: Case, only: Iterable[Needs] = Needs
+    ) -> tuple[Finding, ...]:
+        """Return what is found in a case; a check that fails is named, and takes no other along."""
+        return check(
+            case, only, lambda one, error: self._fail(f"{what} for {one.code}", site, error)
+        )
+
     def _fail(self, what: str, site: Site, error: Exception) -> None:
         """Note that something could not be looked at, once."""
         sentence = f"{what} at {site.file}:{site.line}: {in_words(error)}"
@@ -379,7 +387,7 @@ class Watch:
         step = self._steps.follow(event)
         tokenizer = self._tokenizer_in_use if self.tokenizer is None else self.tokenizer
         case = Case(event.owner, tokenizer, forwards=[step])
-        for one in check(case, only=(Needs.FORWARDS,)):
+        for one in self._found(event.name, event.site, case, (Needs.FORWARDS,)):
             if one.code not in found:
                 found[one.code] = _placed(one, event.site)
                 self._write_down_loop(found[one.code])
@@ -407,7 +415,7 @@ class Watch:
             failed=(event.name, event.arguments),
         )
         found = self._loops.setdefault(event.site, {})
-        for one in check(case, only=(Needs.FAILED,)):
+        for one in self._found(event.name, event.site, case, (Needs.FAILED,)):
             found[one.code] = _placed(one, event.site)
             self._write_down_loop(found[one.code])
 
@@ -433,7 +441,10 @@ class Watch:
         is_a_guess = tokenizer is None
         tokenizer = self._tokenizer_in_use if is_a_guess else tokenizer
         case = complete(event.owner, tokenizer, inputs, call, self.repeatable, self._remembered)
-        case.by_pipeline, case.earlier = event.by_pipeline, self._made_before(case)
+        case.by_pipeline, case.seed = event.by_pipeline, torch.initial_seed()
+        before = self._of_the_same_ids(case)
+        if before is not None:
+            case.earlier, case.earlier_seed = before.output, before.seed
         case.tokenizer_is_a_guess, case.encoded_by = is_a_guess, encoded_by
         case.held = self._steps.held(_cache_of(call)) if case.cached else None
         if self.evidence:  # the call is about to write into its own cache
@@ -448,14 +459,14 @@ class Watch:
         self._asked.extend(one.messages for one in case.template_calls)
         return case
 
-    def _made_before(self, case: Case) -> torch.Tensor | None:
-        """Return what one of the last calls of this model made of the same ids."""
+    def _of_the_same_ids(self, case: Case) -> Case | None:
+        """Return one of the last calls of this model that had the same ids."""
         ids = case.input_ids
         for call in reversed(self.calls[-_REMEMBERED:] if ids is not None else []):
             other = call.case.input_ids
             alike = other is not None and (other.shape, other.device) == (ids.shape, ids.device)
             if alike and call.case.model.config is case.model.config and torch.equal(other, ids):
-                return call.case.output
+                return call.case
         return None
 
     def _tokenized_into(self, case: Case) -> list[TokenizerCall]:
@@ -501,7 +512,7 @@ class Watch:
             ids = getattr(event.result, "sequences", event.result)
             case.output = ids if isinstance(ids, torch.Tensor) else None
         self._keep_cache(event, case)
-        found = [_placed(one, event.site) for one in check(case)]
+        found = [_placed(one, event.site) for one in self._found(event.name, event.site, case)]
         seconds += time.perf_counter() - started
         if self.evidence:
             found = [replace(one, evidence=measure(case, one)) for one in found]
@@ -561,7 +572,8 @@ class Watch:
         where = Site(decoded[0].file, decoded[0].line)
         try:
             with listen.unheard():
-                found = check(call.case.later(decoded=decoded), only=(Needs.DECODINGS,))
+                case = call.case.later(decoded=decoded)
+                found = self._found("what was decoded", where, case, (Needs.DECODINGS,))
         except Exception as error:
             self._fail("what was decoded", where, error)
             return

@@ -150,6 +150,13 @@ FAULTY = {
         "h = model(**b, output_hidden_states=True).hidden_states[-1]\n"
         "e = h[:, -1]",
     ),
+    "hidden states of several layers of rows padded on the right": (
+        "logits-of-padding",
+        IDS + "tokenizer.padding_side='right'\n"
+        "b = tokenizer(['a','b c'], padding=True, return_tensors='pt')\n"
+        "out = model(**b, output_hidden_states=True)\n"
+        "for layer in (2, 4):\n    e = out.hidden_states[layer][:, -1]",
+    ),
     "padding among the labels": (
         "padding-in-the-loss",
         IDS + "b = tokenizer(['a','b c'], padding=True, return_tensors='pt')\n"

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -269,3 +270,35 @@ def test_weights_that_only_look_rounded_are_a_note(monkeypatch, gguf, severity):
     case.loads = [{"gguf_file": "a.gguf", "quantization_config": "4bit"}] if gguf else []
     found = [one.severity for one in check(case) if one.code == "quantized-twice"]
     assert found == [severity]
+
+
+CALLS = {**{name: make for name, (_, make) in FAULTY.items()}, **SOUND}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_whose_tokenizer_nobody_knows_fails_no_check(name):
+    made = CALLS[name]()
+    if isinstance(made.prompt, str | list):
+        return  # a text wants a tokenizer
+    case = complete(made.model, None, made.prompt, made.call, made.repeatable)
+    for fact, value in made.facts.items():
+        if fact not in ("tokenizer_calls", "template_calls", "decoded"):  # those know a tokenizer
+            setattr(case, fact, value)
+    check(case)
+
+
+def test_a_check_that_fails_takes_no_other_with_it():
+    made = FAULTY["unigram: padded ids, no mask"][1]()
+    case, failed = complete(made.model, made.tokenizer, made.prompt, made.call), []
+
+    def fails(case):
+        yield from ()
+        raise ValueError("a check")
+
+    broken = replace(PITFALLS["no-eos"], code="broken", check=fails)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PITFALLS, "broken", broken)
+        found = check(case, failed=lambda one, error: failed.append((one.code, str(error))))
+        with pytest.raises(ValueError):
+            check(case)
+    assert failed == [("broken", "a check")] and "no-mask" in [one.code for one in found]

@@ -147,3 +147,35 @@ def one_candidate(case: Case) -> Iterator[Finding]:
         fix=f"model.generate(..., do_sample=False)  # or a larger {name}",
         repair=lambda: changed(case, do_sample=False, **{name: None}),
     )
+
+
+@pitfall(
+    "seed-without-sampling",
+    subject=Subject.CHOOSING,
+    severities=(WARNING,),
+    needs=(Needs.OUTPUT,),
+    symptom="Another seed gives the same text.",
+    cause="Greedy decoding and beams take the likeliest token: they draw nothing, from any seed.",
+    fix="Ask for sampling, or leave the seed.",
+    example="model.generate(**inputs, do_sample=True, temperature=0.7)",
+    how_sure="""
+        Certain where the same prompt was asked under another seed before, and got the same text,
+        since the call does not sample.
+    """,
+)
+def seed_without_sampling(case: Case) -> Iterator[Finding]:
+    """Another seed was set since the same prompt was asked, and nothing is drawn."""
+    if case.config is None or case.setting("do_sample") or case.earlier is None:
+        return
+    seeds = (case.earlier_seed, case.seed)
+    if None in seeds or seeds[0] == seeds[1] or _differs(case):
+        return
+    yield Finding(
+        code="seed-without-sampling",
+        severity=WARNING,
+        confidence=CERTAIN,
+        what=f"Seed {seeds[1]} was set after {seeds[0]}, and the same prompt got the same text.",
+        why="The call does not sample (do_sample is False): it draws nothing, whatever the seed.",
+        fix="model.generate(..., do_sample=True)",
+        repair=lambda: changed(case, do_sample=True),
+    )

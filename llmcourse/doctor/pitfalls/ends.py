@@ -1,6 +1,9 @@
 """Pitfalls of ends: tokens that cannot come, that came from `encode`, and texts of nothing else."""
 
+import contextlib
 from collections.abc import Iterator
+
+import torch
 
 from llmcourse.decoding.ingredients import CALL
 from llmcourse.doctor.case import Case
@@ -11,6 +14,7 @@ from llmcourse.show import printable
 
 _BANNED = -10.0  # a bias from which on a token does not come
 _SHOWN = 40  # characters of a token or text that a finding repeats
+_LONGEST_RUN = 12  # ids of a stop word that a criterion holds
 _KINDS = 3  # different tokens that a row of special tokens has at most
 
 
@@ -351,20 +355,15 @@ def stopped_at_once(case: Case) -> Iterator[Finding]:
         return
     if any(row[0] in case.eos_ids for row in rows):
         return
-    criteria = case.call.get("stopping_criteria") or ()
-    own = [one for one in criteria if not type(one).__module__.startswith("transformers.")]
-    strings = case.asked("stop_strings")
+    own, strings = _own_criteria(case), case.asked("stop_strings")
     if not own and not strings:
         return
-    name = getattr(own[0], "__name__", type(own[0]).__name__) if own else "stop_strings"
+    name = _name_of(own[0]) if own else "stop_strings"
     yield Finding(
         code="stopped-at-once",
         severity=WARNING,
         confidence=LIKELY,
-        what=(
-            f"{printable(name, _SHOWN)} stopped every text after its first token; "
-            f"{room_of(case)} were allowed."
-        ),
+        what=(f"{name} stopped every text after its first token; {room_of(case)} were allowed."),
         why=(
             "It was true from the start: it sees the prompt too, or one of its stop words is empty."
             if own
@@ -495,3 +494,73 @@ def stopped_at_a_blank_line(case: Case) -> Iterator[Finding]:
         why="A chat model's answers have paragraphs: all of them but the first is lost.",
         fix="model.generate(**inputs, ...)  # the end token ends an answer; no stop_strings",
     )
+
+
+@pitfall(
+    "stop-ids-never-match",
+    subject=Subject.ENDS,
+    severities=(WARNING,),
+    needs=(Needs.OUTPUT,),
+    symptom="A stopping criterion never stops, though its word is in the text.",
+    cause="""
+        The word was encoded alone. In a text it comes after a space or a line's end, and is other
+        tokens there.
+    """,
+    fix="Compare text, or use `stop_strings`, which finds every spelling.",
+    example='model.generate(**inputs, stop_strings=["seven"], tokenizer=tokenizer)',
+    how_sure="""
+        Certain where ids that a criterion holds were not written, and their text was, in other
+        tokens.
+    """,
+)
+def stop_ids_never_match(case: Case) -> Iterator[Finding]:
+    """The text of a criterion's ids was written, in other tokens."""
+    own = _own_criteria(case) if case.tokenizer is not None and case.new_rows else []
+    for criterion, run in ((one, run) for one in own for run in _ids_held(one)):
+        word = _decoded(case, run).strip()
+        if len(word) < 2:
+            continue
+        for row in case.new_rows:
+            written = any(row[at : at + len(run)] == run for at in range(len(row)))
+            if written or word not in _decoded(case, row):
+                continue
+            shown = printable(word, _SHOWN)
+            yield Finding(
+                code="stop-ids-never-match",
+                severity=WARNING,
+                confidence=CERTAIN,
+                what=(
+                    f"{_name_of(criterion)} holds the ids of {shown!r}, encoded alone; the word "
+                    "was written in other tokens, and did not stop the text."
+                ),
+                why="After a space or a line's end the same word is other ids: these never come.",
+                fix=f"model.generate(..., stop_strings=[{shown!r}], tokenizer=tokenizer)",
+            )
+            return
+
+
+def _own_criteria(case: Case) -> list:
+    """Return the call's stopping criteria that are none of the library's."""
+    criteria = case.call.get("stopping_criteria") or ()
+    return [one for one in criteria if not type(one).__module__.startswith("transformers.")]
+
+
+def _name_of(criterion) -> str:
+    return printable(getattr(criterion, "__name__", type(criterion).__name__), _SHOWN)
+
+
+def _ids_held(criterion) -> list[list[int]]:
+    """Return the short runs of ids that a criterion holds, as an attribute or from outside."""
+    held = list(vars(criterion).values()) if hasattr(criterion, "__dict__") else []
+    for cell in getattr(criterion, "__closure__", None) or ():
+        with contextlib.suppress(ValueError):  # an empty cell
+            held.append(cell.cell_contents)
+    runs = []
+    for value in held:
+        plain = value.tolist() if isinstance(value, torch.Tensor) else value
+        lists = [plain] if isinstance(plain, list | tuple) else []
+        if lists and plain and isinstance(plain[0], list | tuple):
+            lists = plain
+        runs += [list(one) for one in lists if isinstance(one, list | tuple)]
+    fit = [run for run in runs if 1 <= len(run) <= _LONGEST_RUN]
+    return [run for run in fit if all(type(one) is int for one in run)]

@@ -9,8 +9,8 @@ _AN_ANSWER = 16  # new tokens without an end from which on the penalty on it is 
 
 
 def room_of(case: Case) -> int:
-    """Return how many new tokens the call has room for."""
-    return int(case.setting("max_length")) - case.prompt_length
+    """Return how many new tokens the call has room for; 0 where no limit is known."""
+    return max(0, int(case.setting("max_length") or 0) - case.prompt_length)
 
 
 def ends_otherwise(case: Case) -> bool:

@@ -127,7 +127,9 @@ def greedy_loop(case: Case) -> Iterator[Finding]:
         period, length = period_at_end(text)
         if not period:
             continue
-        again = case.tokenizer.decode(text[-period:], clean_up_tokenization_spaces=False)
+        again = str(text[-period:])
+        if case.tokenizer is not None:
+            again = case.tokenizer.decode(text[-period:], clean_up_tokenization_spaces=False)
         said = repr(printable(again, _SHOWN))
         yield Finding(
             code="greedy-loop",

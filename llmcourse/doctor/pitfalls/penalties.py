@@ -1,5 +1,6 @@
 """Pitfalls of penalties and bans: what they take for a repetition, and what they reward."""
 
+import re
 from collections.abc import Iterator
 
 from llmcourse.decoding.ingredients import MODEL
@@ -229,6 +230,47 @@ def banned_with_special_tokens(case: Case) -> Iterator[Finding]:
             why="A word in a text has no such token beside it: this run of ids never matches.",
             fix=f"tokenizer(words, add_special_tokens=False).input_ids  # for {name}",
         )
+
+
+@pitfall(
+    "bad-words-one-spelling",
+    subject=Subject.CHOOSING,
+    severities=(WARNING,),
+    needs=(Needs.OUTPUT,),
+    symptom="A banned word comes all the same.",
+    cause="""
+        `bad_words_ids` bans sequences of ids, not words. With the space before it a word is other
+        ids than without, and other pieces may spell it too.
+    """,
+    fix="Ban both spellings; check the text for what may not occur.",
+    example="""
+        bad = [tokenizer(w, add_special_tokens=False).input_ids for w in ("Paris", " Paris")]
+        model.generate(**inputs, bad_words_ids=bad)
+    """,
+    how_sure="Certain where a banned word stands in what was written, in other tokens.",
+)
+def bad_words_one_spelling(case: Case) -> Iterator[Finding]:
+    """A banned word was written, in tokens that are not banned."""
+    runs = dict(_runs(case)).get("bad_words_ids", []) if case.tokenizer is not None else []
+    words = {case.tokenizer.decode(run).strip() for run in runs} if case.new_rows else set()
+    words = sorted(word for word in words if len(word) > 1 and any(map(str.isalpha, word)))
+    rows = case.new_rows if words else []
+    texts = [case.tokenizer.decode(row, skip_special_tokens=True) for row in rows]
+    for word in words:
+        whole = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
+        row = next((row for row, text in enumerate(texts) if whole.search(text)), None)
+        if row is None:
+            continue
+        shown = printable(word, _SHOWN)
+        yield Finding(
+            code="bad-words-one-spelling",
+            severity=WARNING,
+            confidence=CERTAIN,
+            what=f"bad_words_ids bans {shown!r} in one spelling, and row {row} has the word.",
+            why="With the space before it the word is other tokens, which are not banned.",
+            fix=f"tokenizer([{shown!r}, {' ' + shown!r}], add_special_tokens=False).input_ids",
+        )
+        return
 
 
 def _tokens_at_ends(case: Case) -> tuple[set[int], set[int]]:

@@ -174,10 +174,11 @@ def _axes_of_attribute(source: Source, node: ast.Attribute, depth: int) -> tuple
 
 def _axes_of_part(source: Source, node: ast.Subscript, depth: int) -> tuple | None:
     value = followed(source, node.value)
+    one = not isinstance(node.slice, ast.Slice | ast.Tuple)
+    if one and isinstance(value, ast.Attribute) and value.attr == "hidden_states":  # of a layer
+        inner = source.is_forward(followed(source, value.value))
+        return (BATCH, PLACE, WIDTH) if inner else None
     if isinstance(node.slice, ast.Constant) or _number(node.slice) is not None:
-        if isinstance(value, ast.Attribute) and value.attr == "hidden_states":
-            inner = source.is_forward(followed(source, value.value))
-            return (BATCH, PLACE, WIDTH) if inner else None
         if _is_ranked(source, value):
             return axes(source, tensor_of(value), depth - 1)
         if source.is_forward(value) and not _OTHER_HEADS.search(source.text):  # model(ids)[0]

@@ -128,11 +128,7 @@ def two_lengths(source: Source) -> Iterator[Finding]:
 
 @in_the_source(
     "seed-without-sampling",
-    subject=Subject.CHOOSING,
     severities=(WARNING, NOTE),
-    symptom="Another seed gives the same text.",
-    cause="Greedy decoding and beams take the likeliest token: they draw nothing, from any seed.",
-    example="model.generate(**inputs, do_sample=True, temperature=0.7)",
     how_sure="""
         Likely: only the source was read. A model's own `generation_config` may set `do_sample`, and
         then the seed counts. A note where one seed is set once, as that does no harm.

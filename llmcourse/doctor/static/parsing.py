@@ -77,7 +77,7 @@ def _reads(source: Source, search: Search) -> Answer | None:
         place is a number, and no flag.
     """,
     fix="Pass it by name.",
-    example='text = re.sub(r"\(.*?\)", "", text, flags=re.DOTALL)',
+    example=r'text = re.sub(r"\(.*?\)", "", text, flags=re.DOTALL)',
     how_sure="Likely: only the source was read, where a flag stands fourth.",
 )
 def flags_as_count(source: Source) -> Iterator[Finding]:

@@ -27,18 +27,7 @@ _SPACE_OF_A_TEMPLATE = re.compile(r"(\]|>) $")
 
 @in_the_source(
     "bad-words-one-spelling",
-    subject=Subject.CHOOSING,
     severities=(WARNING,),
-    symptom="A banned word comes all the same.",
-    cause="""
-        `bad_words_ids` bans sequences of ids, not words. With the space before it a word is other
-        ids than without, and other pieces may spell it too.
-    """,
-    fix="Ban both spellings; check the text for what may not occur.",
-    example="""
-        bad = [tokenizer(w, add_special_tokens=False).input_ids for w in ("Paris", " Paris")]
-        model.generate(**inputs, bad_words_ids=bad)
-    """,
     how_sure="""
         Likely: only the source was read, where a word stands in one spelling alone. Some tokenizers
         put a space before every word.
@@ -99,15 +88,7 @@ def _texts(source: Source, node: ast.AST, depth: int) -> list[str]:
 
 @in_the_source(
     "stop-ids-never-match",
-    subject=Subject.ENDS,
     severities=(WARNING,),
-    symptom="A stopping criterion never stops, though its word is in the text.",
-    cause="""
-        The word was encoded alone. In a text it comes after a space or a line's end, and is other
-        tokens there.
-    """,
-    fix="Compare text, or use `stop_strings`, which finds every spelling.",
-    example='model.generate(**inputs, stop_strings=["seven"], tokenizer=tokenizer)',
     how_sure="""
         Likely: only the source was read, where a criterion gets the ids of a word without the space
         before it.

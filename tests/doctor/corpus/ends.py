@@ -349,3 +349,44 @@ sound("a blank line stops an answer of a base model")(
 )
 
 sound("a blank line that never came")(lambda: _stopped_in_a_chat("Lima.<|im_end|>"))
+
+
+class _Holds:
+    """A criterion that compares the last ids with those of a word."""
+
+    def __init__(self, ids):
+        self.ids = torch.tensor(ids)
+
+    def __call__(self, ids, _scores):
+        return torch.zeros(len(ids), dtype=torch.bool)
+
+
+def _with_a_stop_word(text: str, word: str = "the", banned: bool = False) -> Call:
+    """Return a call that was to stop at, or to keep out, "t", "h", "e"; "he" is another token."""
+    tokenizer = byte_level()
+    ids = tokenizer(word, add_special_tokens=False)["input_ids"]
+    tokenizer.add_tokens(["he"], special_tokens=False)
+    model = model_for(tokenizer)
+    inputs = tensors(tokenizer, "a text")
+    new = tokenizer(text, add_special_tokens=False)["input_ids"]
+    output = torch.cat([inputs["input_ids"], torch.tensor([new])], dim=1)
+    asked = {"bad_words_ids": [ids]} if banned else {"stopping_criteria": [_Holds(ids)]}
+    call = {"max_new_tokens": 24} | asked
+    return Call(model, tokenizer, inputs, call, {"output": output})
+
+
+faulty("stop-ids-never-match", "a stop word in other tokens than the criterion's")(
+    lambda: _with_a_stop_word("in the hat")
+)
+
+sound("a stop word that did not come")(lambda: _with_a_stop_word("a cat"))
+
+sound("a stop word in the tokens of the criterion")(lambda: _with_a_stop_word("a cat", "cat"))
+
+faulty("bad-words-one-spelling", "a banned word in other tokens")(
+    lambda: _with_a_stop_word("in the hat", banned=True)
+)
+
+sound("a banned word inside another")(lambda: _with_a_stop_word("there", banned=True))
+
+sound("a banned word that did not come")(lambda: _with_a_stop_word("a cat", banned=True))

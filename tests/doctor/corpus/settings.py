@@ -6,7 +6,7 @@ from transformers import (
     GenerationConfig,
 )
 
-from tests.doctor.corpus.calls import LENGTH, Call, faulty, plain, sound
+from tests.doctor.corpus.calls import LENGTH, Call, faulty, plain, sound, written
 
 
 def _setting(code: str | None, name: str, call: dict, settings=None, **options) -> None:
@@ -356,3 +356,25 @@ for _code, _name, _call, _settings in (
     (None, "both minimums", LENGTH | {"min_length": 2, "min_new_tokens": 2}, None),
 ):
     _setting(_code, _name, _call, _settings)
+
+
+def _seeded(before: int, now: int, earlier: list[int], **call) -> Call:
+    """Return a call whose prompt was asked before, under a seed."""
+    made = written([9, 10, 11, 2], **call)
+    ids = made.prompt["input_ids"]
+    output = torch.cat([ids, torch.tensor([earlier])], dim=1)
+    made.facts |= {"earlier": output, "earlier_seed": before, "seed": now}
+    return made
+
+
+faulty("seed-without-sampling", "another seed, and the same text")(
+    lambda: _seeded(1, 2, [9, 10, 11, 2])
+)
+
+sound("the same seed again")(lambda: _seeded(1, 1, [9, 10, 11, 2]))
+
+sound("another seed, and another text")(lambda: _seeded(1, 2, [9, 12, 11, 2]))
+
+sound("another seed, and a call that samples")(
+    lambda: _seeded(1, 2, [9, 10, 11, 2], do_sample=True, top_k=0)
+)
