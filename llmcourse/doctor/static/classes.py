@@ -139,7 +139,8 @@ def may_end_without_return(body: list[ast.stmt]) -> bool:
     symptom="Only the first text keeps to the format; later ones are free, or fail.",
     cause="""
         A processor that counts its steps in itself goes on counting in the next call: `generate`
-        does not tell it that a new text begins.
+        does not tell it that a new text begins. So does a `prefix_allowed_tokens_fn` that
+        remembers how far it was.
     """,
     fix="Make one for each call, or work from the length of `input_ids`.",
     example="model.generate(**inputs, logits_processor=[Format(ids)])",
@@ -160,6 +161,7 @@ def stateful_processor(source: Source) -> Iterator[Finding]:
                 if isinstance(made, ast.Call) and name_of(made) in classes:
                     uses.setdefault(part.id, []).append(asked.call)
                     uses[part.id] += [asked.call] if _repeats(source, asked.call, made) else []
+    yield from _stateful_functions(source)
     for name, calls in uses.items():
         if len(calls) < 2:
             continue
@@ -171,6 +173,133 @@ def stateful_processor(source: Source) -> Iterator[Finding]:
             why="It is not made new for each text: it goes on where the text before ended.",
             fix=f"{name} = ...  # a new one for each call",
         )
+
+
+def _stateful_functions(source: Source) -> Iterator[Finding]:
+    """Yield where a `prefix_allowed_tokens_fn` remembers what it was called with before."""
+    makers = {one.name for one in source.scopes if _makes_what_remembers(one)}
+    uses: dict[str, list[ast.Call]] = {}
+    for asked in every_asked(source):
+        given = asked.given.get("prefix_allowed_tokens_fn")
+        given = _object_of(given) if given is not None else None
+        if given is None:
+            continue
+        made, name = source.value(given), ast.unparse(given)
+        if isinstance(given, ast.Attribute):
+            made = _made_for_attribute(source, given.attr)
+        known = isinstance(made, ast.Call) and name_of(made) in makers
+        if not known and name not in _remembering_functions(source):
+            continue
+        outside = made is given or source.scopes.get(made) is not source.scopes[asked.call]
+        again = _repeats(source, asked.call, made) or (outside and _runs_again(source, asked.call))
+        if isinstance(given, ast.Name | ast.Attribute):  # not made in the call
+            uses.setdefault(name, []).extend([asked.call] * (1 + again))
+    for name, calls in uses.items():
+        if len(calls) > 1:
+            yield found(
+                "stateful-processor",
+                WARNING,
+                calls[-1],
+                what=f"prefix_allowed_tokens_fn={name} keeps a state between calls of generate.",
+                why="The function is not told that a new text begins: with the same prompt, or in "
+                "the next call, it goes on where the last call ended.",
+                fix=f"prefix_allowed_tokens_fn=...  # made anew for each call, in place of {name}",
+            )
+
+
+def _object_of(given: ast.AST) -> ast.AST:
+    """Return the object of `allowed`, and of its method: `allowed.next_tokens`, `self.allowed`."""
+    plain = isinstance(given, ast.Attribute) and isinstance(given.value, ast.Name)
+    return given.value if plain and given.value.id != "self" else given
+
+
+def _made_for_attribute(source: Source, name: str) -> ast.AST:
+    made = [
+        node.value
+        for node in source.scopes
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Attribute)
+        and node.targets[0].attr == name
+    ]
+    return made[0] if len(made) == 1 else ast.Constant(None)
+
+
+def _runs_again(source: Source, call: ast.Call) -> bool:
+    """Tell whether the function that a call stands in is called in a loop, or twice."""
+    name = getattr(source.scopes[call].node, "name", None)
+    calls = [one for one in source.calls if name is not None and last_name(one.func) == name]
+    loops = (ast.For, ast.While, ast.ListComp, ast.GeneratorExp, ast.DictComp)
+    return len(calls) > 1 or any(
+        isinstance(above, loops) for one in calls for above in source.above(one)
+    )
+
+
+def _makes_what_remembers(node: ast.AST) -> bool:
+    """Tell whether a class's objects, or the function that a function returns, keep a state."""
+    if isinstance(node, ast.ClassDef):
+        methods = [one for one in node.body if isinstance(one, ast.FunctionDef)]
+        if any(one.name.startswith("reset") for one in methods):
+            return False
+        return any(one.name != "__init__" and _remembers(one, "self.") for one in methods)
+    if not isinstance(node, ast.FunctionDef):
+        return False
+    inner = [one for one in node.body if isinstance(one, ast.FunctionDef)]
+    returned = {ast.unparse(one.value) for one in node.body if _gives(one)}
+    return any(one.name in returned and _remembers_names(one, ast.Nonlocal) for one in inner)
+
+
+def _gives(node: ast.AST) -> bool:
+    return isinstance(node, ast.Return) and node.value is not None
+
+
+def _remembering_functions(source: Source) -> set[str]:
+    """Return the names of the functions that change a global name which they read."""
+    functions = [one for one in source.scopes if isinstance(one, ast.FunctionDef)]
+    return {one.name for one in functions if _remembers_names(one, ast.Global)}
+
+
+def _remembers_names(function: ast.FunctionDef, how: type) -> bool:
+    names = {name for one in ast.walk(function) if isinstance(one, how) for name in one.names}
+    begins_anew = _looks_at_length(function)
+    stored, read = _stored_and_read(function)
+    return bool(names & stored & read) and not begins_anew
+
+
+def _remembers(method: ast.FunctionDef, owner: str) -> bool:
+    """Tell whether a method that gets two things reads what it changed of its own object."""
+    if len(method.args.args) != 3 or _looks_at_length(method):
+        return False
+    stored, read = _stored_and_read(method)
+    return any(one.startswith(owner) for one in stored & read)
+
+
+def _looks_at_length(function: ast.FunctionDef) -> bool:
+    """Tell whether a function works from the length of the ids that it gets, the last argument."""
+    ids = function.args.args[-1].arg if function.args.args else ""
+    text = ast.unparse(function)
+    return f"len({ids})" in text or f"{ids}.shape" in text or f"{ids}.size(" in text
+
+
+def _stored_and_read(function: ast.FunctionDef) -> tuple[set[str], set[str]]:
+    """Return what a function assigns, but where it is None yet, and what it reads."""
+    if_none = {
+        part
+        for one in ast.walk(function)
+        if isinstance(one, ast.If) and re.search(r" is None$|^not ", ast.unparse(one.test))
+        for part in ast.walk(one)
+    }
+    kinds = (ast.Attribute, ast.Name)
+    stored = {
+        ast.unparse(one)
+        for one in ast.walk(function)
+        if isinstance(one, kinds) and isinstance(one.ctx, ast.Store) and one not in if_none
+    }
+    read = {
+        ast.unparse(one)
+        for one in ast.walk(function)
+        if isinstance(one, kinds) and isinstance(one.ctx, ast.Load)
+    }
+    return stored, read
 
 
 def _keeps_state(one: Written) -> bool:
