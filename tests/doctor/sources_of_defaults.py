@@ -123,6 +123,12 @@ FAULTY = {
         "logits = model(inputs.input_ids).logits[:, -1]\n"
         "logits = logits.masked_fill(logits < 3, 1e-8)\nchances = logits.softmax(-1)",
     ),
+    "a small tensor where logits are low": (
+        "removed-by-zero",
+        "logits = model(inputs.input_ids).logits[:, -1]\n"
+        "logits = torch.where(logits < 3, torch.full_like(logits, 1e-10), logits)\n"
+        "chances = logits.softmax(-1)",
+    ),
     "a slice by a text's tokens": (
         "tokens-counted-anew",
         _AGAIN.format(then="count = len(tokenizer(answer).input_ids)\nkept = out.scores[:count]"),
@@ -130,6 +136,13 @@ FAULTY = {
     "a slice by a text that is encoded": (
         "tokens-counted-anew",
         _AGAIN.format(then="kept = new[: len(tokenizer.encode(answer))]"),
+    ),
+    "a slice by the shape of a text's ids": (
+        "tokens-counted-anew",
+        _AGAIN.format(
+            then="count = tokenizer(answer, return_tensors='pt').input_ids.shape[1]\n"
+            "kept = new[-count:]"
+        ),
     ),
     "new tokens counted in a text": (
         "tokens-counted-anew",
@@ -151,6 +164,24 @@ FAULTY = {
         "def make(words):\n    at = 0\n    def allowed(batch_id, sent):\n        nonlocal at\n"
         "        at = at + 1\n        return words[at]\n    return allowed\n"
         "allowed = make([[1], [2]])\n" + _ASK.format(allowed="allowed"),
+    ),
+    "a method with a state, in a lambda": (
+        "stateful-processor",
+        _ALLOWED.format(does=_STEPS).replace("__call__", "allowed")
+        + "words = Allowed([1, 2])\n"
+        + _ASK.format(allowed="lambda row, sent: words.allowed(row, sent)"),
+    ),
+    "a function that counts in a list": (
+        "stateful-processor",
+        "at = [0]\ndef allowed(batch_id, sent):\n    at[0] += 1\n"
+        "    return [words[at[0]]]\n" + _ASK.format(allowed="allowed"),
+    ),
+    "the last of a list's first beams": (
+        "beam-scores-misbuilt",
+        _BEAMS.format(
+            then="found.sort(key=lambda beam: beam[0], reverse=True)\nkept = found[:3]\n"
+            "beams = kept\nprint(tokenizer.decode(beams[-1][1][0]))"
+        ),
     ),
     "the last of sorted beams": (
         "beam-scores-misbuilt",
@@ -257,6 +288,19 @@ SOUND = {
     "an object with a state, asked once": _ALLOWED.format(does=_STEPS)
     + "allowed = Allowed([1, 2])\nout = model.generate(**inputs, max_new_tokens=5, "
     "do_sample=False, prefix_allowed_tokens_fn=allowed)",
+    "an object that is set back": _ALLOWED.format(does=_STEPS)
+    + "allowed = Allowed([1, 2])\n"
+    + _ASK.format(allowed="allowed").replace("    ask(each)", "    allowed.at = 0\n    ask(each)"),
+    "a method without a state, beside one with": _ALLOWED.format(does=_STEPS)
+    + "    def plain(self, batch_id, sent):\n        return self.ids\n"
+    + "allowed = Allowed([1, 2])\n"
+    + _ASK.format(allowed="allowed.plain"),
+    "an object that keeps what it looked up": _ALLOWED.format(
+        does="key = tuple(sent.tolist())\n        if key not in self.ids:\n"
+        "            self.ids[key] = look(key)\n        return self.ids[key]"
+    )
+    + "allowed = Allowed({})\n"
+    + _ASK.format(allowed="allowed"),
     "the first of sorted beams": _BEAMS.format(then="score, ids = beams[0]"),
     "the worst of the beams as a threshold": _BEAMS.format(then="worst, _ = beams[-1]"),
     "the last of beams sorted upwards": _BEAMS.format(

@@ -177,22 +177,21 @@ def stateful_processor(source: Source) -> Iterator[Finding]:
 
 def _stateful_functions(source: Source) -> Iterator[Finding]:
     """Yield where a `prefix_allowed_tokens_fn` remembers what it was called with before."""
-    makers = {one.name for one in source.scopes if _makes_what_remembers(one)}
+    makers = {name: ways for name, ways in map(_what_remembers, source.scopes) if ways}
+    functions = _remembering_functions(source)
     uses: dict[str, list[ast.Call]] = {}
     for asked in every_asked(source):
         given = asked.given.get("prefix_allowed_tokens_fn")
-        given = _object_of(given) if given is not None else None
-        if given is None:
-            continue
-        made, name = source.value(given), ast.unparse(given)
-        if isinstance(given, ast.Attribute):
-            made = _made_for_attribute(source, given.attr)
-        known = isinstance(made, ast.Call) and name_of(made) in makers
-        if not known and name not in _remembering_functions(source):
-            continue
-        outside = made is given or source.scopes.get(made) is not source.scopes[asked.call]
-        again = _repeats(source, asked.call, made) or (outside and _runs_again(source, asked.call))
-        if isinstance(given, ast.Name | ast.Attribute):  # not made in the call
+        for one, way in _objects(given) if given is not None else ():
+            made, name = _made(source, one), ast.unparse(one)
+            known = isinstance(made, ast.Call) and way in makers.get(name_of(made), ())
+            if not known and (name not in functions or way != "__call__"):
+                continue
+            if _is_set_back(source, name):
+                continue
+            outside = not known or source.scopes.get(made) is not source.scopes[asked.call]
+            again = _repeats(source, asked.call, made if known else source.tree)
+            again |= outside and _runs_again(source, asked.call)
             uses.setdefault(name, []).extend([asked.call] * (1 + again))
     for name, calls in uses.items():
         if len(calls) > 1:
@@ -207,21 +206,36 @@ def _stateful_functions(source: Source) -> Iterator[Finding]:
             )
 
 
-def _object_of(given: ast.AST) -> ast.AST:
-    """Return the object of `allowed`, and of its method: `allowed.next_tokens`, `self.allowed`."""
-    plain = isinstance(given, ast.Attribute) and isinstance(given.value, ast.Name)
-    return given.value if plain and given.value.id != "self" else given
+def _objects(given: ast.AST) -> Iterator[tuple[ast.AST, str]]:
+    """Yield an object that is called, with its method: of `allowed`, `trie.next`, and a lambda."""
+    if isinstance(given, ast.Lambda) and isinstance(given.body, ast.Call):
+        given = given.body.func
+    if isinstance(given, ast.Name | ast.Attribute):
+        yield given, "__call__"
+    if isinstance(given, ast.Attribute) and isinstance(given.value, ast.Name | ast.Attribute):
+        yield given.value, given.attr
 
 
-def _made_for_attribute(source: Source, name: str) -> ast.AST:
+def _made(source: Source, one: ast.AST) -> ast.AST:
+    """Return what a name or an attribute is given, where that is seen once."""
+    if not isinstance(one, ast.Attribute):
+        return source.value(one)
     made = [
         node.value
         for node in source.scopes
-        if isinstance(node, ast.Assign)
-        and isinstance(node.targets[0], ast.Attribute)
-        and node.targets[0].attr == name
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == ast.unparse(one)
     ]
-    return made[0] if len(made) == 1 else ast.Constant(None)
+    return made[0] if len(made) == 1 else one
+
+
+def _is_set_back(source: Source, name: str) -> bool:
+    """Tell whether something of an object is assigned from outside: `allowed.at = 0`."""
+    return any(
+        isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and ast.unparse(node.value) == name
+        for node in source.scopes
+    )
 
 
 def _runs_again(source: Source, call: ast.Call) -> bool:
@@ -234,18 +248,29 @@ def _runs_again(source: Source, call: ast.Call) -> bool:
     )
 
 
-def _makes_what_remembers(node: ast.AST) -> bool:
-    """Tell whether a class's objects, or the function that a function returns, keep a state."""
+def _what_remembers(node: ast.AST) -> tuple[str, set[str]]:
+    """Return a class's name and those of its methods that keep a state, where nothing resets it.
+
+    Or that of a function which returns a function that does, and "__call__".
+    """
     if isinstance(node, ast.ClassDef):
         methods = [one for one in node.body if isinstance(one, ast.FunctionDef)]
         if any(one.name.startswith("reset") for one in methods):
-            return False
-        return any(one.name != "__init__" and _remembers(one, "self.") for one in methods)
+            return node.name, set()
+        return node.name, {one.name for one in methods if _remembers(one)}
     if not isinstance(node, ast.FunctionDef):
-        return False
+        return "", set()
     inner = [one for one in node.body if isinstance(one, ast.FunctionDef)]
     returned = {ast.unparse(one.value) for one in node.body if _gives(one)}
-    return any(one.name in returned and _remembers_names(one, ast.Nonlocal) for one in inner)
+    kept = {name for one in node.body for name in _assigned(one)}
+    remembers = any(one.name in returned and _remembers_names(one, kept) for one in inner)
+    return node.name, {"__call__"} if remembers else set()
+
+
+def _assigned(node: ast.AST) -> set[str]:
+    """Return the names that a statement assigns."""
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return {one.id for one in targets if isinstance(one, ast.Name)}
 
 
 def _gives(node: ast.AST) -> bool:
@@ -253,24 +278,38 @@ def _gives(node: ast.AST) -> bool:
 
 
 def _remembering_functions(source: Source) -> set[str]:
-    """Return the names of the functions that change a global name which they read."""
+    """Return the names of the functions that change a global name which they alone set."""
     functions = [one for one in source.scopes if isinstance(one, ast.FunctionDef)]
-    return {one.name for one in functions if _remembers_names(one, ast.Global)}
+    said = [name for one in source.scopes if isinstance(one, ast.Global) for name in one.names]
+    bound = source.module.bound
+    kept = {name for name, values in bound.items() if len(values) == 1 and said.count(name) < 2}
+    return {one.name for one in functions if _remembers_names(one, kept)}
 
 
-def _remembers_names(function: ast.FunctionDef, how: type) -> bool:
-    names = {name for one in ast.walk(function) if isinstance(one, how) for name in one.names}
-    begins_anew = _looks_at_length(function)
+def _remembers_names(function: ast.FunctionDef, kept: set[str]) -> bool:
+    """Tell whether a function changes names of those around it, and reads them."""
+    if len(function.args.args) != 2 or _looks_at_length(function):
+        return False
     stored, read = _stored_and_read(function)
-    return bool(names & stored & read) and not begins_anew
+    said = (ast.Nonlocal, ast.Global)
+    names = {name for one in ast.walk(function) if isinstance(one, said) for name in one.names}
+    cells = {
+        one.target.value.id  # of `step[0] += 1`
+        for one in ast.walk(function)
+        if isinstance(one, ast.AugAssign)
+        and isinstance(one.target, ast.Subscript)
+        and isinstance(one.target.slice, ast.Constant)
+        and isinstance(one.target.value, ast.Name)
+    }
+    return bool(kept & read & ((names & stored) | (cells - stored)))
 
 
-def _remembers(method: ast.FunctionDef, owner: str) -> bool:
+def _remembers(method: ast.FunctionDef) -> bool:
     """Tell whether a method that gets two things reads what it changed of its own object."""
-    if len(method.args.args) != 3 or _looks_at_length(method):
+    if method.name == "__init__" or len(method.args.args) != 3 or _looks_at_length(method):
         return False
     stored, read = _stored_and_read(method)
-    return any(one.startswith(owner) for one in stored & read)
+    return any(one.startswith("self.") for one in stored & read)
 
 
 def _looks_at_length(function: ast.FunctionDef) -> bool:

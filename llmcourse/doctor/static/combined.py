@@ -604,8 +604,10 @@ def _last_of_the_best(source: Source, node: ast.Subscript) -> bool:
     """Tell whether an expression is `beams[-1]`, where beams are sorted from the largest on."""
     if ast.unparse(node.slice) != "-1" or not _BEAMS.search(ast.unparse(node.value)):
         return False
-    name = ast.unparse(node.value)
-    ways = [_sorts(source, call, name) for call in source.calls]
+    value = followed(source, node.value)
+    cut = isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Slice)
+    names = {ast.unparse(node.value), ast.unparse(value.value if cut else value)}
+    ways = [_sorts(source, call, name) for call in source.calls for name in names]
     return any(way is True for way in ways) and False not in ways
 
 

@@ -881,6 +881,8 @@ def _zeroed(source: Source, node: ast.AST) -> ast.AST | None:
 def _is_about_zero(node: ast.AST) -> bool:
     """Tell whether an expression is written as 0, or a number very close to it: 1e-10."""
     node = node.operand if isinstance(node, ast.UnaryOp) else node
+    if isinstance(node, ast.Call) and name_of(node) in ("tensor", "full_like") and node.args:
+        return _is_about_zero(node.args[-1])
     number = isinstance(node, ast.Constant) and type(node.value) in (int, float)
     return number and abs(node.value) <= 1e-3
 
@@ -1061,8 +1063,8 @@ def _taken_from_logits(source: Source, node: ast.AST) -> tuple[ast.AST, ast.AST]
     """
     if isinstance(node, ast.Call) and name_of(node) in ("scatter_add", "scatter_add_"):
         logits, share = tensor_of(node), keyword(node, "src") or (node.args or [None])[-1]
-        negative = share.left if isinstance(share, ast.BinOp) else share
-        if not isinstance(negative, ast.UnaryOp) or not isinstance(negative.op, ast.USub):
+        signs = [share.left, share.right] if isinstance(share, ast.BinOp) else [share]
+        if not any(isinstance(one, ast.UnaryOp) and isinstance(one.op, ast.USub) for one in signs):
             return None
     else:
         logits, share = _lessened(node)

@@ -663,19 +663,19 @@ _OF_NEW_TOKENS = re.compile(
 )
 def tokens_counted_anew(source: Source) -> Iterator[Finding]:
     """The tokens of a decoded text are counted by encoding it again."""
-    for call in source.calls:
-        text = _encoded_text(source, _whose_tokens_are_counted(call))
+    for count in list(source.scopes):
+        text = _encoded_text(source, _whose_tokens_are_counted(count))
         if text is None or not _is_decoded_output(source, text):
             continue
-        slices = _slices_by(source, call)
-        if not slices and not _called_new_tokens(source, call):
+        slices = _slices_by(source, count)
+        if not slices and not _called_new_tokens(source, count):
             continue
         words = source.words(text)
         yield found(
             "tokens-counted-anew",
             WARNING if slices else NOTE,
-            call,
-            what=f"{source.words(call)[:80]} counts tokens by encoding the decoded text {words} "
+            count,
+            what=f"{source.words(count)[:80]} counts tokens by encoding the decoded text {words} "
             "again.",
             why="A text tokenized again can have more or fewer tokens than were generated: a "
             "length of other tokens.",
@@ -683,9 +683,14 @@ def tokens_counted_anew(source: Source) -> Iterator[Finding]:
         )
 
 
-def _whose_tokens_are_counted(call: ast.Call) -> ast.AST | None:
-    """Return `x` of `len(x)`."""
-    return call.args[0] if last_name(call.func) == "len" and len(call.args) == 1 else None
+def _whose_tokens_are_counted(node: ast.AST) -> ast.AST | None:
+    """Return `x` of `len(x)`, `x.shape[1]` and `x.numel()`; None for other nodes."""
+    if isinstance(node, ast.Call) and last_name(node.func) == "len" and len(node.args) == 1:
+        return node.args[0]
+    if isinstance(node, ast.Call) and name_of(node) in ("numel", "size"):
+        return owner_of(node)
+    of_shape = isinstance(node, ast.Subscript) and last_name(node.value) == "shape"
+    return node.value.value if of_shape and isinstance(node.value, ast.Attribute) else None
 
 
 def _encoded_text(source: Source, node: ast.AST | None) -> ast.AST | None:
@@ -721,25 +726,25 @@ def _is_decoded_output(source: Source, text: ast.AST, depth: int = 8) -> bool:
     )
 
 
-def _slices_by(source: Source, call: ast.Call) -> bool:
+def _slices_by(source: Source, count: ast.expr) -> bool:
     """Tell whether a number is where a slice begins or ends."""
-    for node in source.scopes[call].nodes:
+    for node in source.scopes[count].nodes:
         if isinstance(node, ast.Slice):
             ends = [one for one in (node.lower, node.upper) if one is not None]
             inner = [one.operand if isinstance(one, ast.UnaryOp) else one for one in ends]
-            if any(followed(source, one) is call for one in inner):
+            if any(followed(source, one) is count for one in inner):
                 return True
     return False
 
 
-def _called_new_tokens(source: Source, call: ast.Call) -> bool:
+def _called_new_tokens(source: Source, count: ast.expr) -> bool:
     """Tell whether a number is called one of new tokens, or is divided by a time."""
-    above = source.parents.get(call)
+    above = source.parents.get(count)
     if isinstance(above, ast.Assign):
         return bool(_OF_NEW_TOKENS.match(last_name(above.targets[0])))
     if isinstance(above, ast.keyword):
         return bool(_OF_NEW_TOKENS.match(above.arg or ""))
-    if isinstance(above, ast.Dict) and call in above.values:
-        key = above.keys[above.values.index(call)]
+    if isinstance(above, ast.Dict) and count in above.values:
+        key = above.keys[above.values.index(count)]
         return isinstance(key, ast.Constant) and bool(_OF_NEW_TOKENS.match(str(key.value)))
-    return isinstance(above, ast.BinOp) and isinstance(above.op, ast.Div) and above.left is call
+    return isinstance(above, ast.BinOp) and isinstance(above.op, ast.Div) and above.left is count
