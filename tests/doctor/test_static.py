@@ -17,6 +17,7 @@ from llmcourse.doctor.static import IN_THE_SOURCE, look, python_of
 from llmcourse.doctor.static.source import Source
 from tests.doctor import (
     sources_of_answers,
+    sources_of_defaults,
     sources_of_loads,
     sources_of_loops,
     sources_of_numbers,
@@ -1019,6 +1020,8 @@ FAULTY |= sources_of_prompts.FAULTY
 SOUND |= sources_of_prompts.SOUND
 FAULTY |= sources_of_own_loops.FAULTY
 SOUND |= sources_of_own_loops.SOUND
+FAULTY |= sources_of_defaults.FAULTY
+SOUND |= sources_of_defaults.SOUND
 
 
 def found_in(folder: Path, source: str) -> list:

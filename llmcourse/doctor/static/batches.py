@@ -243,7 +243,12 @@ def length_of_another_thing(source: Source) -> Iterator[Finding]:
             what=f"{source.words(call)} counts "
             + ("the fields of an encoding" if fields else "the rows of a tensor")
             + ", not its tokens.",
-            why="The number is the same for each prompt, however many tokens it has.",
+            why=(
+                "An encoding is a dictionary (input_ids, attention_mask): its length "
+                if fields
+                else "The number of rows of input_ids "
+            )
+            + "is the same for each prompt, however many tokens it has.",
             fix=f'{ids}["input_ids"].shape[1]' if fields else f"{ids}.shape[1]",
         )
 

@@ -483,6 +483,7 @@ def beam_scores_misbuilt(source: Source) -> Iterator[Finding]:
         return
     yield from _summed_scores(source)
     yield from _worst_kept(source)
+    yield from _worst_returned(source)
 
 
 _SCORE = re.compile(
@@ -567,6 +568,93 @@ def _worst_kept(source: Source) -> Iterator[Finding]:
             fix=f"{source.words(call.func)}(..., reverse=True)",
         )
         return
+
+
+_COSTS = re.compile(r"nll|neg|cost|loss|perplex|-\s*(torch|math|np)\.log|-\s*log")
+_WORST = re.compile(r"worst|low|min|thresh|last|weak|limit|bound", re.IGNORECASE)
+
+
+def _worst_returned(source: Source) -> Iterator[Finding]:
+    """Yield where the last of beams sorted best first is the result, or the smallest score's."""
+    if _COSTS.search(source.text) or not re.search(r"log_?softmax|\.log\(", source.text):
+        return
+    for node in list(source.scopes):
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+            worst, best = _last_of_the_best(source, node), f"{source.words(node.value)}[0]"
+            says = "is the last of the beams, which are sorted best first: the worst."
+        elif isinstance(node, ast.Call) and last_name(node.func) == "min":
+            worst, best = _smallest_of_beams(node), source.words(node).replace("min(", "max(", 1)
+            says = "takes the beam with the lowest score: the worst."
+        else:
+            continue
+        if not worst or not _is_the_result(source, node):
+            continue
+        yield found(
+            "beam-scores-misbuilt",
+            ERROR,
+            node,
+            what=f"{source.words(node)[:80]} {says}",
+            why="Log-probabilities are negative: the largest sum, closest to 0, is the likeliest.",
+            fix=best,
+        )
+        return
+
+
+def _last_of_the_best(source: Source, node: ast.Subscript) -> bool:
+    """Tell whether an expression is `beams[-1]`, where beams are sorted from the largest on."""
+    if ast.unparse(node.slice) != "-1" or not _BEAMS.search(ast.unparse(node.value)):
+        return False
+    value = followed(source, node.value)
+    cut = isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Slice)
+    names = {ast.unparse(node.value), ast.unparse(value.value if cut else value)}
+    ways = [_sorts(source, call, name) for call in source.calls for name in names]
+    return any(way is True for way in ways) and False not in ways
+
+
+_BEAMS = re.compile(r"beam|cand|hyp|finished|complet|sequences", re.IGNORECASE)
+
+
+def _sorts(source: Source, call: ast.Call, name: str) -> bool | None:
+    """Return whether a call sorts a list of that name best first; None where it sorts another."""
+    if name_of(call) == "sort" and call.func is not owner_of(call):
+        return is_true(keyword(call, "reverse")) if ast.unparse(owner_of(call)) == name else None
+    if name_of(call) not in ("sorted", "nlargest"):
+        return None
+    above = source.parents.get(call)
+    above = source.parents.get(above) if isinstance(above, ast.Subscript) else above
+    if not isinstance(above, ast.Assign) or ast.unparse(above.targets[0]) != name:
+        return None
+    key = keyword(call, "key")
+    upwards = isinstance(key, ast.Lambda) and isinstance(key.body, ast.UnaryOp)
+    return not upwards and (name_of(call) == "nlargest" or is_true(keyword(call, "reverse")))
+
+
+def _smallest_of_beams(call: ast.Call) -> bool:
+    """Tell whether a call is `min(beams, key=lambda beam: beam[0])`."""
+    key = keyword(call, "key")
+    negated = isinstance(key, ast.Lambda) and isinstance(key.body, ast.UnaryOp)
+    plain = isinstance(key, ast.Lambda) or ast.unparse(key or call).endswith(".get")
+    beams = bool(call.args) and _BEAMS.search(ast.unparse(call.args[0]))
+    plain = plain or (isinstance(key, ast.Call) and name_of(key) == "itemgetter")
+    return isinstance(call.func, ast.Name) and bool(beams) and plain and not negated
+
+
+def _is_the_result(source: Source, node: ast.AST) -> bool:
+    """Tell whether a beam is returned or decoded, or gets a name that does not say the worst."""
+    for above in source.above(node):
+        if isinstance(above, ast.Compare | ast.BinOp | ast.If | ast.While | ast.Lambda):
+            return False
+        if isinstance(above, ast.Return):
+            return True
+        if isinstance(above, ast.Call):
+            return name_of(above) in ("decode", "append", "print")
+        if isinstance(above, ast.Assign):
+            names = ast.unparse(above.targets[0])
+            inside_loop = any(isinstance(one, ast.For | ast.While) for one in source.above(above))
+            return not _WORST.search(names) and not inside_loop
+        if isinstance(above, ast.stmt):
+            return False
+    return False
 
 
 def _sorts_upwards(source: Source, call: ast.Call) -> bool:

@@ -18,6 +18,7 @@ from llmcourse.doctor.static.axes import (
     dimension,
     does,
     followed,
+    handed_in,
     kind,
     name_at,
     parts_followed,
@@ -836,14 +837,16 @@ def removed_by_zero(source: Source) -> Iterator[Finding]:
     """Logits are set to 0."""
     for node in list(source.scopes):
         tensor = _zeroed(source, node)
-        if tensor is None or kind(source, tensor) != LOGITS or _is_emptied(source, tensor):
+        if tensor is None or _is_emptied(source, tensor):
+            continue
+        if kind(source, tensor) != LOGITS and not _is_cut_before_softmax(source, node, tensor):
             continue
         words = source.words(tensor)
         yield found(
             "removed-by-zero",
             WARNING,
             node,
-            what=f"{source.words(node)} sets logits to 0, which is no chance of 0.",
+            what=f"{source.words(node)} sets logits to 0 or close to it, which is no chance of 0.",
             why="Zero is above every negative logit: the softmax gives these tokens a share.",
             fix=f'{words} = {words}.masked_fill(drop, float("-inf"))',
         )
@@ -867,14 +870,52 @@ def _zeroed(source: Source, node: ast.AST) -> ast.AST | None:
     if other is not None:
         return other
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
-        zero = isinstance(node.value, ast.Constant) and node.value.value == 0
-        return node.targets[0].value if zero and node.value.value is not False else None
+        return node.targets[0].value if _is_about_zero(node.value) else None
     if isinstance(node, ast.Call) and name_of(node) in ("masked_fill", "masked_fill_"):
-        given = [one for one in node.args if isinstance(one, ast.Constant) and one.value == 0]
-        return owner_of(node) if given else None
+        return tensor_of(node) if any(map(_is_about_zero, node.args[1:])) else None
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         return node.left if _is_zeros_and_ones(source, node.right) else None
     return None
+
+
+def _is_about_zero(node: ast.AST) -> bool:
+    """Tell whether an expression is written as 0, or a number very close to it: 1e-10."""
+    node = node.operand if isinstance(node, ast.UnaryOp) else node
+    if isinstance(node, ast.Call) and name_of(node) in ("tensor", "full_like") and node.args:
+        return _is_about_zero(node.args[-1])
+    number = isinstance(node, ast.Constant) and type(node.value) in (int, float)
+    return number and abs(node.value) <= 1e-3
+
+
+def _is_cut_before_softmax(source: Source, node: ast.AST, tensor: ast.AST) -> bool:
+    """Tell whether what is below a threshold is set in a tensor that goes into a softmax.
+
+    Also where its function returns it, and a caller takes the softmax.
+    """
+    name = name_at(tensor)
+    if not name or kind(source, tensor) is not None or not isinstance(node, ast.Assign):
+        return False
+    index = node.targets[0].slice
+    below = isinstance(index, ast.Compare) and isinstance(index.ops[0], ast.Lt | ast.LtE)
+    if not below or name_at(index.left) != name or not re.search(r"topk|sort", source.text):
+        return False
+    function = source.scopes[node].node
+    returns = [one.value for one in source.scopes[node].nodes if isinstance(one, ast.Return)]
+    given_back = name in map(name_at, filter(None, returns))
+    for call in source.calls:
+        taken = tensor_of(call) if does(call) in ("softmax", "log_softmax") else None
+        if taken is None:
+            continue
+        if source.scopes.get(call) is source.scopes[node]:
+            after = call.lineno > node.lineno and name_at(taken) == name
+        else:
+            after = given_back and any(
+                isinstance(one, ast.Call) and last_name(one.func) == getattr(function, "name", None)
+                for one in parts_followed(source, taken, 3)
+            )
+        if after:
+            return True
+    return False
 
 
 def _is_zeros_and_ones(source: Source, node: ast.AST) -> bool:
@@ -920,7 +961,7 @@ def _is_zero(node: ast.AST) -> bool:
     """Tell whether an expression is 0, as a number or a tensor."""
     if isinstance(node, ast.Call) and name_of(node) in ("tensor", "zeros_like"):
         return name_of(node) == "zeros_like" or bool(node.args and _is_zero(node.args[0]))
-    return isinstance(node, ast.Constant) and node.value == 0 and node.value is not False
+    return _is_about_zero(node)
 
 
 def _is_kept(source: Source, node: ast.AST) -> bool:
@@ -969,7 +1010,8 @@ def _gives_back_from(source: Source, node: ast.AST) -> str:
     """,
 )
 def penalty_divides_negative(source: Source) -> Iterator[Finding]:
-    """Logits are divided by a penalty, whatever their sign."""
+    """Logits are divided by a penalty, or lessened by their own, whatever their sign."""
+    yield from _lessened_by_their_own(source)
     for node in list(source.scopes):
         if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Div):
             left, right = node.target, node.value
@@ -991,6 +1033,90 @@ def penalty_divides_negative(source: Source) -> Iterator[Finding]:
             why="A negative logit comes closer to 0 by it: what is to be rare gets likelier.",
             fix=f"torch.where({words} < 0, {words} * {by}, {words} / {by})",
         )
+
+
+def _lessened_by_their_own(source: Source) -> Iterator[Finding]:
+    """Yield where a share of logits is taken from the logits themselves."""
+    for node in list(source.scopes):
+        taken = _taken_from_logits(source, node)
+        if taken is None:
+            continue
+        logits, share = taken
+        picks = any(_is_picked_from(part, logits) for part in _factors(source, share))
+        if not picks or _takes_size(source, share):
+            continue
+        yield found(
+            "penalty-divides-negative",
+            ERROR,
+            node,
+            what=f"{source.words(node)[:80]} subtracts a multiple of the logits' own values.",
+            why="A negative logit is raised by a penalty of its own sign: what is to be rare gets "
+            "likelier.",
+            fix=f"{source.words(logits)} - penalty * counts  # positive, whatever the sign",
+        )
+
+
+def _taken_from_logits(source: Source, node: ast.AST) -> tuple[ast.AST, ast.AST] | None:
+    """Return logits and what is taken from some of them by `scatter_add(dim, ids, -share)`, `-=`.
+
+    None for other nodes.
+    """
+    if isinstance(node, ast.Call) and name_of(node) in ("scatter_add", "scatter_add_"):
+        logits, share = tensor_of(node), keyword(node, "src") or (node.args or [None])[-1]
+        signs = [share.left, share.right] if isinstance(share, ast.BinOp) else [share]
+        if not any(isinstance(one, ast.UnaryOp) and isinstance(one.op, ast.USub) for one in signs):
+            return None
+    else:
+        logits, share = _lessened(node)
+        if not isinstance(share, ast.BinOp) or not isinstance(share.op, ast.Mult):
+            return None
+        if not _PENALTY.search(ast.unparse(share)):
+            return None
+    return (logits, share) if logits is not None and _are_logits(source, logits) else None
+
+
+def _factors(source: Source, node: ast.AST, depth: int = 8) -> Iterator[ast.AST]:
+    """Yield what an expression is a product of, and what each way of a `where` is."""
+    yield node
+    value = followed(source, node)
+    parts: list[ast.AST] = []
+    if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Mult | ast.Div):
+        parts = [value.left, value.right]
+    elif isinstance(value, ast.UnaryOp):
+        parts = [value.operand]
+    elif isinstance(value, ast.Call) and name_of(value) == "where":
+        parts = value.args[1:]
+    elif value is not node:
+        yield value
+    for part in parts if depth else ():
+        yield from _factors(source, part, depth - 1)
+
+
+def _lessened(node: ast.AST) -> tuple[ast.AST | None, ast.AST | None]:
+    """Return the sides of `a -= b` and `a - b`."""
+    if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Sub):
+        return node.target, node.value
+    minus = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub)
+    return (node.left, node.right) if minus else (None, None)
+
+
+def _is_picked_from(node: ast.AST, logits: ast.AST) -> bool:
+    """Tell whether a part of an expression is some of the same logits: gathered, or by an index."""
+    whole = logits
+    while isinstance(whole, ast.Subscript):
+        whole = whole.value
+    if isinstance(node, ast.Call) and name_of(node) in ("gather", "index_select", "take"):
+        return tensor_of(node) is not None and last_name(tensor_of(node)) == last_name(whole)
+    same = isinstance(node, ast.Subscript | ast.Name) and node is not logits
+    return same and ast.unparse(node) == ast.unparse(logits)
+
+
+def _takes_size(source: Source, share: ast.AST) -> bool:
+    """Tell whether the size of a share is taken, whatever its sign."""
+    return any(
+        isinstance(part, ast.Call) and name_of(part) in ("abs", "absolute", "abs_", "clamp", "relu")
+        for part in parts_followed(source, share)
+    )
 
 
 def _divides_some(node: ast.AST, left: ast.AST, right: ast.AST) -> bool:
@@ -1090,7 +1216,8 @@ def _is_part_of_chances(source: Source, node: ast.AST, depth: int = 10) -> bool:
     symptom="Min-p by hand leaves no token, or cuts far more than it should.",
     cause="""
         Min-p is relative: a token stays whose probability is at least min_p times that of the
-        likeliest. Compared with min_p itself, all tokens go where none is that likely.
+        likeliest. Compared with min_p itself, all tokens go where none is that likely; logits are
+        no probabilities at all.
     """,
     fix="Multiply by the largest probability.",
     example="""
@@ -1099,18 +1226,18 @@ def _is_part_of_chances(source: Source, node: ast.AST, depth: int = 10) -> bool:
     how_sure="Likely: only the source was read; that min-p is meant is inferred from its name.",
 )
 def min_p_misbuilt(source: Source) -> Iterator[Finding]:
-    """Chances are compared with min-p itself."""
+    """Chances, or logits, are compared with min-p itself."""
     for node in list(source.scopes):
         if not isinstance(node, ast.Compare) or not isinstance(node.ops[0], _ORDERS):
             continue
         right = node.comparators[0]
-        plain = isinstance(right, ast.Name | ast.Attribute)
-        if not plain or not re.search(r"^(self_)?min_?p$", last_name(right)):
+        if not isinstance(right, ast.Name | ast.Attribute) or not _is_min_p(source, right):
             continue
         relative = followed(source, node.left)
-        if kind(source, node.left) != CHANCES or isinstance(relative, ast.BinOp):
-            continue
-        if isinstance(followed(source, right), ast.BinOp):
+        of = kind(source, node.left)
+        if of == LOGITS:
+            yield _min_p_of_logits(source, node)
+        if of != CHANCES or isinstance(relative, ast.BinOp):
             continue
         yield found(
             "min-p-misbuilt",
@@ -1121,3 +1248,31 @@ def min_p_misbuilt(source: Source) -> Iterator[Finding]:
             fix=f"{source.words(node.left)} < {source.words(right)} * "
             f"{source.words(node.left)}.max(-1, keepdim=True).values",
         )
+
+
+_MIN_P = re.compile(r"^(self_)?min_?p$")
+
+
+def _is_min_p(source: Source, node: ast.AST) -> bool:
+    """Tell whether a plain value is min-p itself, by its name or that of what a call gives."""
+    if isinstance(followed(source, node), ast.BinOp | ast.Call):
+        return False
+    if _MIN_P.search(last_name(node)):
+        return True
+    handed = list(handed_in(source, node)) if isinstance(node, ast.Name) else []
+    names = [last_name(one) for one in handed if isinstance(one, ast.Name | ast.Attribute)]
+    return bool(handed) and len(names) == len(handed) and all(map(_MIN_P.search, names))
+
+
+def _min_p_of_logits(source: Source, node: ast.Compare) -> Finding:
+    logits, min_p = source.words(node.left), source.words(node.comparators[0])
+    chances = f"{logits}.softmax(-1)"
+    return found(
+        "min-p-misbuilt",
+        WARNING,
+        node,
+        what=f"{source.words(node)} compares logits with min_p, a threshold for probabilities.",
+        why="Every logit above that number stays: min_p is a share of the probability, after the "
+        "softmax, of the likeliest token.",
+        fix=f"{chances} < {min_p} * {chances}.amax(-1, keepdim=True)",
+    )

@@ -10,6 +10,7 @@ from llmcourse.doctor.static.asked import Asked, every_asked, is_set_elsewhere
 from llmcourse.doctor.static.classes import written
 from llmcourse.doctor.static.registry import found, in_the_source
 from llmcourse.doctor.static.source import Source, keyword, last_name, name_of, owner_of
+from llmcourse.doctor.subject import Subject
 
 _FLAGS = ("do_sample", "use_cache", "early_stopping", "output_scores", "return_dict_in_generate")
 _NUMBERS = (
@@ -285,3 +286,131 @@ def _encoded(source: Source, node: ast.AST) -> str | None:
     texts = source.constants(value.args[0])
     known = len(texts) == 1 and isinstance(texts[0], str) and len(texts[0].strip()) > 1
     return texts[0] if known else None
+
+
+# What 0 means something for: no sampling, no filter, no penalty, a seed like others.
+_MAY_BE_ZERO = re.compile(
+    r"^(\w+_)?(temperature|temp|seed|top_k|min_p|length_penalty|penalty_alpha"
+    r"|(frequency|presence)_penalty)$",
+    re.IGNORECASE,
+)
+_IS_TEMPERATURE = re.compile(r"temp(erature)?$", re.IGNORECASE)
+_AS_TEXT = re.compile(r"environ|getenv|input\(")  # "0" is a text, and true
+
+
+@in_the_source(
+    "zero-taken-for-unset",
+    subject=Subject.CHOOSING,
+    severities=(WARNING, NOTE),
+    symptom="Texts differ from run to run, though temperature 0.0 was asked for.",
+    cause="""
+        0 and 0.0 count as false. `temperature or default` therefore gives the default where 0 is
+        asked for, as if it were not set.
+    """,
+    fix="Ask whether it is None.",
+    example="""
+        temperature = self.temperature if temperature is None else temperature
+    """,
+    how_sure="""
+        Likely: only the source was read. A note where the setting is no temperature, and the source
+        is not seen to pass 0 for it.
+    """,
+)
+def zero_taken_for_unset(source: Source) -> Iterator[Finding]:
+    """A setting that may be 0 gives way to a default where it is false."""
+    if not re.search(r"generate|softmax|manual_seed|set_seed", source.text):
+        return
+    for node in list(source.scopes):
+        replaced = _replaced_if_false(source, node)
+        if replaced is None:
+            continue
+        setting, default = replaced
+        name = _setting_named(source, setting)
+        if not _MAY_BE_ZERO.match(name) or not _is_above_zero(source, default, name):
+            continue
+        if _AS_TEXT.search(ast.unparse(setting)) or _zero_is_seen_to(source, node, setting):
+            continue
+        is_temperature = bool(_IS_TEMPERATURE.search(name))
+        zero = "0.0" if is_temperature else "0"
+        words, other = source.words(setting), source.words(default)
+        yield found(
+            "zero-taken-for-unset",
+            WARNING if is_temperature or _is_passed_as_zero(source, name) else NOTE,
+            node,
+            what=f"{source.words(node)[:80].splitlines()[0]}: {name}={zero} counts as false, so "
+            f"the default {other} takes its place.",
+            why=f"A value of {zero} is not the same as unset (None): what is asked for is "
+            "replaced without a word.",
+            fix=f"{other} if {words} is None else {words}",
+        )
+
+
+def _replaced_if_false(source: Source, node: ast.AST) -> tuple[ast.AST, ast.AST] | None:
+    """Return what a default replaces where it is false, and the default; None for other nodes."""
+    if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
+        above = source.parents.get(node)
+        asks = isinstance(above, ast.If | ast.While | ast.IfExp) and above.test is node
+        return None if asks or isinstance(above, ast.BoolOp) else tuple(node.values[:2])
+    if isinstance(node, ast.IfExp):
+        same = ast.unparse(node.test) == ast.unparse(node.body)
+        return (node.body, node.orelse) if same else None
+    if not isinstance(node, ast.If) or node.orelse or len(node.body) != 1:
+        return None
+    test, set_to = node.test, node.body[0]
+    if not isinstance(test, ast.UnaryOp) or not isinstance(test.op, ast.Not):
+        return None
+    if not isinstance(set_to, ast.Assign):
+        return None
+    same = ast.unparse(set_to.targets[0]) == ast.unparse(test.operand)
+    return (test.operand, set_to.value) if same else None
+
+
+def _setting_named(source: Source, node: ast.AST) -> str:
+    """Return a setting's name: of `temperature`, `args.temperature`, `given.get("seed")`."""
+    if isinstance(node, ast.Call) and name_of(node) in ("get", "pop") and node.args:
+        node = node.args[0]
+    elif isinstance(node, ast.Call) and name_of(node) == "getattr" and len(node.args) > 1:
+        node = node.args[1]
+    elif isinstance(node, ast.Subscript):
+        node = node.slice
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else ""
+    return last_name(node)
+
+
+def _is_above_zero(source: Source, default: ast.AST, name: str) -> bool:
+    """Tell whether a default is no 0, None or False, nor as good as 0."""
+    value = source.value(default)
+    if not isinstance(value, ast.Constant):
+        return not isinstance(value, ast.UnaryOp)
+    number = isinstance(value.value, int | float) and not isinstance(value.value, bool)
+    return number and value.value > (0.05 if _IS_TEMPERATURE.search(name) else 0)
+
+
+def _zero_is_seen_to(source: Source, node: ast.AST, setting: ast.AST) -> bool:
+    """Tell whether the function asks for 0 too, before the default takes its place."""
+    words = ast.unparse(setting)
+    above = source.parents.get(node)
+    given = above.targets[0] if isinstance(above, ast.Assign) else None
+    replaced = isinstance(node, ast.If) or (given is not None and ast.unparse(given) == words)
+    for other in source.scopes[node].nodes:
+        if replaced and getattr(other, "lineno", 0) >= node.lineno:
+            continue
+        if isinstance(other, ast.Compare) and ast.unparse(other.left) == words:
+            if 0 in source.constants(other.comparators[0]):
+                return True
+        elif isinstance(other, ast.Call) and name_of(other) == "bool" and other.args:
+            if ast.unparse(other.args[0]) == words:
+                return True
+        elif isinstance(other, ast.If | ast.IfExp) and other is not node:
+            test = other.test
+            negated = isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)
+            if ast.unparse(test.operand if negated else test) == words:
+                return True
+    return False
+
+
+def _is_passed_as_zero(source: Source, name: str) -> bool:
+    """Tell whether a call gives 0 for a setting of that name."""
+    values = [keyword(call, name) for call in source.calls]
+    return any(0 in source.constants(value) for value in values if value is not None)

@@ -635,3 +635,116 @@ def _is_shorter(source: Source, step: ast.AST, lengths: list[str]) -> bool:
     if known and lengths[0].isdigit():
         return number.value < int(lengths[0])
     return "stride" in ast.unparse(step)
+
+
+_OF_NEW_TOKENS = re.compile(
+    r"^(num|n|nr|total|count)?_?(new|generated|gen|completion|output|answer|response)_?"
+    r"(tokens?|toks?|length|len|count)(_count)?$|^tokens_generated$",
+    re.IGNORECASE,
+)
+
+
+@in_the_source(
+    "tokens-counted-anew",
+    subject=Subject.READING,
+    severities=(WARNING, NOTE),
+    symptom="Scores of tokens that are not in the text, or a few tokens more or fewer than made.",
+    cause="""
+        A text that is decoded and encoded again need not have the tokens that the model wrote:
+        special tokens are left out or added, white space is stripped, and a word can be cut into
+        other pieces.
+    """,
+    fix="Count the ids of the output.",
+    example='new_tokens = out[0, inputs["input_ids"].shape[1] :].shape[0]',
+    how_sure="""
+        Likely: only the source was read, where the text is decoded from an output. A note where the
+        number is only a count.
+    """,
+)
+def tokens_counted_anew(source: Source) -> Iterator[Finding]:
+    """The tokens of a decoded text are counted by encoding it again."""
+    for count in list(source.scopes):
+        text = _encoded_text(source, _whose_tokens_are_counted(count))
+        if text is None or not _is_decoded_output(source, text):
+            continue
+        slices = _slices_by(source, count)
+        if not slices and not _called_new_tokens(source, count):
+            continue
+        words = source.words(text)
+        yield found(
+            "tokens-counted-anew",
+            WARNING if slices else NOTE,
+            count,
+            what=f"{source.words(count)[:80]} counts tokens by encoding the decoded text {words} "
+            "again.",
+            why="A text tokenized again can have more or fewer tokens than were generated: a "
+            "length of other tokens.",
+            fix='output[0, inputs["input_ids"].shape[1]:].shape[0]  # ids of the output itself',
+        )
+
+
+def _whose_tokens_are_counted(node: ast.AST) -> ast.AST | None:
+    """Return `x` of `len(x)`, `x.shape[1]` and `x.numel()`; None for other nodes."""
+    if isinstance(node, ast.Call) and last_name(node.func) == "len" and len(node.args) == 1:
+        return node.args[0]
+    if isinstance(node, ast.Call) and name_of(node) in ("numel", "size"):
+        return owner_of(node)
+    of_shape = isinstance(node, ast.Subscript) and last_name(node.value) == "shape"
+    return node.value.value if of_shape and isinstance(node.value, ast.Attribute) else None
+
+
+def _encoded_text(source: Source, node: ast.AST | None) -> ast.AST | None:
+    """Return the text whose ids an expression is; None for other expressions."""
+    if node is None:
+        return None
+    value = followed(source, node)
+    if isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Constant):
+        value = followed(source, value.value) if value.slice.value == 0 else value
+    value = followed(source, _owner_of_ids(value) or value)
+    if not isinstance(value, ast.Call) or not value.args:
+        return None
+    method = name_of(value) in ("encode", "tokenize") and source.is_tokenizer(owner_of(value))
+    return value.args[0] if method or source.is_tokenizer(value.func) else None
+
+
+def _is_decoded_output(source: Source, text: ast.AST, depth: int = 8) -> bool:
+    """Tell whether a text is decoded from what `generate` returned, stripped or split since."""
+    value = followed(source, text)
+    if not depth:
+        return False
+    if isinstance(value, ast.Subscript):
+        return _is_decoded_output(source, value.value, depth - 1)
+    if not isinstance(value, ast.Call) or not isinstance(value.func, ast.Attribute):
+        return False
+    if name_of(value) in ("strip", "rstrip", "lstrip", "split", "replace", "removeprefix"):
+        return _is_decoded_output(source, owner_of(value), depth - 1)
+    decodes = name_of(value) in ("decode", "batch_decode") and source.is_tokenizer(owner_of(value))
+    return (
+        decodes
+        and bool(value.args)
+        and any(source.is_generate(part) for part in parts_followed(source, value.args[0]))
+    )
+
+
+def _slices_by(source: Source, count: ast.expr) -> bool:
+    """Tell whether a number is where a slice begins or ends."""
+    for node in source.scopes[count].nodes:
+        if isinstance(node, ast.Slice):
+            ends = [one for one in (node.lower, node.upper) if one is not None]
+            inner = [one.operand if isinstance(one, ast.UnaryOp) else one for one in ends]
+            if any(followed(source, one) is count for one in inner):
+                return True
+    return False
+
+
+def _called_new_tokens(source: Source, count: ast.expr) -> bool:
+    """Tell whether a number is called one of new tokens, or is divided by a time."""
+    above = source.parents.get(count)
+    if isinstance(above, ast.Assign):
+        return bool(_OF_NEW_TOKENS.match(last_name(above.targets[0])))
+    if isinstance(above, ast.keyword):
+        return bool(_OF_NEW_TOKENS.match(above.arg or ""))
+    if isinstance(above, ast.Dict) and count in above.values:
+        key = above.keys[above.values.index(count)]
+        return isinstance(key, ast.Constant) and bool(_OF_NEW_TOKENS.match(str(key.value)))
+    return isinstance(above, ast.BinOp) and isinstance(above.op, ast.Div) and above.left is count
