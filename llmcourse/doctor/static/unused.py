@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from llmcourse.doctor.finding import ERROR, WARNING, Finding
+from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
 from llmcourse.doctor.static.asked import Asked, every_asked
 from llmcourse.doctor.static.axes import followed, parts_followed
 from llmcourse.doctor.static.classes import written
@@ -253,7 +253,7 @@ def _is_rows(source: Source, node: ast.AST, asked: Asked) -> bool:
 @in_the_source(
     "rows-left-unread",
     subject=Subject.READING,
-    severities=(WARNING,),
+    severities=(WARNING, NOTE),
     symptom="Several answers were asked for, and one is shown.",
     cause="""
         `generate` returns a row for each prompt of a batch, and as many as
@@ -266,7 +266,7 @@ def _is_rows(source: Source, node: ast.AST, asked: Asked) -> bool:
     """,
     how_sure="""
         Likely: only the source was read, where nothing is done with the output but with its first
-        row.
+        row. A note where the rows are those of a batch: a short example may show one.
     """,
 )
 def rows_left_unread(source: Source) -> Iterator[Finding]:
@@ -281,7 +281,7 @@ def rows_left_unread(source: Source) -> Iterator[Finding]:
             continue
         yield found(
             "rows-left-unread",
-            WARNING,
+            NOTE if "those" in rows else WARNING,
             source.parents[uses[0]],
             what=f"{source.words(source.parents[uses[0]])} is read alone of several rows: {rows}.",
             why="The others were computed, and nobody reads them.",
