@@ -16,7 +16,7 @@ from llmcourse.doctor.static.source import (
     name_of,
     owner_of,
 )
-from llmcourse.doctor.static.streams import generated_texts, pipeline_behind
+from llmcourse.doctor.static.streams import generated_texts
 
 _DECODES = ("decode", "batch_decode")
 _STRIPS = ("strip", "lstrip", "rstrip")
@@ -213,7 +213,7 @@ def _of_field(source: Source, part: ast.Subscript) -> Answer | None:
     call = _pipeline_of(source, part)
     if call is None:
         return None
-    both = [one for one in (call, pipeline_behind(source, call)) if one is not None]
+    both = [one for one in (call, source.pipeline(call.func)) if one is not None]
     told = [keyword(one, "return_full_text") for one in both]
     said = next((one for one in told if one is not None), None)
     return Answer(part, True if said is None else None if is_true(said) else False)

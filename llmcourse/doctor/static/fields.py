@@ -70,14 +70,6 @@ def asked_of(source: Source, call: ast.Call) -> Asked | None:
     return next((asked for asked in every_asked(source) if asked.call is call), None)
 
 
-def may_have_beams(source: Source, call: ast.Call) -> bool:
-    """Tell whether a call of `generate` may search with several beams."""
-    asked = asked_of(source, call)
-    if asked is None or not asked.is_whole:
-        return True
-    return "num_beams" in asked.given and source.constants(asked.given["num_beams"]) != [1]
-
-
 def has_beams(source: Source, call: ast.Call) -> bool:
     """Tell whether a call of `generate` is seen to search with several beams."""
     asked = asked_of(source, call)

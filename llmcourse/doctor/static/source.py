@@ -29,9 +29,7 @@ class Scope:
     node: ast.AST
     nodes: list[ast.AST] = field(default_factory=list)  # in it, nested functions' left out
     bound: dict[str, list[ast.AST | None]] = field(default_factory=dict)  # None: not an expression
-    inner: set[ast.AST] = field(
-        default_factory=set
-    )  # what of it comprehensions bind, for themselves
+    inner: set[ast.AST] = field(default_factory=set)  # what comprehensions bind, for themselves
 
 
 class Source:

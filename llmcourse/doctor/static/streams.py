@@ -271,19 +271,6 @@ def generated_texts(source: Source) -> Iterator[tuple[ast.Subscript, ast.Call]]:
             yield node, value
 
 
-def pipeline_behind(source: Source, call: ast.Call) -> ast.Call | None:
-    """Return what made the pipeline that a call asks, one of an object's own too; None if none."""
-    made = source.value(call.func)
-    if isinstance(made, ast.Attribute) and last_name(made.value) == "self":
-        kept = [
-            node.value
-            for node in source.scopes
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == ast.unparse(made)
-        ]
-        made = kept[0] if len(kept) == 1 else made
-    return made if isinstance(made, ast.Call) and name_of(made) == "pipeline" else None
-
-
 def _gets_messages(source: Source, call: ast.Call) -> bool:
     """Tell whether a pipeline is given a chat: a list of messages, or a name that says so."""
     if not call.args:

@@ -96,15 +96,7 @@ def _texts(source: Source, node: ast.AST, depth: int) -> list[str]:
 )
 def stop_ids_never_match(source: Source) -> Iterator[Finding]:
     """A criterion compares ids with those of a word that was encoded alone."""
-    classes = {
-        one.node.name
-        for one in written(source)
-        if not one.is_processor and "decode" not in ast.unparse(one.node)
-    }
-    for call in source.calls:
-        if last_name(call.func) not in classes:
-            continue
-        given = [*call.args, *(each.value for each in call.keywords)]
+    for call, given in _given_to_criteria(source):
         words = [word for one in given for word in _ids_of_words(source, one)]
         lone = [word for word in words if _STOP_WORD.match(word) and _other(word) not in words]
         lone = [word for word in lone if len(word) > 1]
@@ -118,6 +110,18 @@ def stop_ids_never_match(source: Source) -> Iterator[Finding]:
             why="After a space the word is other tokens, and its ids never come.",
             fix=f"model.generate(..., stop_strings=[{lone[0]!r}], tokenizer=tokenizer)",
         )
+
+
+def _given_to_criteria(source: Source) -> Iterator[tuple[ast.Call, list[ast.AST]]]:
+    """Yield where criteria that compare ids are made, and what each is given."""
+    classes = {
+        one.node.name
+        for one in written(source)
+        if not one.is_processor and "decode" not in ast.unparse(one.node)
+    }
+    for call in source.calls:
+        if last_name(call.func) in classes:
+            yield call, [*call.args, *(each.value for each in call.keywords)]
 
 
 @in_the_source(
@@ -138,15 +142,7 @@ def stop_ids_never_match(source: Source) -> Iterator[Finding]:
 )
 def stop_ids_begin_a_text(source: Source) -> Iterator[Finding]:
     """A stop word is encoded with its special tokens."""
-    classes = {
-        one.node.name
-        for one in written(source)
-        if not one.is_processor and "decode" not in ast.unparse(one.node)
-    }
-    for call in source.calls:
-        if last_name(call.func) not in classes:
-            continue
-        given = [*call.args, *(each.value for each in call.keywords)]
+    for _, given in _given_to_criteria(source):
         parts = [part for one in given for part in parts_followed(source, one)]
         encoded = next((one for one in parts if _encodes_whole(source, one)), None)
         if encoded is None or any(isinstance(one, ast.Slice) for one in parts):
