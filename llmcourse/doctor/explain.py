@@ -5,6 +5,7 @@ import inspect
 from typing import Any
 
 from llmcourse.doctor.finding import SEVERITIES
+from llmcourse.doctor.followed import IN_A_RUN
 from llmcourse.doctor.pitfalls import PITFALLS, Needs
 from llmcourse.doctor.static import IN_THE_SOURCE
 
@@ -18,6 +19,7 @@ _SEEN = {
     Needs.FAILED: "where a tokenizer's call fails, under `watch`",
     Needs.TOKENIZER_CALLS: "where the prompt is tokenized, under `watch`",
 }
+_IN_A_RUN = "in a script's own steps, by `python -m llmcourse doctor`"
 _IN_THE_SOURCE = "in the source, by `python -m llmcourse doctor`"
 
 
@@ -26,9 +28,16 @@ class UnknownCode(ValueError):
 
 
 def every_code() -> dict[str, Any]:
-    """Return what is known of each code: a Pitfall, or what is found in the source alone."""
-    alone = {code: known for code, known in IN_THE_SOURCE.items() if code not in PITFALLS}
-    return {**PITFALLS, **alone}
+    """Return what is known of each code, by who has the words: a Pitfall, the source, a run."""
+    known: dict[str, Any] = {}
+    for checks in (PITFALLS, IN_THE_SOURCE, IN_A_RUN):
+        known |= {code: check for code, check in checks.items() if code not in known}
+    return known
+
+
+def _checks_of(code: str) -> list:
+    """Return all that finds a code: in a call, in the source, in a script's steps."""
+    return [checks[code] for checks in (PITFALLS, IN_THE_SOURCE, IN_A_RUN) if code in checks]
 
 
 def explain(code: str) -> str:
@@ -52,17 +61,15 @@ def section(known) -> str:
     ]
     if known.example:
         parts.append(f"```python\n{inspect.cleandoc(known.example)}\n```")
-    parts.append(f"**How sure.** {_line(known.how_sure)}")
-    in_the_source = IN_THE_SOURCE.get(known.code)
-    if in_the_source not in (None, known):
-        parts[-1] += f" {_line(in_the_source.how_sure)}"
+    how_sure = [_line(check.how_sure) for check in _checks_of(known.code)]
+    parts.append(f"**How sure.** {' '.join(how_sure)}")
     return "\n\n".join(parts) + "\n"
 
 
 def severities_of(known) -> list[str]:
-    """Return the severities that a code's findings may have, in a run or in the source."""
-    also = IN_THE_SOURCE.get(known.code, known).severities
-    return [each for each in SEVERITIES if each in (*known.severities, *also)]
+    """Return the severities that a code's findings may have, wherever it is found."""
+    may_have = {each for check in _checks_of(known.code) for each in check.severities}
+    return [each for each in SEVERITIES if each in may_have]
 
 
 def _kind(known) -> str:
@@ -73,10 +80,11 @@ def _kind(known) -> str:
 
 
 def _seen(known) -> str:
-    needs = getattr(known, "needs", None)
-    if needs is None:
+    if known.code in PITFALLS:
+        return "" if Needs.CALL in known.needs else f", seen {_SEEN[known.needs[0]]}"
+    if known.code not in IN_A_RUN:
         return f", seen {_IN_THE_SOURCE}"
-    return "" if Needs.CALL in needs else f", seen {_SEEN[needs[0]]}"
+    return f", seen {_IN_A_RUN}" + (", or in the source" if known.code in IN_THE_SOURCE else "")
 
 
 def _line(text: str) -> str:

@@ -63,7 +63,8 @@ def listen(listener, *objects) -> None:
     """Tell `listener` of every call from now on; objects: models and tokenizers it cares about.
 
     listener.begins(event) is called before `generate` and returns what listener.ends(that, event)
-    gets after it; listener.heard(event) is called after everything else.
+    gets after it; listener.heard(event) is called after everything else, but before a forward pass,
+    and listener.passed(event) after that.
     """
     with _lock:
         if not _listeners:
@@ -105,8 +106,9 @@ def wrap_what_overrides(thing) -> None:
 
 def _hear_forward(model: torch.nn.Module) -> None:
     if _before_forward not in model._forward_pre_hooks.values():
-        handle = model.register_forward_pre_hook(_before_forward, with_kwargs=True)
-        _to_put_back.append(handle.remove)
+        before = model.register_forward_pre_hook(_before_forward, with_kwargs=True)
+        after = model.register_forward_hook(_after_forward, always_call=True)
+        _to_put_back.extend((before.remove, after.remove))
 
 
 def _hear_what_is_made() -> None:
@@ -352,6 +354,8 @@ def _is_of_a_model(frame: FrameType | None) -> bool:
 
 def _before_forward(model, arguments: tuple, keywords: dict) -> None:
     """Tell of a forward call that user code makes itself; `generate`'s own are no news."""
+    passes = _local.__dict__.setdefault("passes", [])
+    passes.append((model, None))
     if not _listeners or getattr(_local, "unheard", False) or _inside("generate"):
         return
     caller = _caller()
@@ -359,5 +363,16 @@ def _before_forward(model, arguments: tuple, keywords: dict) -> None:
         return
     named = _named(_signature(model.forward), arguments, keywords) if arguments else keywords
     event = Event("forward", owner=model, arguments=named, site=site_of(caller))
+    passes[-1] = (model, event)
     for listener in tuple(_listeners):
         listener.heard(event)
+
+
+def _after_forward(model, arguments: tuple, result) -> None:
+    """Tell of what such a call returned; None where it raised an error."""
+    passes = getattr(_local, "passes", None)
+    if not passes or passes[-1][0] is not model:  # another hook failed before ours
+        return
+    _, event = passes.pop()
+    for listener in tuple(_listeners) if event is not None else ():
+        listener.passed(replace(event, result=result))

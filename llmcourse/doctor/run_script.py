@@ -89,6 +89,7 @@ def _listen(journal: Journal, instead: str | None) -> None:
 
         watched = Watch(journal=journal)
         watched.__enter__()
+        watched.follow_logits()
         _watches.append(watched)
         atexit.register(watched.look_at_the_rest)
     except Exception as error:  # ours, not the script's: it goes on
@@ -196,4 +197,13 @@ def _show(error: BaseException, path: str) -> None:
 def _from_its_lines(trace: TracebackType | None, path: str) -> TracebackType | None:
     while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(path):
         trace = trace.tb_next
-    return trace
+    return _without_ours(trace)
+
+
+def _without_ours(trace: TracebackType | None) -> TracebackType | None:
+    """Leave out the frames in which this package handed a call of torch on."""
+    if trace is None:
+        return None
+    trace.tb_next = rest = _without_ours(trace.tb_next)
+    handed_on = trace.tb_frame.f_code.co_name == "__torch_function__"
+    return rest if handed_on and __package__ in trace.tb_frame.f_globals["__name__"] else trace

@@ -30,6 +30,8 @@ from llmcourse.doctor.case import (
 from llmcourse.doctor.diagnose import Diagnosis, check, new_text
 from llmcourse.doctor.evidence import measure
 from llmcourse.doctor.finding import Finding, in_order, once_per_line
+from llmcourse.doctor.followed import IN_A_RUN
+from llmcourse.doctor.followed.logits import Follower, Pass, Use
 from llmcourse.doctor.journal import Journal
 from llmcourse.doctor.listen import Event
 from llmcourse.doctor.loading_report import Report, of_load, of_state_dict
@@ -141,6 +143,8 @@ class Watch:
     # or in a tokenizer's call that failed.
     _loops: dict[Site, dict[str, Finding]] = field(default_factory=dict)
     _steps: Steps = field(default_factory=Steps)  # of such loops
+    # What becomes of logits in this thread, where that is followed.
+    _follower: Follower | None = None
 
     def __enter__(self) -> "Watch":
         with self._changed:
@@ -155,6 +159,16 @@ class Watch:
             self._entered -= 1
             if self._entered == 0:
                 listen.leave(self)
+                if self._follower is not None:
+                    self._follower.__exit__(kind, error, trace)
+                    self._follower = None
+
+    def follow_logits(self) -> None:
+        """Follow what becomes of logits in this thread, to the end of the block."""
+        self._follower = Follower(
+            self._look_at_use, lambda error: self._fail("logits", Site(), error)
+        )
+        self._follower.__enter__()
 
     @property
     def diagnoses(self) -> tuple[Diagnosis, ...]:
@@ -211,6 +225,8 @@ class Watch:
             self._running[thread] = self._running.get(thread, 0) + 1
         if self.journal is not None:
             self.journal.running(1)
+        if self._follower is not None:
+            self._follower.pause()
         started = time.perf_counter()
         case = self._carefully(event, self._completed)
         return time.perf_counter() - started, case
@@ -224,6 +240,9 @@ class Watch:
             self._carefully(event, lambda event: self._look(event, case, seconds))
         if self.journal is not None:
             self.journal.running(-1)
+        if self._follower is not None:
+            self._carefully(event, self._follow_scores)
+            self._follower.go_on()
         with self._changed:
             thread = threading.get_ident()
             self._running[thread] -= 1
@@ -236,6 +255,10 @@ class Watch:
         if event.error is not None:  # whoever called may know what to do about it
             self._failed.append(event)
             return
+        if self._follower is not None:
+            self._carefully(event, self._follow_ids)
+            if event.name == "forward":
+                self._follower.pause()
         self._carefully(
             event,
             {
@@ -248,6 +271,12 @@ class Watch:
                 "parse_response": self._keep_tokenizer,
             }.get(event.name, self._keep_encoding),
         )
+
+    def passed(self, event: Event) -> None:
+        """Follow what a forward pass returned."""
+        if self._follower is not None:
+            self._carefully(event, self._follow_pass)
+            self._follower.go_on()
 
     def _carefully(self, event: Event, look):
         """Return what `look` makes of a call; None, and a sentence in `failures`, if it fails."""
@@ -418,6 +447,58 @@ class Watch:
         for one in self._found(event.name, event.site, case, (Needs.FAILED,)):
             found[one.code] = _placed(one, event.site)
             self._write_down_loop(found[one.code])
+
+    # What becomes of logits
+
+    def _follow_ids(self, event: Event) -> None:
+        """Look at where ids come from that a model is fed, or that are decoded."""
+        given = {"forward": ("fed", "input_ids"), "decode": ("decoded", "token_ids")}
+        given["batch_decode"] = ("decoded", "sequences")
+        if event.name in given:
+            name, argument = given[event.name]
+            self._follower.handed(name, event.arguments.get(argument), event.site)
+
+    def _follow_pass(self, event: Event) -> None:
+        ids, mask = (event.arguments.get(name) for name in ("input_ids", "attention_mask"))
+        ids = ids if isinstance(ids, torch.Tensor) and ids.dim() == 2 else None
+        made = event.result
+        logits = getattr(made, "logits", None)
+        if ids is None or made is None:
+            return
+        states = getattr(made, "hidden_states", None) or ()
+        final = getattr(made, "last_hidden_state", None)
+        states = states if states or final is None else (final,)
+        fits = isinstance(mask, torch.Tensor) and mask.dim() == 2
+        mask = mask[:, -ids.shape[1] :].cpu() if fits else None
+        self._follower.came_out(Pass(ids.cpu(), mask, event.site), logits, states)
+
+    def _follow_scores(self, event: Event) -> None:
+        """Follow the scores that `generate` returned, a tensor (rows, vocabulary) a step."""
+        ids = getattr(event.result, "sequences", None)
+        beams = getattr(event.result, "beam_indices", None) is not None
+        if ids is None or beams or getattr(event.owner.config, "is_encoder_decoder", False):
+            return
+        for name in ("scores", "logits"):
+            steps = getattr(event.result, name, None) or ()
+            start = ids.shape[1] - len(steps)
+            for at, step in enumerate(steps):
+                one = Pass(ids.cpu(), None, event.site, generated=name)
+                self._follower.came_out_of_a_step(one, step, start - 1 + at)
+
+    def _look_at_use(self, use: Use) -> None:
+        """Keep what is found in a step that a script takes with logits, once for a line."""
+        kept = self._loops.setdefault(use.site, {})
+        for look in IN_A_RUN.values():
+            if look.code in kept:
+                continue
+            try:
+                found = next(iter(look(use)), None)
+            except Exception as error:
+                self._fail(f"{use.name} for {look.code}", use.site, error)
+                continue
+            if found is not None:
+                kept[look.code] = _placed(found, use.site)
+                self._write_down_loop(kept[look.code])
 
     def _write_down_loop(self, found: Finding) -> None:
         if self.journal is not None:

@@ -28,7 +28,7 @@ class Listener:
     """Remembers events; what `begins` returns comes back to `ends`."""
 
     def __init__(self):
-        self.begun, self.ended, self.others = [], [], []
+        self.begun, self.ended, self.others, self.after = [], [], [], []
 
     def begins(self, event):
         self.begun.append(event)
@@ -39,6 +39,9 @@ class Listener:
 
     def heard(self, event):
         self.others.append(event)
+
+    def passed(self, event):
+        self.after.append(event)
 
 
 @pytest.fixture
@@ -66,6 +69,17 @@ def test_a_call_is_told_with_its_arguments_result_and_line(listener):
     assert event.result is out
     assert event.arguments.keys() == {"inputs", "max_new_tokens"}
     assert (event.site.file, event.site.line) == (__file__, line)
+
+
+def test_a_forward_pass_is_told_before_and_after_with_what_it_returned(listener):
+    model = tiny("llama")
+    listen.wrap_what_overrides(model)
+    made = model(IDS)
+    (before,), (after,) = listener.others, listener.after
+    assert (before.name, before.result, after.result) == ("forward", None, made)
+    with pytest.raises(ValueError):
+        model()
+    assert listener.after[-1].result is None
 
 
 def test_everything_is_put_back_when_the_last_listener_leaves():

@@ -60,6 +60,14 @@ def test_warnings_can_count_as_errors(script, capfd):
     assert "warning sampling-ignored" in capfd.readouterr().out
 
 
+def test_an_error_of_torch_has_no_frame_of_ours(tmp_path, capfd):
+    path = tmp_path / "script.py"
+    path.write_text("import torch, transformers\ntorch.ones(2) @ torch.ones(3)\n")
+    assert main(["doctor", str(path)]) == 2
+    shown = capfd.readouterr().err
+    assert "line 2" in shown and "__torch_function__" not in shown
+
+
 def test_a_script_that_fails_exits_with_2_and_shows_its_traceback(script, capfd):
     path = script("left", "raise RuntimeError('<b>my own</b>')\n")
     assert main(["doctor", str(path)]) == 2

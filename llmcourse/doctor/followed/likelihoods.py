@@ -1,0 +1,429 @@
+"""Pitfalls of reading likelihoods by hand, seen in a run: which place, which token, which mean."""
+
+from collections.abc import Iterator
+
+import torch
+
+from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding
+from llmcourse.doctor.followed.logits import Kind, Pass, Use
+from llmcourse.doctor.followed.registry import in_a_run, seen
+
+_ENOUGH = 4  # tokens that show at which places they are read
+_MEANS = ("mean", "nanmean")
+_SUMS = ("sum", "nansum", *_MEANS)
+_CHOOSES = ("argmax", "multinomial", "topk", "max")
+
+
+def _read_at(use: Use) -> Iterator[tuple[Pass, torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Yield passes with the rows, places and tokens whose numbers are read there, flat."""
+    if use.name == "pick":
+        yield from use.picked
+    elif use.name in ("cross_entropy", "nll_loss") and use.about.located:
+        about, target = use.about, use.arguments.get("target")
+        if about.token is None or not isinstance(target, torch.Tensor) or about.source.ids is None:
+            return
+        if target.is_floating_point():
+            return
+        classes = 1 if use.given.dim() > 1 else 0
+        row, place = (each.select(classes, 0).flatten() for each in (about.row, about.place))
+        target = target.detach().cpu().flatten()
+        counted = target != use.arguments.get("ignore_index", -100)
+        if target.shape == row.shape:
+            yield about.source, row[counted], place[counted], target[counted]
+
+
+def _offset(use: Use) -> tuple[int, int] | None:
+    """Return how far behind its place each token stands that is read there, and how many are.
+
+    None where they do not all stand equally far; 1 is right.
+    """
+    reads = [each for each in _read_at(use) if each[0].ids is not None]
+    many = sum(len(token) for *_, token in reads)
+    if many < _ENOUGH:
+        return None
+    found = []
+    for offset in (1, 0, 2, -1):
+        hits = known = 0
+        for made, row, place, token in reads:
+            there = made.id_at(row, place + offset)
+            hits += int((there == token).sum())
+            known += int((there >= 0).sum())
+        if known >= _ENOUGH and hits == known and known >= many // 2:
+            found.append(offset)
+    return (found[0], many) if found else None
+
+
+@in_a_run(
+    "logits-not-shifted",
+    severities=(ERROR, WARNING),
+    how_sure="""
+        Certain in a run: each number that is read at a place is that of the token at the same
+        place, and that of the next one is not.
+    """,
+)
+def logits_not_shifted(use: Use) -> Iterator[Finding]:
+    """Numbers of the token that the place itself has, or of one before it."""
+    offset = _offset(use)
+    if offset is None or offset[0] not in (0, -1) or use.about.source.generated:
+        return
+    where = "at the same place" if offset[0] == 0 else "one place before it"
+    yield seen(
+        "logits-not-shifted",
+        ERROR,
+        CERTAIN,
+        what=f"The logits at {offset[1]} places are read for the token {where}.",
+        why="What a model gives at a place is about the token after it: nothing is shifted.",
+        fix="logits[:, :-1], ids[:, 1:]  # the place before each token",
+    )
+
+
+@in_a_run(
+    "labels-shifted-twice",
+    severities=(ERROR,),
+    how_sure="Certain in a run: each number that is read at a place is of the token two places on.",
+)
+def labels_shifted_twice(use: Use) -> Iterator[Finding]:
+    """Numbers of the token after the next."""
+    offset = _offset(use)
+    if offset is None or offset[0] != 2 or use.about.source.generated:
+        return
+    yield seen(
+        "labels-shifted-twice",
+        ERROR,
+        CERTAIN,
+        what=f"The logits at {offset[1]} places are read for the token two places on.",
+        why="They are about the next token: labels, or logits, were shifted once too often.",
+        fix="logits[:, :-1], ids[:, 1:]  # shifted once",
+    )
+
+
+@in_a_run(
+    "scores-begin-after-prompt",
+    severities=(ERROR,),
+    how_sure="""
+        Certain in a run: each step's numbers are read for a token that the step did not write, and
+        the tokens stand where the steps begin to be counted from the prompt's first.
+    """,
+)
+def scores_begin_after_prompt(use: Use) -> Iterator[Finding]:
+    """Steps of `generate` are paired with the row from its beginning on."""
+    made = use.about.source
+    if use.name != "pick" or not made.generated or len(use.picked) < _ENOUGH:
+        return
+    right = paired = 0
+    first = min(int(place.min()) for _, _, place, _ in use.picked)
+    for source, row, place, token in use.picked:
+        right += int((source.id_at(row, place + 1) == token).sum())
+        paired += int((source.id_at(row, place - first) == token).sum())
+    many = sum(len(token) for *_, token in use.picked)
+    if paired != many or right > many // 2 or first < 1:
+        return
+    yield seen(
+        "scores-begin-after-prompt",
+        ERROR,
+        CERTAIN,
+        what=(
+            f"The {made.generated} of the first step are read for the first token of the whole "
+            "row, which is the prompt's, those of the second for its second ..."
+        ),
+        why="There is one entry for each new token, and `sequences` begin with the prompt.",
+        fix="new = made.sequences[:, prompt_length:]  # step i wrote new[:, i]",
+    )
+
+
+@in_a_run(
+    "padding-in-the-loss",
+    severities=(ERROR, WARNING),
+    how_sure="In a run: the loss's labels were compared with the mask of the pass.",
+)
+def padding_in_the_loss(use: Use) -> Iterator[Finding]:
+    """A loss by hand counts labels that are padding."""
+    if use.name not in ("cross_entropy", "nll_loss"):
+        return
+    for made, row, place, token in _read_at(use):
+        padding = made.is_padding(row, place + 1)
+        if not bool(padding.any()) or use.arguments.get("reduction", "mean") == "none":
+            continue
+        yield seen(
+            "padding-in-the-loss",
+            ERROR,
+            CERTAIN,
+            what=f"{int(padding.sum())} of {len(token)} labels of `{use.name}` are padding.",
+            why="The loss is also about how likely padding is after a text's end.",
+            fix="labels = ids.masked_fill(attention_mask == 0, -100)",
+        )
+
+
+@in_a_run(
+    "mean-over-padding",
+    severities=(ERROR, WARNING),
+    how_sure="Certain in a run: numbers at places that the pass's mask hides are not 0 in the sum.",
+)
+def mean_over_padding(use: Use) -> Iterator[Finding]:
+    """A mean or sum counts what was read at padding."""
+    about = use.about
+    if use.name not in _SUMS or not about.located or about.source.mask is None:
+        return
+    if about.picked and about.kind in (Kind.LOGPROBS, Kind.PROBS, Kind.LOGITS):
+        of, shift = "log-probabilities of tokens", 1
+    elif about.kind == Kind.HIDDEN and about.along(_dim(use)) == "place":
+        of, shift = "hidden states", 0
+    else:
+        return
+    at = about.source.is_padding(about.row, about.place + shift)
+    counted = at & (use.given.detach().cpu() != 0)
+    if not bool(counted.any()):
+        return
+    if shift and _misses_the_mask_by_one(use):  # has a name of its own
+        return
+    places = torch.stack([about.row[counted], about.place[counted]]).unique(dim=1).shape[1]
+    yield seen(
+        "mean-over-padding",
+        ERROR,
+        CERTAIN,
+        what=f"The {use.name} of {of} counts {places} places that are padding.",
+        why="A text's value then depends on how long the other texts of its batch are.",
+        fix="(values * mask).sum(1) / mask.sum(1)  # mask: attention_mask of the same tokens",
+    )
+
+
+def _dim(use: Use) -> int:
+    dim = use.arguments.get("dim")
+    dim = dim[0] if isinstance(dim, list | tuple) and dim else dim
+    return dim if isinstance(dim, int) else 0
+
+
+def _zero(use: Use) -> torch.Tensor:
+    """Tell of the numbers that were multiplied by 0."""
+    return use.given.detach().cpu() == 0
+
+
+def _misses_the_mask_by_one(use: Use) -> bool:
+    """Tell whether what is 0 are the tokens whose place, not they themselves, is padding."""
+    about = use.about
+    own = about.source.is_padding(about.row, about.place)
+    token = about.source.is_padding(about.row, about.place + 1)
+    return bool(token.any()) and not torch.equal(own, token) and torch.equal(_zero(use), own)
+
+
+@in_a_run(
+    "mask-not-shifted",
+    severities=(ERROR, WARNING),
+    how_sure="Certain in a run: what became 0 is of the token after each masked place.",
+)
+def mask_not_shifted(use: Use) -> Iterator[Finding]:
+    """Log-probabilities of tokens were multiplied by the mask of the places before them."""
+    about = use.about
+    if use.name not in _SUMS or not about.picked or not about.located:
+        return
+    if about.source.mask is None or not _misses_the_mask_by_one(use):
+        return
+    yield seen(
+        "mask-not-shifted",
+        ERROR,
+        CERTAIN,
+        what="The mask is of the places, the log-probabilities are of the next tokens.",
+        why="In each padded row one padding token counts, or one token of the text is missing.",
+        fix="log_probs * attention_mask[:, 1:]  # of the same tokens as ids[:, 1:]",
+    )
+
+
+@in_a_run(
+    "mean-counts-masked",
+    severities=(ERROR, WARNING),
+    how_sure="Certain in a run: the numbers of padding are 0, and the mean divides by all.",
+)
+def mean_counts_masked(use: Use) -> Iterator[Finding]:
+    """A plain mean of log-probabilities of which padding's were made 0."""
+    about = use.about
+    if use.name != "mean" or not about.picked or not about.located:
+        return
+    token = about.source.is_padding(about.row, about.place + 1)
+    if bool(token.any()) and torch.equal(_zero(use), token):
+        yield seen(
+            "mean-counts-masked",
+            ERROR,
+            CERTAIN,
+            what=f"The mean divides by {token.numel()} places, {int(token.sum())} of them masked.",
+            why="Masked log-probabilities are 0 and still count: padded rows come closer to 0.",
+            fix="(log_probs * mask).sum(-1) / mask.sum(-1)",
+        )
+
+
+@in_a_run(
+    "logits-not-normalized",
+    severities=(ERROR, WARNING),
+    how_sure="Certain in a run: followed from the logits, and no softmax came between.",
+)
+def logits_not_normalized(use: Use) -> Iterator[Finding]:
+    """Tokens' raw logits are added up, or their exponentials or logarithms taken."""
+    about = use.about
+    if about.kind != Kind.LOGITS:
+        return
+    picked = about.picked and use.given.numel() > 1
+    if use.name in _SUMS and picked:
+        what, severity = f"The {use.name} is of tokens' raw logits", WARNING
+    elif use.name == "exp" and picked:
+        what, severity = "The exponential is of tokens' raw logits", ERROR
+    elif use.name == "log":
+        what, severity = "The logarithm is of raw logits, many of them negative", ERROR
+    else:
+        return
+    yield seen(
+        "logits-not-normalized",
+        severity,
+        CERTAIN,
+        what=f"{what}: neither probabilities nor log-probabilities.",
+        why="Only a softmax over the vocabulary makes probabilities of logits.",
+        fix="log_probs = logits.log_softmax(-1)  # then the tokens' entries",
+    )
+
+
+@in_a_run(
+    "loss-wants-log-probabilities",
+    severities=(ERROR,),
+    how_sure="Certain in a run: the numbers were followed from the logits.",
+)
+def loss_wants_log_probabilities(use: Use) -> Iterator[Finding]:
+    """`nll_loss` or `kl_div` gets logits or probabilities where it wants log-probabilities."""
+    kind, wants = use.about.kind, Kind.LOGPROBS
+    if use.name == "kl_div's target":
+        wants = Kind.LOGPROBS if use.arguments.get("log_target") else Kind.PROBS
+    elif use.name not in ("nll_loss", "kl_div"):
+        return
+    if kind == wants or kind not in (Kind.LOGITS, Kind.PROBS, Kind.LOGPROBS):
+        return
+    yield seen(
+        "loss-wants-log-probabilities",
+        ERROR,
+        CERTAIN,
+        what=f"`{use.name}` gets {kind}, where it wants {wants}.",
+        why="It takes no softmax and no logarithm itself: the number means nothing.",
+        fix="F.nll_loss(logits.log_softmax(-1), ids)  # kl_div: q.log_softmax(-1), p.softmax(-1)",
+    )
+
+
+@in_a_run(
+    "entropy-is-nan",
+    severities=(ERROR,),
+    how_sure="Certain in a run: the product has nan where the probability is 0.",
+)
+def entropy_is_nan(use: Use) -> Iterator[Finding]:
+    """Probabilities times log-probabilities, of which some are 0 times -inf."""
+    other = use.arguments.get("other")
+    kinds = {use.about.kind, getattr(other, "kind", None)}
+    if use.name != "product" or kinds != {Kind.PROBS, Kind.LOGPROBS}:
+        return
+    if bool(use.made.isnan().any()) and not bool(use.given.isnan().any()):
+        yield seen(
+            "entropy-is-nan",
+            ERROR,
+            CERTAIN,
+            what="Probabilities of 0 are multiplied by log-probabilities, which are -inf.",
+            why="0 times -inf is nan, and the entropy that sums it up is nan.",
+            fix="entropy = torch.special.entr(probabilities).sum(-1)",
+        )
+
+
+@in_a_run(
+    "logits-of-padding",
+    severities=(ERROR, WARNING),
+    how_sure="Certain in a run where the mask was passed: it hides the place that is read.",
+)
+def logits_of_padding(use: Use) -> Iterator[Finding]:
+    """A token is chosen, or a state read, at a place of padding."""
+    about = use.about
+    hidden = use.name == "state"
+    if not hidden and (use.name not in _CHOOSES or about.kind not in (Kind.LOGITS, Kind.PROBS)):
+        return
+    if not about.located or about.source.mask is None or about.source.mask.shape[1] < 2:
+        return
+    if use.given.dim() > 2 and not hidden:  # of all places: which are used is seen later
+        return
+    row, place = (each.reshape(-1, each.shape[-1])[:, 0] for each in (about.row, about.place))
+    if len(row) == 0 or place.unique().numel() > 1:
+        return
+    padding = about.source.is_padding(row, place)
+    if not bool(padding.any()):
+        return
+    read = "hidden states are read" if hidden else "logits are read"
+    yield seen(
+        "logits-of-padding",
+        ERROR,
+        CERTAIN,
+        what=f"In {int(padding.sum())} of {len(padding)} rows {read} at a place of padding.",
+        why="With padding on the right the last place is not that of the text's last token.",
+        fix="last = attention_mask.sum(1) - 1; logits[torch.arange(len(last)), last]",
+    )
+
+
+@in_a_run(
+    "logits-of-another-place",
+    severities=(ERROR, WARNING),
+    how_sure="Certain in a run: the token was followed from where it was read to the ids.",
+)
+def logits_of_another_place(use: Use) -> Iterator[Finding]:
+    """A token is appended that was read before the last place."""
+    about, made = use.about, use.about.source
+    if use.name != "fed" or about.kind != Kind.IDS or not about.located or made.ids is None:
+        return
+    places, last = about.place.flatten().unique(), made.ids.shape[1] - 1
+    if len(places) != 1 or int(places[0]) == last:
+        return
+    if made.mask is not None and bool(made.is_padding(about.row, about.place + 1).any()):
+        return  # the last one that is no padding
+    yield seen(
+        "logits-of-another-place",
+        ERROR,
+        CERTAIN,
+        what=f"The appended token was read at place {int(places[0])} of 0 to {last}.",
+        why="The logits at a place are about the token after it: the next is at the last place.",
+        fix="logits[:, -1].argmax(-1)  # the last place's",
+    )
+
+
+@in_a_run(
+    "argmax-of-every-place",
+    severities=(WARNING,),
+    how_sure="Certain in a run: what is decoded was followed from one pass's argmax.",
+)
+def argmax_of_every_place(use: Use) -> Iterator[Finding]:
+    """The predictions of all places of one pass are decoded as a text."""
+    about = use.about
+    if use.name != "decoded" or about.kind != Kind.IDS or not about.located:
+        return
+    places = about.place.flatten().unique()
+    if len(places) < _ENOUGH or about.source.ids is None:
+        return
+    if not torch.equal(places, torch.arange(int(places[0]), int(places[0]) + len(places))):
+        return
+    yield seen(
+        "argmax-of-every-place",
+        WARNING,
+        LIKELY,
+        what=f"The argmax at {len(places)} places of one forward pass is decoded as a text.",
+        why="Each is a guess for the token after its place; only the last one is new.",
+        fix="model.generate(**inputs)  # or a loop that appends the last place's token",
+    )
+
+
+@in_a_run(
+    "scores-are-processed",
+    severities=(NOTE,),
+    how_sure="Certain in a run that scores of -inf are among them.",
+)
+def scores_are_processed(use: Use) -> Iterator[Finding]:
+    """Probabilities are made of scores from which tokens were removed."""
+    processed = use.about.source.generated == "scores" and use.about.kind == Kind.LOGITS
+    if not processed or use.name not in ("softmax", "log_softmax"):
+        return
+    removed = int(use.given.isinf().sum())
+    if removed:
+        yield seen(
+            "scores-are-processed",
+            NOTE,
+            CERTAIN,
+            what=f"{removed} of {use.given.numel()} `scores` are -inf: tokens were removed.",
+            why="The probabilities are those of the draw, not the model's own.",
+            fix="model.generate(..., output_logits=True, return_dict_in_generate=True).logits",
+        )

@@ -1,0 +1,400 @@
+"""What becomes of logits in a script, followed in a run, and what is found on the way."""
+
+from textwrap import dedent
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import llmcourse
+
+# A code, and snippets that have its mistake, in several spellings; `model`, `tok`, `ids` (1, n) and
+# `batch` (padded on the right) are there.
+FAULTY = {
+    "over-the-wrong-axis": [
+        "model(ids).logits.softmax(1)",
+        "F.softmax(model(ids).logits[0], dim=0)",
+        "model(ids).logits[0].argmax()",
+        """
+        class Sampler:
+            def chances(self, logits):
+                return torch.log_softmax(logits, 1)
+        Sampler().chances(model(**batch).logits.float())
+        """,
+    ],
+    "softmax-twice": [
+        "model(ids).logits[:, -1].softmax(-1).softmax(-1)",
+        """
+        def loss(chances, labels):
+            return F.cross_entropy(chances.view(-1, chances.shape[-1]), labels.view(-1))
+        loss(F.softmax(model(ids).logits[:, :-1], dim=-1), ids[:, 1:])
+        """,
+        """
+        best, order = model(ids).logits[0, -1].softmax(-1).topk(20)
+        torch.multinomial(best.softmax(0), 1)
+        """,
+    ],
+    "draw-from-logits": [
+        "torch.multinomial(model(ids).logits[:, -1] + 100, 1)",
+        "torch.multinomial(model(ids).logits[0, -1].clamp(min=0.0) + 1, 1)",
+    ],
+    "temperature-misapplied": [
+        "torch.multinomial(model(ids).logits[:, -1].softmax(-1) / 0.7, 1)",
+        """
+        def sample(chances, temperature):
+            return torch.multinomial(chances.div(temperature), num_samples=1)
+        sample(torch.softmax(model(ids).logits[0, -1], 0), 1.3)
+        """,
+    ],
+    "place-taken-for-id": [
+        """
+        chances, order = model(ids).logits[:, -1].softmax(-1).sort(descending=True)
+        torch.cat([ids, torch.multinomial(chances, 1)], dim=1)
+        """,
+        """
+        best = torch.topk(model(ids).logits[0, -1], 5).values
+        chosen = torch.multinomial(best.softmax(-1), 1)
+        tok.decode(chosen)
+        """,
+        """
+        def draw(logits):
+            best, order = logits.topk(8)
+            return best.softmax(-1).multinomial(1)
+        made = model(ids, use_cache=True)
+        model(draw(made.logits[:, -1]), past_key_values=made.past_key_values)
+        """,
+    ],
+    "removed-by-zero": [
+        """
+        logits = model(ids).logits[:, -1].clone()
+        logits[logits < logits.topk(5).values[:, [-1]]] = 0
+        torch.multinomial(logits.softmax(-1), 1)
+        """,
+        """
+        logits = model(ids).logits[0, -1]
+        keep = logits >= logits.topk(5).values[-1]
+        torch.distributions.Categorical(logits=logits * keep).sample()
+        """,
+        """
+        class Filter:
+            empty = 1e-10
+            def __call__(self, logits):
+                return torch.where(logits < logits.max() - 2, self.empty, logits)
+        torch.multinomial(F.softmax(Filter()(model(ids).logits[0, -1]), -1), 1)
+        """,
+    ],
+    "filter-left-sorted": [
+        """
+        logits = model(ids).logits[0, -1].clone()
+        ordered, _ = logits.softmax(-1).sort(descending=True)
+        drop = ordered.cumsum(-1) > 0.5
+        drop[:4] = False
+        logits[drop] = float("-inf")
+        torch.multinomial(logits.softmax(-1), 1)
+        """,
+    ],
+    "top-k-misbuilt": [
+        """
+        logits = model(ids).logits[0, -1]
+        lowest = logits.topk(5).values[-1]
+        torch.multinomial(logits.masked_fill(logits >= lowest, -torch.inf).softmax(-1), 1)
+        """,
+    ],
+    "top-p-misbuilt": [
+        "model(ids).logits[0, -1].sort(descending=True).values.cumsum(-1) > 0.9",
+        "model(ids).logits[0, -1].softmax(-1).cumsum(-1) > 0.9",
+        """
+        def keep_top_k(chances, k):
+            values, places = chances.topk(k, dim=-1)
+            return torch.zeros_like(chances).scatter(-1, places, values)
+        chances = keep_top_k(model(ids).logits[:, -1].softmax(-1), 3)
+        values, places = chances.sort(dim=-1)
+        torch.where(values.cumsum(-1) > 1 - 0.7, values, 0.0)
+        """,
+    ],
+    "min-p-misbuilt": [
+        """
+        logits = model(ids).logits[0, -1].clone()
+        logits.masked_fill_(logits < 0.1, float("-inf"))
+        """,
+        """
+        logits = model(ids).logits[:, -1]
+        logits[logits < 0.05 * logits.amax(-1, keepdim=True)]
+        """,
+    ],
+    "penalty-divides-negative": [
+        """
+        ids = torch.cat([torch.arange(20)[None], ids], dim=1)
+        logits = model(ids).logits[0, -1].clone()
+        for token in set(ids[0].tolist()):
+            logits[token] /= 1.5
+        logits.argmax()
+        """,
+    ],
+    "penalty-rewards": [
+        """
+        logits = model(ids).logits[0, -1].clone()
+        logits[ids[0]] += 0.7
+        logits.softmax(-1)
+        """,
+    ],
+    "logits-not-shifted": [
+        "model(ids).logits.log_softmax(-1).gather(2, ids[..., None])",
+        "F.cross_entropy(model(ids).logits[0], ids[0])",
+        """
+        class Scorer:
+            def __init__(self):
+                self.logps = model(ids).logits[0].log_softmax(-1)
+            def total(self):
+                return sum(self.logps[at, token] for at, token in enumerate(ids[0]))
+        Scorer().total()
+        """,
+        """
+        question, answer = ids[:, :3], ids[:, 3:]
+        logps = model(ids).logits[0, 3:].log_softmax(-1)
+        logps[range(len(logps)), answer[0]].sum()
+        """,
+    ],
+    "labels-shifted-twice": [
+        """
+        labels = ids[:, 1:]
+        logits = model(ids).logits[:, :-1]
+        F.cross_entropy(logits[:, :-1].reshape(-1, logits.shape[-1]), labels[:, 1:].reshape(-1))
+        """,
+    ],
+    "padding-in-the-loss": [
+        """
+        logits = model(**batch).logits[:, :-1]
+        F.cross_entropy(logits.transpose(1, 2), batch["input_ids"][:, 1:])
+        """,
+    ],
+    "mean-over-padding": [
+        """
+        logps = model(**batch).logits[:, :-1].log_softmax(-1)
+        logps.gather(2, batch["input_ids"][:, 1:, None]).squeeze(-1).mean(1)
+        """,
+        """
+        def embed(texts):
+            return model(**texts, output_hidden_states=True).hidden_states[-1].mean(dim=1)
+        embed(batch)
+        """,
+    ],
+    "mask-not-shifted": [
+        """
+        logps = model(**batch).logits[:, :-1].log_softmax(-1)
+        logps = logps.gather(2, batch["input_ids"][:, 1:, None])[..., 0]
+        (logps * batch["attention_mask"][:, :-1]).sum(-1)
+        """,
+    ],
+    "mean-counts-masked": [
+        """
+        logps = model(**batch).logits[:, :-1].log_softmax(-1)
+        logps = logps.gather(2, batch["input_ids"][:, 1:, None])[..., 0]
+        (logps * batch["attention_mask"][:, 1:]).mean(-1)
+        """,
+    ],
+    "logits-not-normalized": [
+        "model(ids).logits[:, :-1].gather(2, ids[:, 1:, None]).sum()",
+        """
+        logits = model(ids).logits[0]
+        torch.exp(logits[torch.arange(len(logits) - 1), ids[0, 1:]])
+        """,
+        "model(ids).logits[0, -1].log()",
+    ],
+    "loss-wants-log-probabilities": [
+        "F.nll_loss(model(ids).logits[0, :-1], ids[0, 1:])",
+        """
+        p, q = model(ids).logits[0].softmax(-1), model(ids).logits[0].softmax(-1)
+        F.kl_div(q, p)
+        """,
+        """
+        class Distil:
+            def loss(self, a, b):
+                return F.kl_div(a.log_softmax(-1), b.log_softmax(-1), reduction="batchmean")
+        Distil().loss(model(ids).logits[0], model(ids).logits[0])
+        """,
+    ],
+    "entropy-is-nan": [
+        """
+        logits = model(ids).logits[0, -1].clone()
+        logits[10:] = -torch.inf
+        (logits.softmax(-1) * logits.log_softmax(-1)).sum()
+        """,
+    ],
+    "logits-of-padding": [
+        "model(**batch).logits[:, -1].argmax(-1)",
+        """
+        def next_tokens(model, inputs):
+            made = model(**inputs)
+            return torch.multinomial(made.logits[:, -1, :].softmax(-1), 1)
+        next_tokens(model, batch)
+        """,
+        "model(**batch, output_hidden_states=True).hidden_states[-1][:, -1]",
+    ],
+    "logits-of-another-place": [
+        """
+        token = model(ids).logits[:, 0].argmax(-1)
+        model(torch.cat([ids, token[:, None]], dim=1))
+        """,
+        """
+        def next_token(made):
+            return made.logits[0, -2].softmax(-1).multinomial(1)
+        made = model(ids)
+        made = model(next_token(made)[None], past_key_values=made.past_key_values)
+        """,
+    ],
+    "argmax-of-every-place": ["tok.decode(model(ids).logits.argmax(-1)[0])"],
+    "scores-are-processed": [
+        """
+        made = model.generate(ids, max_new_tokens=3, do_sample=True, top_k=5, output_scores=True,
+                              return_dict_in_generate=True)
+        made.scores[0].softmax(-1)
+        """,
+    ],
+    "scores-begin-after-prompt": [
+        """
+        made = model.generate(ids, max_new_tokens=5, min_new_tokens=5, output_logits=True,
+                              return_dict_in_generate=True)
+        for step, logits in enumerate(made.logits):
+            logits.log_softmax(-1)[0, made.sequences[0, step]]
+        """,
+    ],
+}  # fmt: skip
+SOUND = [
+    """
+    def sample(logits, temperature=0.8, k=20, p=0.9):
+        logits = logits / temperature
+        logits = logits.masked_fill(logits < logits.topk(k).values[..., -1:], -torch.inf)
+        chances, order = logits.softmax(-1).sort(descending=True)
+        drop = chances.cumsum(-1) - chances > p
+        logits = logits.masked_fill(drop.scatter(-1, order, drop), -torch.inf)
+        return torch.multinomial(logits.softmax(-1), 1)
+    for _ in range(3):
+        ids = torch.cat([ids, sample(model(ids).logits[:, -1])], dim=1)
+    tok.decode(ids[0])
+    """,
+    """
+    values, places = model(ids).logits[:, -1].softmax(-1).sort()
+    values = values.masked_fill(values.cumsum(-1) <= 1 - 0.8, 0)
+    chosen = places.gather(-1, torch.multinomial(values, 1))
+    torch.cat([ids, chosen], dim=1)
+    """,
+    """
+    best, order = model(ids).logits[:, -1].topk(5)
+    torch.cat([ids, order.gather(-1, best.softmax(-1).multinomial(1))], dim=1)
+    """,
+    """
+    chances = model(ids).logits[0, -1].softmax(-1)
+    torch.searchsorted(chances.cumsum(-1), torch.rand(1))
+    """,
+    """
+    logits = model(ids).logits[0, -1]
+    logits = torch.where(logits < logits.max() - 2, -torch.inf, logits)
+    weights = (logits - logits.max()).exp()
+    torch.multinomial(weights / weights.sum(), 1)
+    """,
+    """
+    logits = model(ids).logits[0, -1]
+    seen = logits[ids[0]]
+    logits = logits.scatter(0, ids[0], torch.where(seen > 0, seen / 1.3, seen * 1.3))
+    (logits / 0.7).softmax(-1)
+    """,
+    """
+    logits = model(ids).logits[0, -1].clone()
+    allowed = torch.tensor([5, 6, 7, 90, 91])
+    mask = torch.full_like(logits, -torch.inf)
+    mask[allowed] = 0
+    torch.multinomial((logits + mask).softmax(-1), 1)
+    """,
+    "model(ids).logits[:, :-1].log_softmax(-1).gather(2, ids[:, 1:, None]).sum()",
+    "F.cross_entropy(model(ids).logits[0, :-1], ids[0, 1:])",
+    """
+    logits = model(ids).logits[0, :-1]
+    picked = logits[torch.arange(len(logits)), ids[0, 1:]] - logits.logsumexp(-1)
+    picked.exp().mean(), picked.mean().exp()
+    """,
+    """
+    labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+    F.cross_entropy(model(**batch).logits[:, :-1].transpose(1, 2), labels[:, 1:])
+    """,
+    """
+    logps = model(**batch).logits[:, :-1].log_softmax(-1)
+    logps = logps.gather(2, batch["input_ids"][:, 1:, None])[..., 0]
+    mask = batch["attention_mask"][:, 1:]
+    (logps * mask).sum(-1) / mask.sum(-1), logps[mask.bool()].mean()
+    """,
+    """
+    last = batch["attention_mask"].sum(1) - 1
+    made = model(**batch, output_hidden_states=True)
+    made.logits[torch.arange(len(last)), last].argmax(-1)
+    made.hidden_states[-1][torch.arange(len(last)), last]
+    mask = batch["attention_mask"][..., None]
+    (made.hidden_states[-1] * mask).sum(1) / mask.sum(1)
+    """,
+    """
+    q, p = model(ids).logits[0].log_softmax(-1), model(ids).logits[0].softmax(-1)
+    F.kl_div(q, p, reduction="batchmean"), F.nll_loss(q[:-1], ids[0, 1:])
+    torch.special.entr(p).sum(-1), -(p * q).sum(-1)
+    """,
+    """
+    yes, no = 40, 50
+    logits = model(ids).logits[0, -1]
+    logits[[yes, no]].softmax(-1), logits[yes].exp() / (logits[yes].exp() + logits[no].exp())
+    """,
+    """
+    made = model.generate(ids, max_new_tokens=5, min_new_tokens=5, output_logits=True,
+                          return_dict_in_generate=True)
+    new = made.sequences[:, ids.shape[1]:]
+    for step, logits in enumerate(made.logits):
+        logits.log_softmax(-1)[0, new[0, step]]
+    """,
+    """
+    made = model(ids)
+    for _ in range(2):
+        token = made.logits.argmax(-1)[:, -1:]
+        made = model(token, past_key_values=made.past_key_values)
+    """,
+    """
+    right = (model(ids).logits[:, :-1].argmax(-1) == ids[:, 1:]).float().mean()
+    model(ids).logits.max(dim=1).values
+    """,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def course():
+    model, tokenizer = llmcourse.load()
+    return model, tokenizer
+
+
+def run(snippet: str, course):
+    """Run a snippet as the doctor runs a script; return what is found."""
+    model, tok = course
+    text = tok("The cat sat on the mat, and the dog sat on the rug.", return_tensors="pt")
+    sides = tok.padding_side
+    tok.padding_side = "right"
+    batch = tok(["A cat", "The dog ran after the ball in the sun"], padding=True,
+                return_tensors="pt")  # fmt: skip
+    tok.padding_side = sides
+    names = {"model": model, "tok": tok, "ids": text.input_ids, "batch": batch, "torch": torch}
+    with llmcourse.watch(model, tok) as watched, torch.no_grad():
+        watched.follow_logits()
+        exec(compile(dedent(snippet), "script.py", "exec"), {**names, "F": F})
+    assert watched.failures == []
+    return watched.findings
+
+
+@pytest.mark.needs_model
+@pytest.mark.parametrize(
+    ("code", "snippet"), [(code, each) for code, several in FAULTY.items() for each in several]
+)
+def test_a_mistake_is_named_at_its_line(code, snippet, course):
+    found = [one for one in run(snippet, course) if one.code == code]
+    assert found, [one.code for one in run(snippet, course)]
+    assert found[0].file == "script.py" and not found[0].source_only
+
+
+@pytest.mark.needs_model
+@pytest.mark.parametrize("snippet", SOUND)
+def test_what_is_right_stays_without_a_word(snippet, course):
+    assert [one.code for one in run(snippet, course) if one.severity != "note"] == []
