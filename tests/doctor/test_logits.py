@@ -349,6 +349,11 @@ SOUND = [
         logits.log_softmax(-1)[0, new[0, step]]
     """,
     """
+    best, order = model(ids).logits[0, -1].softmax(-1).topk(12)
+    drawn = torch.multinomial(best, 1)[0]
+    torch.stack([drawn, (order == order[3]).nonzero()[0, 0]])
+    """,
+    """
     made = model(ids)
     for _ in range(2):
         token = made.logits.argmax(-1)[:, -1:]

@@ -314,7 +314,9 @@ class Follower(TorchFunctionMode):
             about = replace(first, **{"row": None, "place": None, "token": None, **joined})
             self.know(result, about)
         elif ranks := [one for one in known if one is not None and one.kind == Kind.RANKS]:
-            self._told("joined", ranks[0], result, result)
+            ids = ranks[0].source.ids
+            if ids is not None and any(_are_rows_of(part, ids) for part in parts):
+                self._told("joined", ranks[0], result, result)
 
     def _loss(self, name, args, kwargs, result) -> None:
         given = args[0] if args else kwargs.get("input")
@@ -507,6 +509,14 @@ def _moved(func, index, name, args, kwargs, result) -> list[torch.Tensor] | None
     moved = list(moved) if isinstance(moved, list | tuple) else [moved]
     fit = [one.shape for one in moved] == [getattr(one, "shape", None) for one in parts]
     return moved if fit else None
+
+
+def _are_rows_of(part, ids: torch.Tensor) -> bool:
+    """Tell whether a tensor is the ids of a pass, or of one of its rows."""
+    if not isinstance(part, torch.Tensor) or part.is_floating_point() or part.dim() == 0:
+        return False
+    rows = part.cpu().reshape(-1, part.shape[-1])
+    return rows.shape[1] == ids.shape[1] and all(bool((ids == row).all(1).any()) for row in rows)
 
 
 def _on_cpu(value) -> Any:
