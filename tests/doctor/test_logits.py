@@ -52,6 +52,11 @@ FAULTY = {
         torch.cat([ids, torch.multinomial(chances, 1)], dim=1)
         """,
         """
+        room = torch.cat([ids, torch.zeros_like(ids)], dim=1)
+        chances, _ = model(ids).logits[:, -1].softmax(-1).sort()
+        room[:, ids.shape[1]] = torch.multinomial(chances, 1)[:, 0]
+        """,
+        """
         best = torch.topk(model(ids).logits[0, -1], 5).values
         chosen = torch.multinomial(best.softmax(-1), 1)
         tok.decode(chosen)

@@ -357,8 +357,10 @@ class Follower(TorchFunctionMode):
         if name == "__setitem__":
             if args[0] is tensor:
                 self.know(tensor, replace(known, changed=True))
-            elif known.kind == Kind.RANKS and not args[0].is_floating_point():
-                self._told("joined", known, tensor, result)
+            elif known.kind == Kind.RANKS and known.source.ids is not None:
+                written = args[0][..., : known.source.ids.shape[1]] if args[0].dim() else None
+                if _are_rows_of(written, known.source.ids):
+                    self._told("joined", known, tensor, result)
             return
         if not isinstance(result, torch.Tensor) or not torch.is_floating_point(result):
             return
