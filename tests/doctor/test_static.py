@@ -14,7 +14,7 @@ from llmcourse.__main__ import main
 from llmcourse.doctor.finding import LIKELY
 from llmcourse.doctor.pitfalls import PITFALLS
 from llmcourse.doctor.static import IN_THE_SOURCE, look, python_of
-from llmcourse.doctor.static.source import Source
+from llmcourse.doctor.static.reading.source import Source
 from tests.doctor import (
     sources_of_answers,
     sources_of_defaults,

@@ -1,0 +1,146 @@
+"""What is looked for in prompt and answer together, and is found in the prompt."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from llmcourse.doctor.finding import NOTE, WARNING, Finding
+from llmcourse.doctor.static.answers.texts import (
+    Answer,
+    answer_at,
+    looked_for,
+    prompt_of,
+    without_prompt,
+)
+from llmcourse.doctor.static.reading.patterns import Search, searches
+from llmcourse.doctor.static.reading.registry import found, in_the_source
+from llmcourse.doctor.static.reading.source import Source, keyword, name_of, owner_of
+from llmcourse.doctor.subject import Subject
+
+Found = tuple[ast.AST, str, bool, Answer]  # where, what, whether the prompt has it, in what text
+_OPENS = ("{", "[")  # what an example of JSON in the prompt begins with
+
+
+@in_the_source(
+    "found-in-the-prompt",
+    subject=Subject.READING,
+    severities=(WARNING, NOTE),
+    symptom="The answer is the prompt's example, a number of the question, or yes every time.",
+    cause="""
+        A decoded row of `generate` begins with the prompt. A label, a number, a mark or a brace
+        that is looked for in it is found there first.
+    """,
+    fix="Cut the prompt's tokens off, then decode and look.",
+    example="""
+        new = output[0, inputs["input_ids"].shape[1] :]
+        text = tokenizer.decode(new, skip_special_tokens=True)
+    """,
+    how_sure="""
+        Likely: only the source was read. A warning where the prompt is seen to hold what is looked
+        for, a note where the prompt is not seen.
+    """,
+)
+def found_in_the_prompt(source: Source) -> Iterator[Finding]:
+    """The whole row is searched, and the prompt has what is looked for."""
+    every = (*_labels(source), *_patterns(source), *_marks(source))
+    for node, sought, held, text in every:
+        yield found(
+            "found-in-the-prompt",
+            WARNING if held else NOTE,
+            node,
+            what=f"{source.words(node)[:80]} looks for {sought} in the whole text, "
+            + ("and the prompt holds it." if held else "which begins with the prompt."),
+            why="generate returns the prompt too: what it says is taken for the model's answer.",
+            fix=without_prompt(source, text),
+        )
+
+
+def _whole(source: Source, text: ast.AST) -> Answer | None:
+    """Return a text that begins with its prompt; None for others."""
+    answer = answer_at(source, text)
+    return answer if answer is not None and answer.has_prompt and not answer.many else None
+
+
+def _labels(source: Source) -> Iterator[Found]:
+    """Yield labels that are asked for with `in`, and whether the prompt holds them."""
+    for node, labels, text in looked_for(source):
+        asks = isinstance(node, ast.Compare) or name_of(node) == "count"
+        if not asks or not text.has_prompt or text.many or not labels[0].strip():
+            continue
+        prompt = prompt_of(source, text)
+        if prompt and labels[0].strip() == prompt.strip():  # asks whether the prompt is there
+            continue
+        held = any(label.lower() in prompt.lower() for label in labels)
+        if held or (not prompt and labels[0].isalpha()):
+            yield node, repr(labels[0]), held, text
+
+
+def _patterns(source: Source) -> Iterator[Found]:
+    """Yield patterns whose first finding is the prompt's."""
+    for one in searches(source):
+        text = _whole(source, one.text) if name_of(one.call) in ("search", "findall") else None
+        if text is None or _takes_the_last(source, one.call):
+            continue
+        if _matches(one, prompt_of(source, text)):
+            yield one.call, f"the pattern {one.pattern[:40]!r}", True, text
+
+
+def _matches(search: Search, prompt: str) -> bool:
+    try:
+        return re.search(search.pattern, prompt[:4000]) is not None
+    except re.error:
+        return False
+
+
+def _takes_the_last(source: Source, call: ast.Call) -> bool:
+    """Tell whether all findings are used, or the last: `findall(...)[-1]`."""
+    if name_of(call) != "findall":
+        return False
+    taken = [
+        node.slice
+        for node in source.scopes
+        if isinstance(node, ast.Subscript) and source.value(node.value) is call
+    ]
+    return not any(isinstance(one, ast.Constant) and one.value == 0 for one in taken)
+
+
+def _marks(source: Source) -> Iterator[Found]:
+    """Yield marks that are cut at, and stand in the prompt more often than is counted with."""
+    for node in list(source.scopes):
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+            place, call = _part_of_split(source, node)
+        elif isinstance(node, ast.Call) and name_of(node) in ("find", "index"):
+            place, call = _side_of(source, node), node
+        else:
+            continue
+        marks = source.constants(call.args[0]) if call is not None and call.args else []
+        mark = marks[0] if len(marks) == 1 and isinstance(marks[0], str) else ""
+        text = _whole(source, owner_of(call)) if mark.strip() and place is not None else None
+        if text is None or not text.is_decoded:
+            continue
+        count = prompt_of(source, text).count(mark)
+        if count > (0 if mark in _OPENS else place):
+            yield node, repr(mark), True, text
+
+
+def _part_of_split(source: Source, node: ast.Subscript) -> tuple[int | None, ast.Call | None]:
+    """Return which part of a split is taken, and the split."""
+    call = source.value(node.value)
+    places = source.constants(node.slice) if not isinstance(node.slice, ast.Slice) else []
+    splits = isinstance(call, ast.Call) and name_of(call) in ("split", "partition")
+    if not splits or not places or not isinstance(places[0], int) or places[0] < 0:
+        return None, None
+    once = name_of(call) == "partition" or len(call.args) > 1 or keyword(call, "maxsplit")
+    return (min(places[0], 1) if once else places[0]), call
+
+
+def _side_of(source: Source, call: ast.Call) -> int | None:
+    """Return 0 where the text is cut before a mark that is found, 1 where it is cut behind it."""
+    inner: ast.AST = call
+    for above in source.above(call):
+        if isinstance(above, ast.Slice):
+            return 0 if above.upper is inner else 1
+        if isinstance(above, ast.stmt):
+            return None
+        inner = above
+    return None

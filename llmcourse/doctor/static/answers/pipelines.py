@@ -1,0 +1,221 @@
+"""Pipelines as they are made and read: lists in lists, arguments that come too late."""
+
+import ast
+from collections.abc import Iterator
+
+from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
+from llmcourse.doctor.static.models.loads import is_load_of_a_model
+from llmcourse.doctor.static.reading.messages import role_of
+from llmcourse.doctor.static.reading.registry import found, in_the_source
+from llmcourse.doctor.static.reading.source import Source, keyword, name_of
+from llmcourse.doctor.static.stopping.streams import generated_texts
+from llmcourse.doctor.subject import Subject
+
+ONE, MANY = "one", "many"
+_OF_A_LOAD = ("torch_dtype", "dtype", "revision", "trust_remote_code")
+
+
+@in_the_source(
+    "pipeline-lists-in-lists",
+    subject=Subject.READING,
+    severities=(ERROR,),
+    symptom="`TypeError: list indices must be integers or slices, not str`, or `KeyError: 0`.",
+    cause="""
+        For one prompt a text-generation pipeline returns a list of its answers. For a list of
+        prompts it returns such a list for each: `[[{"generated_text": ...}], ...]`.
+    """,
+    fix="Take the first answer of each prompt.",
+    example="""
+        for prompt, answers in zip(prompts, pipe(prompts)):
+            print(answers[0]["generated_text"])
+    """,
+    how_sure="Likely: only the source was read, where it is seen what goes in.",
+)
+def pipeline_lists_in_lists(source: Source) -> Iterator[Finding]:
+    """A batch's results are read as one prompt's, or the other way round."""
+    for node, call in generated_texts(source):
+        given = _how_many(source, call)
+        wanted = {ONE: 1, MANY: 2}.get(given)
+        if wanted is None or not _is_text_generation(source, call):
+            continue
+        depth = _depth(source, node, call)
+        if depth == wanted:
+            continue
+        yield found(
+            "pipeline-lists-in-lists",
+            ERROR,
+            node,
+            what=f"{source.words(node)} reads the pipeline's result as if it got "
+            + ("one prompt." if given == MANY else "several prompts."),
+            why="Given a list of prompts a pipeline returns a list of answers for each; here it "
+            f"got {'a list' if given == MANY else 'one'}.",
+            fix='for answers in pipe(prompts): answers[0]["generated_text"]'
+            if given == MANY
+            else 'pipe(prompt)[0]["generated_text"]',
+        )
+
+
+def _how_many(source: Source, call: ast.Call) -> str | None:
+    """Return whether a call of a pipeline gets one prompt or several; None where it is not seen."""
+    value = source.value(call.args[0]) if call.args else None
+    if isinstance(value, ast.JoinedStr) or (
+        isinstance(value, ast.Constant) and isinstance(value.value, str)
+    ):
+        return ONE
+    if isinstance(value, ast.ListComp):
+        return None if role_of(source, value.elt) is not None else MANY
+    if not isinstance(value, ast.List) or not value.elts:
+        return None
+    first = source.value(value.elts[0])
+    if isinstance(first, ast.Dict):
+        return ONE if role_of(source, first) is not None else None
+    if isinstance(first, ast.List | ast.JoinedStr):
+        return MANY
+    text = isinstance(first, ast.Constant) and isinstance(first.value, str)
+    return MANY if text else None
+
+
+def _is_text_generation(source: Source, call: ast.Call) -> bool:
+    made = source.pipeline(call.func)
+    if made is None:
+        return False
+    task = made.args[0] if made.args else keyword(made, "task")
+    return task is not None and source.constants(task) == ["text-generation"]
+
+
+def _depth(source: Source, node: ast.Subscript, call: ast.Call) -> int:
+    """Return how many lists are opened between a pipeline's result and its text."""
+    depth, value = 0, source.value(node.value)
+    while isinstance(value, ast.Subscript) and value is not call:
+        depth, value = depth + 1, source.value(value.value)
+    return depth
+
+
+@in_the_source(
+    "pipeline-without-tokenizer",
+    subject=Subject.CALL,
+    severities=(ERROR,),
+    symptom="`Impossible to guess which tokenizer to use.`",
+    cause="""
+        A pipeline that gets a model's name loads its tokenizer too. Given a model that is loaded
+        already, it does not know which tokenizer belongs to it.
+    """,
+    fix="Pass the tokenizer as well.",
+    example='pipe = pipeline("text-generation", model=model, tokenizer=tokenizer)',
+    how_sure="Likely: only the source was read, where the model is loaded before.",
+    explains_refusal=True,
+)
+def pipeline_without_tokenizer(source: Source) -> Iterator[Finding]:
+    """A pipeline gets a loaded model, and no tokenizer."""
+    for call, _ in _of_loaded_models(source):
+        unpacked = any(each.arg is None for each in call.keywords)
+        if unpacked or keyword(call, "tokenizer") is not None or len(call.args) > 2:
+            continue
+        yield found(
+            "pipeline-without-tokenizer",
+            ERROR,
+            call,
+            what="The pipeline gets a model that is loaded already, and no tokenizer.",
+            why="It cannot know which tokenizer belongs to it, and is refused.",
+            fix=f"{source.words(call.func)}(..., tokenizer=tokenizer)",
+        )
+
+
+def _of_loaded_models(source: Source) -> Iterator[tuple[ast.Call, ast.Call]]:
+    """Yield each pipeline that is made with a model which the source has loaded, and the load."""
+    for call in source.calls:
+        given = keyword(call, "model") or (call.args[1] if len(call.args) > 1 else None)
+        if name_of(call) != "pipeline" or given is None:
+            continue
+        load = source.placed(given)
+        if isinstance(load, ast.Subscript) and _called(load.value) == "load":
+            load = load.value
+        if isinstance(load, ast.Call) and (is_load_of_a_model(load) or name_of(load) == "load"):
+            yield call, load
+
+
+def _called(node: ast.AST) -> str:
+    return name_of(node) if isinstance(node, ast.Call) else ""
+
+
+@in_the_source(
+    "pipeline-loads-nothing",
+    subject=Subject.MODEL,
+    severities=(WARNING,),
+    symptom="The model needs as much memory as before, whatever dtype the pipeline gets.",
+    cause="""
+        `dtype`, `model_kwargs` and the like are for the load. A pipeline that is given a loaded
+        model loads nothing, and leaves them aside without a word.
+    """,
+    fix="Pass them where the model is loaded.",
+    example="""
+        model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.bfloat16)
+        pipe = pipeline("text-generation", model=model, tokenizer=tokenizer)
+    """,
+    how_sure="""
+        Likely: only the source was read, where the model is loaded before, without the argument.
+    """,
+)
+def pipeline_loads_nothing(source: Source) -> Iterator[Finding]:
+    """Arguments of a load go to a pipeline whose model is loaded."""
+    for call, load in _of_loaded_models(source):
+        if any(each.arg is None for each in load.keywords) or name_of(load) == "load":
+            continue
+        known = {each.arg for each in load.keywords}
+        known |= {"torch_dtype", "dtype"} if known & {"torch_dtype", "dtype"} else set()
+        late = [each for each in call.keywords if each.arg in _OF_A_LOAD and each.arg not in known]
+        late = [each for each in late if each.arg != "trust_remote_code"]
+        if not late:
+            continue
+        said = f"{late[0].arg}={source.words(late[0].value)}"
+        yield found(
+            "pipeline-loads-nothing",
+            WARNING,
+            call,
+            what=f"The pipeline gets {said}, and a model that is loaded already.",
+            why="It loads nothing, and leaves that aside: the weights stay as they are.",
+            fix=f"{source.words(load.func)}(..., {said})",
+        )
+
+
+@in_the_source(
+    "batch-of-one",
+    subject=Subject.BATCHES,
+    severities=(NOTE,),
+    symptom="A larger `batch_size` makes a pipeline no faster.",
+    cause="""
+        `batch_size` says how many of the prompts *of one call* go through the model together. A
+        loop that calls the pipeline with one prompt at a time has batches of one.
+    """,
+    fix="Give the pipeline all prompts.",
+    example="answers = pipe(prompts, batch_size=8)",
+    how_sure="Likely: only the source was read, where a loop hands over its own variable.",
+)
+def batch_of_one(source: Source) -> Iterator[Finding]:
+    """`batch_size` for a pipeline that is called with one prompt at a time."""
+    for call in source.calls:
+        made = source.pipeline(call.func)
+        if made is None or not call.args:
+            continue
+        size = keyword(call, "batch_size") or keyword(made, "batch_size")
+        loop = next((one for one in source.above(call) if isinstance(one, ast.For)), None)
+        single = _how_many(source, call) == ONE or _is_target(loop, call.args[0])
+        if size is None or source.constants(size) == [1] or loop is None or not single:
+            continue
+        yield found(
+            "batch-of-one",
+            NOTE,
+            call,
+            what=f"batch_size={source.words(size)}, and each turn of the loop asks for one prompt.",
+            why="A batch is made of the prompts of one call: here it has one, and saves nothing.",
+            fix=f"{source.words(call.func)}({source.words(loop.iter)}, "
+            f"batch_size={source.words(size)})  # without the loop",
+        )
+
+
+def _is_target(loop: ast.For | None, node: ast.AST) -> bool:
+    """Tell whether a node is a loop's own variable, and that of no loop over batches."""
+    if loop is None or not isinstance(node, ast.Name) or not isinstance(loop.target, ast.Name):
+        return False
+    whole = isinstance(loop.iter, ast.Name | ast.List) and "batch" not in ast.unparse(loop.iter)
+    return whole and node.id == loop.target.id and "batch" not in node.id

@@ -1,0 +1,24 @@
+"""Numbers about a text: scores that were kept, probabilities, losses, masks, hidden states.
+
+From one pass over a text that is there; what chooses the next token is in `sampling`.
+"""
+
+from llmcourse.doctor.static.scores import (
+    hidden_states,
+    losses,
+    masked,
+    outputs,
+    probabilities,
+    shifts,
+    transitions,
+)
+
+MODULES = (
+    hidden_states,
+    losses,
+    masked,
+    outputs,
+    probabilities,
+    shifts,
+    transitions,
+)
