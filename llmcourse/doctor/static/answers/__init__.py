@@ -9,14 +9,11 @@ from llmcourse.doctor.static.answers import (
     cuts,
     decoding,
     labels,
-    lists,
     marks,
     parsing,
+    patterns,
     pipelines,
-    predicted,
-    reading,
     rows,
-    texts,
 )
 
 MODULES = (
@@ -25,12 +22,9 @@ MODULES = (
     cuts,
     decoding,
     labels,
-    lists,
     marks,
     parsing,
+    patterns,
     pipelines,
-    predicted,
-    reading,
     rows,
-    texts,
 )

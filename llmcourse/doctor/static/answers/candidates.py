@@ -1,27 +1,21 @@
-"""Which token, text or sequence is taken for the answer: its space, its order, its number."""
+"""A word of a list as the answer: which of its tokens is read, with or without its space."""
 
 import ast
 import re
 from collections.abc import Iterator
 
-from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
+from llmcourse.doctor.finding import NOTE, WARNING, Finding
+from llmcourse.doctor.static.reading.following import followed, name_at, parts_followed
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
     is_false,
-    is_true,
     keyword,
     last_name,
     name_of,
     owner_of,
 )
-from llmcourse.doctor.static.reading.tensors import (
-    followed,
-    kind,
-    name_at,
-    parts_followed,
-    tensor_of,
-)
+from llmcourse.doctor.static.reading.tokens import owner_of_ids
 from llmcourse.doctor.subject import Subject
 
 _WORD = re.compile(r"^[A-Za-z]+$")
@@ -29,6 +23,7 @@ _ENDS_OPEN = re.compile(r"[A-Za-z]:$")
 _SHOWN = re.compile(r"nswer: [\w{]")  # an example in the prompt, with its space
 _GOLD = re.compile(r"gold|expected|target|correct|reference|truth|label|answer", re.IGNORECASE)
 _STRIPS = ("strip", "lstrip", "split", "replace", "removeprefix", "search", "match")
+_WORD_OR_SPACED = re.compile(r"^ ?[A-Za-z]+$")
 
 
 @in_the_source(
@@ -214,59 +209,66 @@ def _is_stripped(source: Source, node: ast.AST) -> bool:
 
 
 @in_the_source(
-    "least-likely-first",
+    "first-id-of-a-word",
     subject=Subject.READING,
-    severities=(ERROR,),
-    symptom="The 'top' tokens are rare signs and pieces, with probabilities near zero.",
+    severities=(WARNING, NOTE),
+    symptom="Yes and No are equally likely, or never; `convert_tokens_to_ids` gives unknown.",
     cause="""
-        `sort` and `argsort` go from the smallest up unless `descending=True` says otherwise, in
-        NumPy always. The first entries are the least likely tokens.
+        The first id of an encoded word may be the begin token, which some tokenizers put before
+        every text, or a piece of the word. After a space the word is another token than alone, and
+        the vocabulary spells that space with a marker.
     """,
-    fix="Use `topk`, or sort descending.",
-    example="values, ids = probs.topk(5)",
+    fix="Encode the word as it stands in the text, without special tokens; see that it is one.",
+    example="""
+        (yes,) = tokenizer(" Yes", add_special_tokens=False).input_ids
+    """,
     how_sure="""
-        Likely: only the source was read, where the first entries of an ascending sort are taken.
+        Likely: only the source was read. A note where it depends on the tokenizer; a warning where
+        a token is looked up by its text with a space.
     """,
 )
-def least_likely_first(source: Source) -> Iterator[Finding]:
-    """The first entries of logits or probabilities that were sorted upwards."""
+def first_id_of_a_word(source: Source) -> Iterator[Finding]:
+    """A word's chance is read at its first id, special tokens included."""
     for node in list(source.scopes):
-        if not isinstance(node, ast.Subscript) or not _takes_beginning(node):
+        looked_up = _looked_up_with_space(source, node)
+        word = looked_up or _first_id_of(source, node)
+        if word is None:
             continue
-        ranked = _sorted(source, node.value)
-        if ranked is None or kind(source, tensor_of(ranked)) is None:
-            continue
-        if "cumsum" in source.text:  # a nucleus, which has a check of its own
-            return
-        words = source.words(ranked)
         yield found(
-            "least-likely-first",
-            ERROR,
+            "first-id-of-a-word",
+            WARNING if looked_up else NOTE,
             node,
-            what=f"{source.words(node)} takes the least likely tokens: {words} sorts upwards.",
-            why="sort and argsort ascend unless descending=True says otherwise.",
-            fix=f"{source.words(tensor_of(ranked))}.topk(k)",
+            what=f"{source.words(node)} looks up a token by a text with a space."
+            if looked_up
+            else f"{source.words(node)} is the first id of {word!r}, special tokens included.",
+            why="Vocabularies spell the space with a marker: it is not found."
+            if looked_up
+            else "Where the tokenizer begins texts with a token, it is that one for every word.",
+            fix=f"(token,) = tokenizer({word!r}, add_special_tokens=False).input_ids",
         )
-        return
 
 
-def _takes_beginning(node: ast.Subscript) -> bool:
-    """Tell whether a slice is `[:k]` or `[..., :k]`, with a k that is no negative number."""
-    part = node.slice.elts[-1] if isinstance(node.slice, ast.Tuple) else node.slice
-    if not isinstance(part, ast.Slice) or part.lower is not None or part.upper is None:
-        return False
-    return part.step is None and not isinstance(part.upper, ast.UnaryOp)
-
-
-def _sorted(source: Source, node: ast.AST) -> ast.Call | None:
-    """Return the ascending sort of which an expression is the values or the indices."""
-    value = followed(source, node)
-    while isinstance(value, ast.Call) and name_of(value) in ("tolist", "cpu", "numpy"):
-        value = followed(source, owner_of(value))
-    named = isinstance(value, ast.Attribute) and value.attr in ("values", "indices")
-    if named or (isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Constant)):
-        value = followed(source, value.value)
-    if not isinstance(value, ast.Call) or name_of(value) not in ("sort", "argsort"):
+def _looked_up_with_space(source: Source, node: ast.AST) -> str | None:
+    if not isinstance(node, ast.Call) or name_of(node) != "convert_tokens_to_ids" or not node.args:
         return None
-    falls = keyword(value, "descending") is not None or any(map(is_true, value.args))
-    return None if falls or tensor_of(value) is None or last_name(value.func) == "" else value
+    words = [one for one in source.constants(node.args[0]) if isinstance(one, str)]
+    return next((word for word in words if word.startswith(" ") and word.strip()), None)
+
+
+def _first_id_of(source: Source, node: ast.AST) -> str | None:
+    """Return the word whose first id a node takes: `tokenizer("Yes").input_ids[0]`."""
+    if not isinstance(node, ast.Subscript) or ast.unparse(node.slice) != "0":
+        return None
+    if isinstance(above := source.parents.get(node), ast.keyword) and above.arg == "eos_token_id":
+        return None  # as the end of a text: a mistake of its own
+    encodes = isinstance(node.value, ast.Call) and name_of(node.value) == "encode"
+    value = node.value if encodes else owner_of_ids(node.value)
+    if not isinstance(value, ast.Call) or not value.args:
+        return None
+    if isinstance(followed(source, value.args[0]), ast.List | ast.ListComp):
+        return None  # a batch, of which this is the first row
+    known = source.is_tokenizer(value.func) or source.is_tokenizer(owner_of(value))
+    if not known or keyword(value, "add_special_tokens") or keyword(value, "return_tensors"):
+        return None
+    words = [one for one in source.constants(value.args[0]) if isinstance(one, str)]
+    return next((word for word in words if _WORD_OR_SPACED.match(word)), None)

@@ -5,11 +5,17 @@ import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
-from llmcourse.doctor.static.answers.texts import LOOKS, answer_at, looked_for, prompt_of, texts_at
+from llmcourse.doctor.static.reading.answers import (
+    LOOKS,
+    answer_at,
+    looked_for,
+    prompt_of,
+    texts_at,
+)
+from llmcourse.doctor.static.reading.following import parts_followed
 from llmcourse.doctor.static.reading.patterns import searches
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import Source, name_of, owner_of
-from llmcourse.doctor.static.reading.tensors import parts_followed
 from llmcourse.doctor.subject import Subject
 
 # Labels that stand in another word, which says the contrary.

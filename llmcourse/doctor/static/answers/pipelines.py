@@ -1,18 +1,20 @@
-"""Pipelines as they are made and read: lists in lists, arguments that come too late."""
+"""Pipelines as they are made and read: lists in lists, chats as texts, arguments too late."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
-from llmcourse.doctor.static.models.loads import is_load_of_a_model
+from llmcourse.doctor.static.reading.loads import is_load_of_a_model
 from llmcourse.doctor.static.reading.messages import role_of
+from llmcourse.doctor.static.reading.pipelines import OF_TEXTS, PARSES, generated_texts
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, keyword, name_of
-from llmcourse.doctor.static.stopping.streams import generated_texts
+from llmcourse.doctor.static.reading.source import Source, called, keyword, last_name, name_of
 from llmcourse.doctor.subject import Subject
 
 ONE, MANY = "one", "many"
 _OF_A_LOAD = ("torch_dtype", "dtype", "revision", "trust_remote_code")
+_MESSAGES = re.compile(r"^(messages|chats?|conversation|dialogue?|history)$")
 
 
 @in_the_source(
@@ -128,14 +130,10 @@ def _of_loaded_models(source: Source) -> Iterator[tuple[ast.Call, ast.Call]]:
         if name_of(call) != "pipeline" or given is None:
             continue
         load = source.placed(given)
-        if isinstance(load, ast.Subscript) and _called(load.value) == "load":
+        if isinstance(load, ast.Subscript) and called(load.value) == "load":
             load = load.value
         if isinstance(load, ast.Call) and (is_load_of_a_model(load) or name_of(load) == "load"):
             yield call, load
-
-
-def _called(node: ast.AST) -> str:
-    return name_of(node) if isinstance(node, ast.Call) else ""
 
 
 @in_the_source(
@@ -219,3 +217,66 @@ def _is_target(loop: ast.For | None, node: ast.AST) -> bool:
         return False
     whole = isinstance(loop.iter, ast.Name | ast.List) and "batch" not in ast.unparse(loop.iter)
     return whole and node.id == loop.target.id and "batch" not in node.id
+
+
+@in_the_source(
+    "pipeline-chat-as-text",
+    subject=Subject.READING,
+    severities=(ERROR,),
+    symptom="`AttributeError: 'list' object has no attribute 'strip'`, or a list in place of text.",
+    cause="""
+        A pipeline that is given messages gives messages back: `generated_text` is the whole chat, a
+        list, with the answer as its last message.
+    """,
+    fix="Take the last message's content.",
+    example='answer = pipe(messages)[0]["generated_text"][-1]["content"]',
+    how_sure="Likely: only the source was read, where messages go in and text is taken out.",
+)
+def pipeline_chat_as_text(source: Source) -> Iterator[Finding]:
+    """The chat that a pipeline returns is taken for a text."""
+    for node, call in generated_texts(source):
+        if not _gets_messages(source, call) or keyword(call, "return_full_text") is not None:
+            continue
+        if not any(_is_used_as_text(source, use) for use in source.uses(node)):
+            continue
+        yield found(
+            "pipeline-chat-as-text",
+            ERROR,
+            node,
+            what=f"{source.words(node)} is a list of messages, and is used as a text.",
+            why="Given messages a pipeline returns the chat, with the answer as its last message.",
+            fix=f'{source.words(node)}[-1]["content"]',
+        )
+
+
+def _is_used_as_text(source: Source, node: ast.AST) -> bool:
+    """Tell whether an expression is used as only texts are, or becomes what a message says."""
+    use = source.parents.get(node)
+    if isinstance(use, ast.Attribute):
+        return use.attr in OF_TEXTS
+    if isinstance(use, ast.Call):
+        return name_of(use) in PARSES and node in use.args
+    if isinstance(use, ast.BinOp) and isinstance(use.op, ast.Add):
+        other = use.right if use.left is node else use.left
+        return any(isinstance(one, str) for one in source.constants(other))
+    if isinstance(use, ast.Dict):
+        pairs = zip(use.keys, use.values, strict=True)
+        return any(
+            value is node and source.constants(key) == ["content"]
+            for key, value in pairs
+            if key is not None
+        )
+    return False
+
+
+def _gets_messages(source: Source, call: ast.Call) -> bool:
+    """Tell whether a pipeline is given a chat: a list of messages, or a name that says so."""
+    if not call.args:
+        return False
+    value = source.value(call.args[0])
+    if isinstance(value, ast.List) and value.elts:
+        first = source.value(value.elts[0])
+        return isinstance(first, ast.Dict) and any(
+            isinstance(key, ast.Constant) and key.value == "role" for key in first.keys
+        )
+    return bool(_MESSAGES.search(last_name(call.args[0])))

@@ -1,12 +1,11 @@
 """Calls of `generate` and of pipelines: what goes in, which settings, which lengths and seeds."""
 
-from llmcourse.doctor.static.calls import caches, choosing, given, inputs, lengths, settings
+from llmcourse.doctor.static.calls import choosing, inputs, lengths, seeds, settings
 
 MODULES = (
-    caches,
     choosing,
-    given,
     inputs,
     lengths,
+    seeds,
     settings,
 )

@@ -1,12 +1,13 @@
-"""Settings of sampling and beams that a call gives and that change nothing there."""
+"""How the next token is chosen: settings of sampling and beams that change nothing, or too much."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
-from llmcourse.doctor.static.reading.asked import Asked, every_asked, is_set_elsewhere
+from llmcourse.doctor.static.reading.asked import Asked, every_asked, is_set_elsewhere, number_given
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, name_of, owner_of
+from llmcourse.doctor.static.reading.source import Source, keyword, last_name, name_of
 from llmcourse.doctor.subject import Subject
 
 # The settings that shape a draw, with the values that leave it as it is.
@@ -21,7 +22,6 @@ _SAMPLING = {
 }
 _BEAMS = {"length_penalty": (1,), "early_stopping": (False,)}
 _LOWEST = 0.01  # a temperature below it leaves the likeliest token alone
-_SEEDS = ("set_seed", "manual_seed", "seed_everything", "enable_full_determinism")
 
 
 @in_the_source(
@@ -152,113 +152,195 @@ def beam_settings_ignored(source: Source) -> Iterator[Finding]:
 
 
 @in_the_source(
-    "same-seed-each-call",
-    subject=Subject.CHOOSING,
+    "penalty-rewards",
     severities=(WARNING,),
-    symptom="Several samples are one and the same text.",
-    cause="""
-        The seed is set again before each call, to the same number: each draws the same random
-        numbers for the same inputs.
-    """,
-    fix="Set it once, before the loop; or draw all in one call.",
-    example="""
-        set_seed(42)
-        model.generate(**inputs, do_sample=True, num_return_sequences=4)
-    """,
+    how_sure="Likely where only the source was read, and the number stands there.",
+)
+def penalty_rewards(source: Source) -> Iterator[Finding]:
+    """A repetition penalty below 1."""
+    for asked in every_asked(source):
+        value = number_given(source, asked, "repetition_penalty")
+        if value is None or not 0 < value < 1:
+            continue
+        yield found(
+            "penalty-rewards",
+            WARNING,
+            asked.call,
+            what=f"repetition_penalty={value} is below 1: it is a reward.",
+            why="What stands in the prompt or text gets likelier with it; 1.0 is off.",
+            fix=f"{asked.words}(..., repetition_penalty=1.0)",
+        )
+
+
+@in_the_source(
+    "beam-sampling",
+    severities=(WARNING, NOTE),
     how_sure="""
-        Likely: only the source was read, where nothing in the call changes from turn to turn. A
-        loop over prompts or settings may well begin each turn with the same seed.
+        Likely where only the source was read. A warning where a pipeline gets beams and nothing
+        about sampling: it samples by its own defaults.
     """,
 )
-def same_seed_each_call(source: Source) -> Iterator[Finding]:
-    """The same seed again in each turn of a loop whose calls are alike."""
-    yield from _seeds_of_a_function(source)
-    for loop in source.loops:
-        inside = [node for statement in loop.body for node in ast.walk(statement)]
-        seeds = [one for one in inside if isinstance(one, ast.Call) and name_of(one) in _SEEDS]
-        seeds = [one for one in seeds if one.args and _are_constant(source, one.args[0])]
-        drawn = [asked for asked in every_asked(source) if asked.says_sampling]
-        drawn = [asked for asked in drawn if asked.call in inside]
-        if not seeds or not drawn or _changes_in(loop, inside, drawn):
+def beam_sampling(source: Source) -> Iterator[Finding]:
+    """Beams whose tokens are drawn."""
+    for asked in every_asked(source):
+        beams = number_given(source, asked, "num_beams")
+        if beams is None or beams < 2:
             continue
-        seed = source.words(seeds[0])
+        piped = _samples_by_default(source, asked)
+        if not asked.says_sampling and not piped:
+            continue
         yield found(
-            "same-seed-each-call",
-            WARNING,
-            seeds[0],
-            what=f"{seed} sets the same seed again in each turn of the loop.",
-            why="Every call draws the same random numbers, and gives the same text.",
-            fix=f"{seed}  # once, before the loop",
+            "beam-sampling",
+            WARNING if piped else NOTE,
+            asked.call,
+            what=f"num_beams={beams} and "
+            + ("the pipeline's own do_sample=True" if piped else "do_sample=True")
+            + ": the beams' tokens are drawn.",
+            why="It is no search for the likeliest text, and gives another one at each run.",
+            fix=f"{asked.words}(..., num_beams={beams}, do_sample=False)",
         )
 
 
-def _seeds_of_a_function(source: Source) -> Iterator[Finding]:
-    """Yield where a loop calls a function that sets its seed and draws, alike in each turn."""
-    drawn = [asked.call for asked in every_asked(source) if asked.says_sampling]
-    for call in source.calls:
-        function = source.scopes[call].node
-        seeds = name_of(call) in _SEEDS and call.args and _are_constant(source, call.args[0])
-        if not seeds or not isinstance(function, ast.FunctionDef):
-            continue
-        if not any(source.scopes[one].node is function for one in drawn):
-            continue
-        if not any(_is_repeated_alike(source, one, function.name) for one in source.calls):
-            continue
-        seed = source.words(call)
-        yield found(
-            "same-seed-each-call",
-            WARNING,
-            call,
-            what=f"{seed} sets the same seed again in each call of {function.name}.",
-            why="Every call draws the same random numbers, and gives the same text.",
-            fix=f"{seed}  # once, before the loop",
-        )
-        return
-
-
-def _is_repeated_alike(source: Source, call: ast.Call, name: str) -> bool:
-    """Tell whether a loop calls a function of that name with nothing that changes in its turns."""
-    if not isinstance(call.func, ast.Name) or call.func.id != name:
+def _samples_by_default(source: Source, asked: Asked) -> bool:
+    """Tell whether a call of a text-generation pipeline leaves sampling to its defaults."""
+    made = source.pipeline(asked.call.func)
+    if asked.kind != "pipeline" or made is None or not asked.is_whole:
         return False
-    used = {part.id for part in ast.walk(call) if isinstance(part, ast.Name)}
-    for above in source.above(call):
-        loops = [above] if isinstance(above, ast.For) else getattr(above, "generators", [])
-        for loop in loops:
-            bound = {part.id for part in ast.walk(loop.target) if isinstance(part, ast.Name)}
-            stored = {
-                part.id
-                for part in ast.walk(above)
-                if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
-            }
-            return not used & (bound | stored) and ast.unparse(loop.iter) != "range(2)"
+    task = source.constants(made.args[0] if made.args else keyword(made, "task"))
+    if task != ["text-generation"] or any(one.arg is None for one in made.keywords):
+        return False
+    said = {one.arg for one in made.keywords} | asked.given.keys()
+    said_elsewhere = is_set_elsewhere(source, "do_sample", "generation_config")
+    return not said & {"do_sample", "generation_config"} and not said_elsewhere
+
+
+# What 0 means something for: no sampling, no filter, no penalty, a seed like others.
+_MAY_BE_ZERO = re.compile(
+    r"^(\w+_)?(temperature|temp|seed|top_k|min_p|length_penalty|penalty_alpha"
+    r"|(frequency|presence)_penalty)$",
+    re.IGNORECASE,
+)
+
+
+_IS_TEMPERATURE = re.compile(r"temp(erature)?$", re.IGNORECASE)
+
+
+_AS_TEXT = re.compile(r"environ|getenv|input\(")  # "0" is a text, and true
+
+
+@in_the_source(
+    "zero-taken-for-unset",
+    subject=Subject.CHOOSING,
+    severities=(WARNING, NOTE),
+    symptom="Texts differ from run to run, though temperature 0.0 was asked for.",
+    cause="""
+        0 and 0.0 count as false. `temperature or default` therefore gives the default where 0 is
+        asked for, as if it were not set.
+    """,
+    fix="Ask whether it is None.",
+    example="""
+        temperature = self.temperature if temperature is None else temperature
+    """,
+    how_sure="""
+        Likely: only the source was read. A note where the setting is no temperature, and the source
+        is not seen to pass 0 for it.
+    """,
+)
+def zero_taken_for_unset(source: Source) -> Iterator[Finding]:
+    """A setting that may be 0 gives way to a default where it is false."""
+    if not re.search(r"generate|softmax|manual_seed|set_seed", source.text):
+        return
+    for node in list(source.scopes):
+        replaced = _replaced_if_false(source, node)
+        if replaced is None:
+            continue
+        setting, default = replaced
+        name = _setting_named(source, setting)
+        if not _MAY_BE_ZERO.match(name) or not _is_above_zero(source, default, name):
+            continue
+        if _AS_TEXT.search(ast.unparse(setting)) or _zero_is_seen_to(source, node, setting):
+            continue
+        is_temperature = bool(_IS_TEMPERATURE.search(name))
+        zero = "0.0" if is_temperature else "0"
+        words, other = source.words(setting), source.words(default)
+        yield found(
+            "zero-taken-for-unset",
+            WARNING if is_temperature or _is_passed_as_zero(source, name) else NOTE,
+            node,
+            what=f"{source.words(node)[:80].splitlines()[0]}: {name}={zero} counts as false, so "
+            f"the default {other} takes its place.",
+            why=f"A value of {zero} is not the same as unset (None): what is asked for is "
+            "replaced without a word.",
+            fix=f"{other} if {words} is None else {words}",
+        )
+
+
+def _replaced_if_false(source: Source, node: ast.AST) -> tuple[ast.AST, ast.AST] | None:
+    """Return what a default replaces where it is false, and the default; None for other nodes."""
+    if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
+        above = source.parents.get(node)
+        asks = isinstance(above, ast.If | ast.While | ast.IfExp) and above.test is node
+        return None if asks or isinstance(above, ast.BoolOp) else tuple(node.values[:2])
+    if isinstance(node, ast.IfExp):
+        same = ast.unparse(node.test) == ast.unparse(node.body)
+        return (node.body, node.orelse) if same else None
+    if not isinstance(node, ast.If) or node.orelse or len(node.body) != 1:
+        return None
+    test, set_to = node.test, node.body[0]
+    if not isinstance(test, ast.UnaryOp) or not isinstance(test.op, ast.Not):
+        return None
+    if not isinstance(set_to, ast.Assign):
+        return None
+    same = ast.unparse(set_to.targets[0]) == ast.unparse(test.operand)
+    return (test.operand, set_to.value) if same else None
+
+
+def _setting_named(source: Source, node: ast.AST) -> str:
+    """Return a setting's name: of `temperature`, `args.temperature`, `given.get("seed")`."""
+    if isinstance(node, ast.Call) and name_of(node) in ("get", "pop") and node.args:
+        node = node.args[0]
+    elif isinstance(node, ast.Call) and name_of(node) == "getattr" and len(node.args) > 1:
+        node = node.args[1]
+    elif isinstance(node, ast.Subscript):
+        node = node.slice
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else ""
+    return last_name(node)
+
+
+def _is_above_zero(source: Source, default: ast.AST, name: str) -> bool:
+    """Tell whether a default is no 0, None or False, nor as good as 0."""
+    value = source.value(default)
+    if not isinstance(value, ast.Constant):
+        return not isinstance(value, ast.UnaryOp)
+    number = isinstance(value.value, int | float) and not isinstance(value.value, bool)
+    return number and value.value > (0.05 if _IS_TEMPERATURE.search(name) else 0)
+
+
+def _zero_is_seen_to(source: Source, node: ast.AST, setting: ast.AST) -> bool:
+    """Tell whether the function asks for 0 too, before the default takes its place."""
+    words = ast.unparse(setting)
+    above = source.parents.get(node)
+    given = above.targets[0] if isinstance(above, ast.Assign) else None
+    replaced = isinstance(node, ast.If) or (given is not None and ast.unparse(given) == words)
+    for other in source.scopes[node].nodes:
+        if replaced and getattr(other, "lineno", 0) >= node.lineno:
+            continue
+        if isinstance(other, ast.Compare) and ast.unparse(other.left) == words:
+            if 0 in source.constants(other.comparators[0]):
+                return True
+        elif isinstance(other, ast.Call) and name_of(other) == "bool" and other.args:
+            if ast.unparse(other.args[0]) == words:
+                return True
+        elif isinstance(other, ast.If | ast.IfExp) and other is not node:
+            test = other.test
+            negated = isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)
+            if ast.unparse(test.operand if negated else test) == words:
+                return True
     return False
 
 
-def _are_constant(source: Source, node: ast.AST) -> bool:
-    return isinstance(source.value(node), ast.Constant)
-
-
-def _changes_in(loop: ast.For | ast.While, inside: list[ast.AST], drawn: list[Asked]) -> bool:
-    """Tell whether the turns of a loop differ, or are meant to be alike: timed, or just two."""
-    if isinstance(loop, ast.For) and ast.unparse(loop.iter) == "range(2)":
-        return True
-    targets = list(ast.walk(loop.target)) if isinstance(loop, ast.For) else []
-    changed = {
-        node.id
-        for node in (*targets, *inside)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    }
-    read = {node.id for one in drawn for node in ast.walk(one.call) if isinstance(node, ast.Name)}
-    return bool(changed & read) or any(_changes(node, read) for node in inside)
-
-
-def _changes(node: ast.AST, read: set[str]) -> bool:
-    """Tell whether a node may change what is read, or times it: `train(model)`, `a.b = c`."""
-    if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
-        return True
-    if not isinstance(node, ast.Call) or name_of(node) in ("generate", "decode", "len"):
-        return False
-    if name_of(node) in ("time", "perf_counter", "step", "backward"):
-        return True
-    given = [*node.args, *([owner_of(node)] if name_of(node) != "eval" else [])]
-    return any(isinstance(one, ast.Name) and one.id in read for one in given)
+def _is_passed_as_zero(source: Source, name: str) -> bool:
+    """Tell whether a call gives 0 for a setting of that name."""
+    values = [keyword(call, name) for call in source.calls]
+    return any(0 in source.constants(value) for value in values if value is not None)

@@ -1,22 +1,17 @@
-"""What a call to `generate` shows by itself: how its inputs and lengths are passed, and a seed."""
+"""What goes into a call: ids by position or by name, caches beside them."""
 
 import ast
 from collections.abc import Iterator
 
-from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
-from llmcourse.doctor.static.reading.asked import every_asked
+from llmcourse.doctor.finding import ERROR, WARNING, Finding
+from llmcourse.doctor.static.reading.asked import Asked, every_asked
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import Source, name_of, owner_of
 from llmcourse.doctor.subject import Subject
 
-_LENGTHS = ("max_length", "max_new_tokens")
-_SEEDS = ("set_seed", "manual_seed")
-# What else a seed may be for: draws, noise, a shuffled data set, a training.
-_DRAWS = (
-    *("bernoulli", "choice", "choices", "dropout", "multinomial", "normal", "pipeline", "rand"),
-    *("randint", "randn", "random", "randperm", "sample", "select", "shuffle", "train", "uniform"),
-    *("train_test_split", "Trainer", "SFTTrainer"),
-)
+_INPUTS = ("input_ids", "inputs", "inputs_embeds")
+_GROWS = ("append", "extend", "insert", "cat")
+_EMPTIES = ("crop", "reset", "deepcopy", "copy")
 
 
 @in_the_source(
@@ -101,65 +96,92 @@ def _takes_keywords_alone(source: Source, name: str) -> bool:
 
 
 @in_the_source(
-    "two-lengths",
-    subject=Subject.LENGTH,
-    severities=(WARNING,),
-    symptom="A change of `max_length` changes nothing.",
-    cause="`max_new_tokens` holds where both are given, and `max_length` is ignored.",
-    fix="Give one of them.",
-    example="model.generate(**inputs, max_new_tokens=100)",
-    how_sure="Likely: only the source was read; both stand in the same call.",
+    "cache-without-ids",
+    subject=Subject.CALL,
+    severities=(ERROR,),
+    symptom="`generate` fails, or goes on from a begin token as if nothing had been said.",
+    cause="""
+        A cache holds keys and values, not ids. `generate` wants the ids of the whole text, those in
+        the cache included, and reads the ones that the cache lacks.
+    """,
+    fix="Pass the ids of the whole text with the cache.",
+    example="model.generate(made.sequences, past_key_values=made.past_key_values)",
+    how_sure="Likely: only the source was read, where the call gets a cache and nothing to read.",
 )
-def two_lengths(source: Source) -> Iterator[Finding]:
-    """`max_length` and `max_new_tokens` in one call."""
+def cache_without_ids(source: Source) -> Iterator[Finding]:
+    """A cache, and no ids."""
     for asked in every_asked(source):
-        if not all(name in asked.given for name in _LENGTHS):
+        unpacked = any(each.arg is None for each in asked.call.keywords)
+        if asked.kind != "generate" or asked.call.args or unpacked:
             continue
-        length, new = (source.words(asked.given[name]) for name in _LENGTHS)
+        if "past_key_values" not in asked.given or set(_INPUTS) & set(asked.given):
+            continue
+        cache = source.words(asked.given["past_key_values"])
         yield found(
-            "two-lengths",
-            WARNING,
+            "cache-without-ids",
+            ERROR,
             asked.call,
-            what=f"Both max_length={length} and max_new_tokens={new} are given.",
-            why=f"max_new_tokens holds, and max_length={length} is ignored.",
-            fix=f"{asked.words}(..., max_new_tokens={new})  # without max_length",
+            what=f"past_key_values={cache} is given, and no input_ids.",
+            why="generate needs the ids of the whole text, those in the cache included.",
+            fix=f"{asked.words}(ids, past_key_values={cache})",
         )
 
 
 @in_the_source(
-    "seed-without-sampling",
-    severities=(WARNING, NOTE),
+    "cache-already-filled",
+    severities=(WARNING,),
     how_sure="""
-        Likely: only the source was read. A model's own `generation_config` may set `do_sample`, and
-        then the seed counts. A note where one seed is set once, as that does no harm.
+        Likely where only the source was read: a loop hands in the same cache, and its text does not
+        grow from turn to turn.
     """,
 )
-def seed_without_sampling(source: Source) -> Iterator[Finding]:
-    """A seed is set, and no call draws."""
-    seeds = [call for call in source.calls if name_of(call) in _SEEDS and call.args]
-    if not seeds or not source.generate_calls or _draws(source):
-        return
-    several = [call for call in seeds if _varies(source, call)]
-    call = (several or seeds)[0]
-    yield found(
-        "seed-without-sampling",
-        WARNING if several else NOTE,
-        call,
-        what=f"{source.words(call)} sets a seed, and no call here asks to sample.",
-        why="Without do_sample=True nothing is drawn, so every seed gives the same text.",
-        fix=f"{source.words(source.generate_calls[0].func)}(..., do_sample=True)",
-    )
+def cache_already_filled(source: Source) -> Iterator[Finding]:
+    """One cache for several texts in a loop."""
+    for asked in every_asked(source):
+        cache = asked.given.get("past_key_values")
+        loops = [one for one in source.above(asked.call) if isinstance(one, ast.For)]
+        if not loops or not isinstance(cache, ast.Name):
+            continue
+        inside = [node for statement in loops[0].body for node in ast.walk(statement)]
+        if _is_renewed(cache.id, inside) or _grows(source, asked, inside):
+            continue
+        yield found(
+            "cache-already-filled",
+            WARNING,
+            asked.call,
+            what=f"The loop hands in {cache.id} again, which already holds the turn before.",
+            why="generate writes into the cache; another text is read as going on from that one.",
+            fix=f"{asked.words}(..., past_key_values=copy.deepcopy({cache.id}))",
+        )
 
 
-def _draws(source: Source) -> bool:
-    """Tell whether anything may draw: a call that says so, or whose settings are not to be seen."""
-    if any(name_of(call) in _DRAWS for call in source.calls):
-        return True
-    return any(asked.may_sample for asked in every_asked(source))
+def _is_renewed(cache: str, inside: list[ast.AST]) -> bool:
+    """Tell whether a loop makes a cache anew, crops it, or copies it."""
+    for node in inside:
+        if isinstance(node, ast.Name) and node.id == cache and not isinstance(node.ctx, ast.Load):
+            return True
+        if isinstance(node, ast.Call) and name_of(node) in _EMPTIES and cache in ast.unparse(node):
+            return True
+    return False
 
 
-def _varies(source: Source, call: ast.Call) -> bool:
-    """Tell whether a seed is set in a loop to what changes there."""
-    loops = (ast.For, ast.While)
-    constant = isinstance(source.value(call.args[0]), ast.Constant)
-    return not constant and any(isinstance(above, loops) for above in source.above(call))
+def _grows(source: Source, asked: Asked, inside: list[ast.AST]) -> bool:
+    """Tell whether what is read in a turn goes on from the turn before: a chat, or ids."""
+    read = {node.id for node in ast.walk(asked.call) if isinstance(node, ast.Name)}
+    for _ in range(3):  # inputs, of the text, of the messages
+        made = [node for node in inside if isinstance(node, ast.Assign)]
+        made = [one for one in made if read & _names(one.targets)]
+        read |= {name for one in made for name in _names([one.value])}
+    for node in inside:
+        if isinstance(node, ast.AugAssign) and read & _names([node.target]):
+            return True
+        if isinstance(node, ast.Assign) and read & _names(node.targets) & _names([node.value]):
+            return True
+        grows = isinstance(node, ast.Call) and name_of(node) in _GROWS
+        if grows and read & _names([owner_of(node)]):
+            return True
+    return False
+
+
+def _names(nodes: list[ast.AST]) -> set[str]:
+    return {one.id for node in nodes for one in ast.walk(node) if isinstance(one, ast.Name)}

@@ -1,10 +1,12 @@
-"""What forward passes by hand are fed, and what is read of them: caches, labels, padded rows."""
+"""Caches in loops by hand: beside a text that they hold, of another text, in another order."""
 
 import ast
 import re
 from collections.abc import Iterator
 
-from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
+from llmcourse.doctor.finding import ERROR, WARNING, Finding
+from llmcourse.doctor.static.reading.following import followed, name_at, parts_followed
+from llmcourse.doctor.static.reading.passes import ids_of
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Scope,
@@ -14,29 +16,14 @@ from llmcourse.doctor.static.reading.source import (
     name_of,
     owner_of,
 )
-from llmcourse.doctor.static.reading.tensors import (
-    CHANCES,
-    LOG_CHANCES,
-    LOGITS,
-    PLACE,
-    axes,
-    axis,
-    dimension,
-    followed,
-    has_rows,
-    kind,
-    last_places,
-    name_at,
-    parts_followed,
-    reads_batch,
-    tensor_of,
-)
+from llmcourse.doctor.static.reading.tensors import axes
 from llmcourse.doctor.subject import Subject
 
 _JOINS = ("cat", "concat", "hstack")
 _CUTS = ("crop", "reset", "deepcopy", "batch_select_indices", "from_legacy_cache")
-_END = re.compile(r"eos|end_?of|im_end|eot|stop|\bend\b", re.IGNORECASE)
-_IGNORES = re.compile(r"-100|ignore_index|masked_fill|Collator|CrossEntropy|cross_entropy")
+_OF_A_CACHE = re.compile(r"past|cache|kv|layer|reorder", re.IGNORECASE)
+_KEEPS_PLACES = re.compile(r"rotat|rotary|rope|position_ids|cache_position", re.IGNORECASE)
+_HELD = ("keys", "values", "key", "value", "key_cache", "value_cache", "k", "v")
 
 
 @in_the_source(
@@ -50,7 +37,7 @@ _IGNORES = re.compile(r"-100|ignore_index|masked_fill|Collator|CrossEntropy|cros
 def text_fed_again(source: Source) -> Iterator[Finding]:
     """All ids go in, beside a cache that the loop passes on."""
     for call in source.calls:
-        past, ids = keyword(call, "past_key_values"), _ids(call)
+        past, ids = keyword(call, "past_key_values"), ids_of(call)
         if past is None or not isinstance(ids, ast.Name) or not source.is_forward(call):
             continue
         loop = next(
@@ -97,10 +84,6 @@ def _is_a_new_cache(source: Source, past: ast.Name) -> bool:
 
 def _is_renewed(inside: list[ast.AST], name: str) -> bool:
     return any(_gives(node, name) for node in inside)
-
-
-def _ids(call: ast.Call) -> ast.AST | None:
-    return call.args[0] if call.args else keyword(call, "input_ids")
 
 
 def _gives(node: ast.AST, name: str) -> bool:
@@ -196,7 +179,7 @@ def _maker_of(source: Source, past: ast.AST) -> ast.Call | None:
 
 def _reads_joined(source: Source, call: ast.Call) -> bool:
     """Tell whether a pass reads a text with something appended: ids and guesses."""
-    ids = _ids(call)
+    ids = ids_of(call)
     value = None if ids is None else followed(source, ids)
     return isinstance(value, ast.Call) and name_of(value) in _JOINS
 
@@ -215,280 +198,6 @@ def _taken_within(source: Source, made: ast.Call) -> ast.AST | None:
             if made in parts_followed(source, part.value):
                 return part
     return None
-
-
-@in_the_source(
-    "logits-of-padding",
-    severities=(ERROR,),
-    how_sure="""
-        Likely where only the source was read, which pads on the right in so many words.
-    """,
-)
-def logits_of_padding(source: Source) -> Iterator[Finding]:
-    """The source pads on the right, and the last place is read."""
-    if not _pads_right(source):
-        return
-    for call in source.calls:
-        if not source.is_forward(call) or not reads_batch(source, call):
-            continue
-        for node in last_places(source, call):
-            words = source.words(node)
-            yield found(
-                "logits-of-padding",
-                ERROR,
-                node,
-                what=f"{words} reads the last place, and rows are padded on the right.",
-                why="There the shorter rows have padding: the prediction is what comes after it.",
-                fix="logits[torch.arange(len(logits)), attention_mask.sum(1) - 1]  # or pad left",
-            )
-            return
-
-
-def _pads_right(source: Source) -> bool:
-    """Tell whether a source sets the right side, and never the left."""
-    sides = []
-    for node in source.scopes:
-        assigned = isinstance(node, ast.Assign) and last_name(node.targets[0]) == "padding_side"
-        if assigned or (isinstance(node, ast.keyword) and node.arg == "padding_side"):
-            sides.append(getattr(node.value, "value", None))
-        made = isinstance(node, ast.Call) and name_of(node) == "pad_sequence"
-        if made and keyword(node, "padding_side") is None:
-            sides.append("right")
-    return bool(sides) and set(sides) == {"right"}
-
-
-@in_the_source(
-    "padding-in-the-loss",
-    severities=(ERROR, WARNING),
-    how_sure="""
-        Likely, and a warning, where only the source was read: it pads, gives the ids as labels, and
-        names nothing that would leave the padding out.
-    """,
-)
-def padding_in_the_loss(source: Source) -> Iterator[Finding]:
-    """A padded batch, whose ids are its labels."""
-    yield from _padding_summed(source)
-    if _IGNORES.search(source.text):
-        return
-    yield from _padding_in_an_entry(source)
-    for call in source.calls:
-        labels = keyword(call, "labels")
-        if labels is None or not source.is_forward(call) or not reads_batch(source, call):
-            continue
-        value = followed(source, labels)
-        copied = isinstance(value, ast.Call) and name_of(value) in ("clone", "copy", "to")
-        value = followed(source, owner_of(value)) if copied else value
-        entry = isinstance(value, ast.Subscript) and ast.unparse(value.slice) == "'input_ids'"
-        if not entry and last_name(value) != "input_ids" and not _same_as_ids(call, labels):
-            continue
-        yield found(
-            "padding-in-the-loss",
-            WARNING,
-            call,
-            what=f"labels={source.words(labels)} holds the padding of a padded batch.",
-            why="Each label but -100 counts: the loss also says how well padding is predicted.",
-            fix="labels = input_ids.masked_fill(attention_mask == 0, -100)",
-        )
-
-
-def _padding_in_an_entry(source: Source) -> Iterator[Finding]:
-    """Yield where a padded batch gets its own ids as `batch["labels"]`."""
-    for node in list(source.scopes):
-        target = node.targets[0] if isinstance(node, ast.Assign) else None
-        if not isinstance(target, ast.Subscript) or ast.unparse(target.slice) != "'labels'":
-            continue
-        value = node.value
-        while isinstance(value, ast.Call) and name_of(value) in ("clone", "copy", "deepcopy"):
-            value = value.args[0] if value.args else owner_of(value)
-        entry = isinstance(value, ast.Subscript) and ast.unparse(value.slice) == "'input_ids'"
-        if not entry and not (isinstance(value, ast.Attribute) and value.attr == "input_ids"):
-            continue
-        made = followed(source, value.value)
-        padding = keyword(made, "padding") if isinstance(made, ast.Call) else None
-        if padding is None or getattr(padding, "value", True) is False:
-            continue
-        yield found(
-            "padding-in-the-loss",
-            WARNING,
-            node,
-            what=f"{source.words(node)} makes labels of a padded batch, its padding among them.",
-            why="Each label but -100 counts: the loss is also about predicting padding.",
-            fix='batch["labels"][batch["attention_mask"] == 0] = -100',
-        )
-        return
-
-
-def _padding_summed(source: Source) -> Iterator[Finding]:
-    """Yield where the chances of a padded batch are summed, and no mask leaves its padding out."""
-    if "-100" in source.text or "ignore_index" in source.text or _uses_mask(source):
-        return
-    for call in source.calls:
-        loss = name_of(call) == "cross_entropy" and len(call.args) > 1
-        chances = name_of(call) == "gather" and tensor_of(call) is not None
-        if not loss and not chances:
-            continue
-        tensor = call.args[0] if loss else tensor_of(call)
-        if kind(source, tensor) not in ((LOGITS,) if loss else (LOG_CHANCES, CHANCES)):
-            continue
-        passes = [part for part in parts_followed(source, tensor) if source.is_forward(part)]
-        if not any(reads_batch(source, one) for one in passes):
-            continue
-        yield found(
-            "padding-in-the-loss",
-            WARNING,
-            call,
-            what=f"{source.words(call)} counts the padding of a padded batch.",
-            why="Nothing here leaves it out: short texts get the chances of padding besides.",
-            fix="(log_chances * attention_mask[:, 1:]).sum(-1)",
-        )
-        return
-
-
-def _uses_mask(source: Source) -> bool:
-    """Tell whether a source does more with a mask than to hand it to a model."""
-    for node in source.scopes:
-        entry = isinstance(node, ast.Constant) and isinstance(node.value, str)
-        words = node.value if entry else last_name(node)
-        if "mask" not in words:
-            continue
-        if not isinstance(source.parents[node], ast.keyword | ast.Subscript):
-            return True
-        if isinstance(source.parents[node], ast.Subscript):
-            outer = source.parents[source.parents[node]]
-            if not isinstance(outer, ast.keyword):
-                return True
-    return False
-
-
-def _same_as_ids(call: ast.Call, labels: ast.AST) -> bool:
-    ids = _ids(call)
-    return ids is not None and ast.unparse(ids) == ast.unparse(labels)
-
-
-@in_the_source(
-    "labels-shifted-twice",
-    severities=(ERROR,),
-    how_sure="Likely where only the source was read: the ids are cut, and so are the labels.",
-)
-def labels_shifted_twice(source: Source) -> Iterator[Finding]:
-    """Ids without their last, and labels without their first."""
-    for call in source.calls:
-        labels = keyword(call, "labels")
-        ids = _ids(call) if labels is not None and source.is_forward(call) else None
-        if ids is None:
-            continue
-        read, aim = _cut(source, ids), _cut(source, labels)
-        if aim is not None and aim[1] == "rolled" and aim[0] == ast.unparse(ids):
-            read = (aim[0], "rolled")
-        if read is None or aim is None or read[0] != aim[0]:
-            continue
-        if (read[1], aim[1]) not in ((":-1", "1:"), ("rolled", "rolled")):
-            continue
-        yield found(
-            "labels-shifted-twice",
-            ERROR,
-            call,
-            what=f"labels={source.words(labels)} are the ids moved by one, and the model moves "
-            "them again.",
-            why="Each place is compared with the token after the next.",
-            fix=f"{source.words(call.func)}({read[0]}, labels={read[0]})",
-        )
-
-
-def _cut(source: Source, node: ast.AST) -> tuple[str, str] | None:
-    """Return what a tensor of ids is a part of, and which: ("ids", ":-1") of `ids[:, :-1]`."""
-    value = followed(source, node)
-    while isinstance(value, ast.Call) and name_of(value) in ("contiguous", "clone", "to"):
-        value = followed(source, owner_of(value))
-    if isinstance(value, ast.Call) and name_of(value) == "roll" and tensor_of(value) is not None:
-        by = [ast.unparse(one) for one in (*value.args, *(each.value for each in value.keywords))]
-        return (ast.unparse(tensor_of(value)), "rolled") if "-1" in by else None
-    if not isinstance(value, ast.Subscript):
-        return None
-    part = value.slice.elts[-1] if isinstance(value.slice, ast.Tuple) else value.slice
-    return ast.unparse(value.value), ast.unparse(part).replace(" ", "")
-
-
-@in_the_source(
-    "one-row-ends-all",
-    subject=Subject.ENDS,
-    severities=(WARNING,),
-    symptom="In a batch most texts break off; one by one they are whole.",
-    cause="""
-        The loop ends when any row has written its end, or when the first has. The other rows are
-        in the middle of their text.
-    """,
-    fix="Remember which rows have ended, and stop when all have.",
-    example="""
-        ended |= token[:, 0] == eos
-        if ended.all():
-            break
-    """,
-    how_sure="Likely: only the source was read, where the loop breaks and its rows are several.",
-)
-def one_row_ends_all(source: Source) -> Iterator[Finding]:
-    """A batch stops at the first end of a row."""
-    for call in source.calls:
-        loop = next(
-            (one for one in source.above(call) if isinstance(one, ast.For | ast.While)), None
-        )
-        if loop is None or not source.is_forward(call) or not has_rows(source, call):
-            continue
-        inside = [node for statement in loop.body for node in ast.walk(statement)]
-        for node in inside:
-            if not isinstance(node, ast.If) or not isinstance(
-                node.body[-1], ast.Break | ast.Return
-            ):
-                continue
-            if not _END.search(ast.unparse(node.test)) or not _asks_one_row(node.test):
-                continue
-            yield found(
-                "one-row-ends-all",
-                WARNING,
-                node,
-                what=f"The loop stops at {source.words(node.test)}: when one row has ended.",
-                why="The other rows break off wherever they are.",
-                fix="ended |= token == eos; if ended.all(): break",
-            )
-            return
-
-
-def _asks_one_row(test: ast.AST) -> bool:
-    """Tell whether a condition is about any row, `(t == eos).any()`, or about the first."""
-    if isinstance(test, ast.BoolOp):
-        return any(map(_asks_one_row, test.values))
-    if isinstance(test, ast.Call) and name_of(test) in ("bool", "item") and not _inner_is_all(test):
-        return _asks_one_row(test.args[0] if test.args else owner_of(test))
-    if isinstance(test, ast.Call) and name_of(test) == "any":
-        return True
-    if isinstance(test, ast.Compare):
-        if _counts_any(test):
-            return True
-        if isinstance(test.ops[0], ast.In):
-            if _END.search(ast.unparse(test.left)) and isinstance(test.comparators[0], ast.Name):
-                return True
-            return any(
-                isinstance(one, ast.Call) and name_of(one) == "tolist" for one in ast.walk(test)
-            )
-        left = test.left
-        while isinstance(left, ast.Call) and name_of(left) == "item":
-            left = owner_of(left)
-        return isinstance(left, ast.Subscript) and ast.unparse(left.slice).strip("()")[:1] == "0"
-    return False
-
-
-def _counts_any(test: ast.Compare) -> bool:
-    """Tell whether a condition is `(t == eos).sum() > 0`."""
-    left, number = test.left, test.comparators[0]
-    while isinstance(left, ast.Call) and name_of(left) == "item":
-        left = owner_of(left)
-    least = isinstance(number, ast.Constant) and (type(test.ops[0]), number.value)
-    counts = isinstance(left, ast.Call) and name_of(left) == "sum"
-    return counts and least in ((ast.Gt, 0), (ast.GtE, 1), (ast.NotEq, 0))
-
-
-def _inner_is_all(test: ast.Call) -> bool:
-    return any(isinstance(one, ast.Call) and name_of(one) == "all" for one in ast.walk(test))
 
 
 @in_the_source(
@@ -707,217 +416,125 @@ def _keeps_a_chat(inside: list[ast.AST]) -> bool:
 
 
 @in_the_source(
-    "end-never-matches",
-    subject=Subject.ENDS,
-    severities=(ERROR,),
-    symptom="A loop written by hand runs until its limit, though it looks for the end.",
-    cause="""
-        A chosen token is a number or a tensor; `eos_token` is a text, and `is` asks whether two are
-        one object. Neither is ever true.
-    """,
-    fix="Compare ids, with `==`.",
-    example="""
-        if token.item() == tokenizer.eos_token_id:
-            break
-    """,
-    how_sure="Likely: only the source was read, where what is compared was chosen by its id.",
-)
-def end_never_matches(source: Source) -> Iterator[Finding]:
-    """A token's id is compared with the end's text, or by identity."""
-    for node in list(source.scopes):
-        if not isinstance(node, ast.Compare) or len(node.comparators) != 1:
-            continue
-        sides = [node.left, node.comparators[0]]
-        if isinstance(node.ops[0], ast.In | ast.NotIn):
-            yield from _id_among_texts(source, node)
-            continue
-        same = isinstance(node.ops[0], ast.Is | ast.IsNot)
-        ends = [one for one in sides if last_name(one) in ("eos_token", "eos_token_id")]
-        others = [one for one in sides if one not in ends]
-        if len(ends) != 1 or not isinstance(node.ops[0], ast.Is | ast.IsNot | ast.Eq | ast.NotEq):
-            continue
-        text = last_name(ends[0]) == "eos_token"
-        if not (text or same) or not _is_chosen(source, others[0]):
-            continue
-        words = source.words(others[0])
-        yield found(
-            "end-never-matches",
-            ERROR,
-            node,
-            what=f"{source.words(node)} compares a token's id with a text."
-            if text
-            else f"{source.words(node)} asks whether two are one object, not whether they agree.",
-            why="It is never so, and the loop runs until its limit.",
-            fix=f"{words} == tokenizer.eos_token_id",
-        )
-
-
-def _id_among_texts(source: Source, node: ast.Compare) -> Iterator[Finding]:
-    """Yield where an id is looked for among texts: `token in ["</s>"]`."""
-    texts = followed(source, node.comparators[0])
-    elements = getattr(texts, "elts", [])
-    known = [
-        (isinstance(one, ast.Constant) and isinstance(one.value, str))
-        or last_name(one) in ("eos_token", "pad_token")
-        for one in elements
-    ]
-    if not known or not all(known) or not _is_chosen(source, node.left):
-        return
-    yield found(
-        "end-never-matches",
-        ERROR,
-        node,
-        what=f"{source.words(node)} looks for a token's id among texts.",
-        why="It is never among them, and the loop runs until its limit.",
-        fix=f"{source.words(node.left)} in tokenizer.convert_tokens_to_ids(...)",
-    )
-
-
-def _is_chosen(source: Source, node: ast.AST) -> bool:
-    """Tell whether an expression is a token that was chosen, as an id."""
-    value = followed(source, node)
-    while isinstance(value, ast.Call) and name_of(value) in ("item", "squeeze", "int", "cpu"):
-        inner = owner_of(value) if owner_of(value) is not value.func else value.args[0]
-        value = followed(source, inner)
-    return isinstance(value, ast.Call) and name_of(value) in ("argmax", "multinomial")
-
-
-@in_the_source(
-    "lens-without-norm",
-    subject=Subject.READING,
+    "cache-not-reordered",
+    subject=Subject.CALL,
     severities=(WARNING,),
-    symptom="Layers seem to predict nonsense until the last one.",
+    symptom="Beam search by hand is fine without a cache, and mixes its beams up with one.",
     cause="""
-        `lm_head` reads what the model's last norm gives. The hidden states of the layers below have
-        not been through it; the last of `hidden_states` has.
+        After a step a beam goes on from another beam's text, its parent's. The ids are taken from
+        the parents, and the rows of the cache stay where they were: a beam reads another's past.
     """,
-    fix="Put them through the norm first, all but the last.",
-    example="logits = model.lm_head(model.model.norm(hidden))",
-    how_sure="Likely: only the source was read, where no norm is named.",
+    fix="Take the cache's rows from the parents too, in each step.",
+    example="""
+        ids = torch.cat([ids[parent], token[:, None]], dim=1)
+        cache.reorder_cache(parent)
+    """,
+    how_sure="Likely: only the source was read, where ids follow the parents and no cache does.",
 )
-def lens_without_norm(source: Source) -> Iterator[Finding]:
-    """Hidden states of each layer go into the head as they are."""
-    if re.search(r"norm\b|ln_f|layernorm", source.text, re.IGNORECASE):
-        return
-    for call in source.calls:
-        head = call.func.func if isinstance(call.func, ast.Call) else call.func
-        if (
-            last_name(head) not in ("lm_head", "get_output_embeddings", "embed_out")
-            or not call.args
-        ):
+def cache_not_reordered(source: Source) -> Iterator[Finding]:
+    """Beams change places, and their caches do not."""
+    for loop in source.loops:
+        inside = [node for statement in loop.body for node in ast.walk(statement)]
+        passes = [one for one in inside if source.is_forward(one)]
+        cached = [one for one in passes if keyword(one, "past_key_values") is not None]
+        if not cached:
             continue
-        if not _of_a_layer(source, call.args[0]):
-            continue
-        yield found(
-            "lens-without-norm",
-            WARNING,
-            call,
-            what=f"{source.words(call)} reads a layer's hidden states without the last norm.",
-            why="The head was trained on what that norm gives: its numbers mean little here.",
-            fix="model.lm_head(model.model.norm(hidden))  # ln_f in GPT-2",
-        )
-        return
+        for node in inside:
+            parent = _parent_of_ids(source, node)
+            if parent is None or _takes_caches_along(inside, parent):
+                continue
+            yield found(
+                "cache-not-reordered",
+                WARNING,
+                node,
+                what=f"The ids follow {parent}, and the cache's rows stay in the old beams' order.",
+                why="Each beam then reads the past of another one.",
+                fix=f"cache.reorder_cache({parent})  # in each step, beside the ids",
+            )
+            return
 
 
-def _of_a_layer(source: Source, node: ast.AST) -> bool:
-    """Tell whether an expression is made of the hidden states of some layer, not the last."""
-    for part in parts_followed(source, node):
-        if isinstance(part, ast.Attribute) and part.attr == "hidden_states":
-            return "hidden_states[-1]" not in source.text
-    return False
+def _parent_of_ids(source: Source, node: ast.AST) -> str | None:
+    """Return the name of the parents where a statement takes rows from them: `ids = ids[p]`."""
+    if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
+        return None
+    own = node.targets[0].id
+    for part in ast.walk(node.value):
+        if isinstance(part, ast.Subscript) and last_name(part.value) == own:
+            rows = part.slice
+        elif isinstance(part, ast.Call) and name_of(part) == "index_select" and part.args:
+            rows = part.args[-1]
+        else:
+            continue
+        if isinstance(rows, ast.Name) and _is_parent(source, rows):
+            return rows.id
+    return None
+
+
+def _is_parent(source: Source, rows: ast.Name) -> bool:
+    """Tell whether a name is of places in all beams' scores, divided by the vocabulary's size."""
+    value = source.value(rows)
+    if isinstance(value, ast.BinOp):
+        return isinstance(value.op, ast.FloorDiv)
+    return isinstance(value, ast.Call) and name_of(value) in ("div", "floor_divide")
+
+
+def _takes_caches_along(inside: list[ast.AST], parent: str) -> bool:
+    """Tell whether anything of a cache is taken from the parents."""
+    kinds = (ast.Call, ast.Subscript, ast.ListComp, ast.GeneratorExp, ast.For, ast.Attribute)
+    words = [ast.unparse(node) for node in inside if isinstance(node, kinds)]
+    named = re.compile(rf"\b{re.escape(parent)}\b")
+    return any(named.search(one) and _OF_A_CACHE.search(one) for one in words)
 
 
 @in_the_source(
-    "norm-twice",
-    subject=Subject.READING,
-    severities=(WARNING, NOTE),
-    symptom="A lens at the last layer does not agree with the model's own logits.",
+    "cache-with-a-gap",
+    subject=Subject.CALL,
+    severities=(WARNING,),
+    symptom="A cache from which the middle was taken makes answers go astray.",
     cause="""
-        The last entry of `hidden_states` has been through the model's last norm already. The norm
-        once more gives other logits than the model's.
+        Keys were rotated by the positions at which their tokens stood. Joined over a gap they keep
+        those, while new tokens are counted from the shorter length: two parts of the text seem to
+        stand at other distances than they do, or at the same place.
     """,
-    fix="Give the last entry to the head as it is.",
+    fix="Compute the later part again behind the first one.",
     example="""
-        logits = model.lm_head(out.hidden_states[-1])  # the others: through the norm
+        cache.crop(kept)
+        model.generate(ids, past_key_values=cache)  # reads again what comes after
     """,
     how_sure="""
-        Likely: only the source was read. A warning where the last entry is named, a note where a
-        loop puts all of them through the norm.
+        Likely: only the source was read, where parts of one layer's keys are joined and nothing
+        turns them to their new positions.
     """,
 )
-def norm_twice(source: Source) -> Iterator[Finding]:
-    """The last hidden states go through the last norm again."""
-    for call in source.calls:
-        if last_name(call.func) not in _LAST_NORMS or len(call.args) != 1:
-            continue
-        if not any(source.is_model(one) for one in ast.walk(call.func)):
-            continue
-        last, all_of_them = _of_the_last(source, call.args[0])
-        if not last and not all_of_them:
-            continue
-        yield found(
-            "norm-twice",
-            WARNING if last else NOTE,
-            call,
-            what=f"{source.words(call)} puts the last hidden states through the last norm again.",
-            why="hidden_states[-1] has been through it: the logits are not the model's own."
-            if last
-            else "The last of hidden_states has been through it; the layers below have not.",
-            fix="model.lm_head(out.hidden_states[-1])  # without the norm",
-        )
-        return
-
-
-_LAST_NORMS = ("norm", "ln_f", "final_layernorm", "final_layer_norm")
-
-
-def _of_the_last(source: Source, node: ast.AST) -> tuple[bool, bool]:
-    """Tell whether an expression is of the last hidden states, or of all in a loop."""
-    for _ in range(8):
-        node = followed(source, node)
-        if not isinstance(node, ast.Subscript):
-            break
-        held = followed(source, node.value)
-        if isinstance(held, ast.Attribute) and held.attr == "hidden_states":
-            if not source.is_forward(followed(source, held.value)):
-                return False, False
-            index = ast.unparse(node.slice)
-            return index == "-1", index == "0" and "hidden_states[0]" not in source.text
-        node = node.value
-    return False, False
-
-
-@in_the_source(
-    "mean-over-padding",
-    subject=Subject.BATCHES,
-    severities=(WARNING,),
-    symptom="A text's vector, or its mean chance, depends on the other texts of its batch.",
-    cause="A mean over all places of a padded batch counts those of the padding too.",
-    fix="Weight the places with the mask.",
-    example="""
-        mask = attention_mask[..., None]
-        vectors = (hidden * mask).sum(1) / mask.sum(1)
-    """,
-    how_sure="Likely: only the source was read, where rows are padded and no mask is used.",
-)
-def mean_over_padding(source: Source) -> Iterator[Finding]:
-    """A mean over the places of padded rows."""
-    if _uses_mask(source):
+def cache_with_a_gap(source: Source) -> Iterator[Finding]:
+    """The middle of a cache's keys is cut out."""
+    if "past_key_values" not in source.text or _KEEPS_PLACES.search(source.text):
         return
     for call in source.calls:
-        tensor = tensor_of(call) if name_of(call) == "mean" else None
-        if tensor is None or axis(source, tensor, dimension(call, 0)) != PLACE:
+        if name_of(call) not in ("cat", "concat", "concatenate") or not call.args:
             continue
-        passes = [part for part in parts_followed(source, tensor) if source.is_forward(part)]
-        if not any(reads_batch(source, one) for one in passes):
+        parts = getattr(call.args[0], "elts", [])
+        cut = [one for one in parts if isinstance(one, ast.Subscript) and _place(one) is not None]
+        heads = [ast.unparse(one.value) for one in cut if _place(one).lower is None]
+        tails = [one.value for one in cut if _place(one).lower is not None]
+        joined = [one for one in tails if ast.unparse(one) in heads and last_name(one) in _HELD]
+        if not joined:
             continue
-        words = source.words(tensor)
         yield found(
-            "mean-over-padding",
+            "cache-with-a-gap",
             WARNING,
             call,
-            what=f"{source.words(call)} is a mean over all places, and the rows are padded.",
-            why="The longer the batch's longest text, the more padding the others' means hold.",
-            fix=f"({words} * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)",
+            what=f"The middle is taken out of a cache: {source.words(joined[0])} on both sides of "
+            "the gap keep their old positions.",
+            why="Keys are rotated by position; what comes next is counted from the shorter length.",
+            fix="cache.crop(kept)  # and let the model read again what comes after the gap",
         )
         return
+
+
+def _place(part: ast.Subscript) -> ast.Slice | None:
+    """Return which places a part takes, of a tensor (rows, heads, places ...)."""
+    index = part.slice.elts if isinstance(part.slice, ast.Tuple) else []
+    third = index[2] if len(index) >= 3 else None
+    return third if isinstance(third, ast.Slice) and (third.lower or third.upper) else None

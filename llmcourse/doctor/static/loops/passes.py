@@ -1,4 +1,4 @@
-"""Loops written by hand around `model(...)`: a mask that does not grow, a cache that is lost."""
+"""What each pass of a loop is given, and what is kept of it: masks, caches, graphs."""
 
 import ast
 import re
@@ -6,10 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
-from llmcourse.doctor.static.answers.decoding import is_chosen
 from llmcourse.doctor.static.reading.asked import every_asked
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import Source, is_false, keyword, last_name, name_of
+from llmcourse.doctor.static.reading.tokens import is_chosen
+from llmcourse.doctor.subject import Subject
+
+_NO_GRAPH = ("no_grad", "inference_mode", "set_grad_enabled", "requires_grad_", "enable_grad")
+_TRAINS = ("backward", "train", "Trainer", "SFTTrainer", "grad")
+# Calls that leave a tensor's graph behind.
+_LEAVES = ("detach", "item", "tolist", "argmax", "numpy", "decode", "float", "int", "multinomial")
 
 
 @dataclass(frozen=True, eq=False)
@@ -275,3 +281,80 @@ def no_cache(source: Source) -> Iterator[Finding]:
             why="Each token takes longer than the last; a cache keeps what was read before.",
             fix=f"{source.words(step.call.func)}({ids}[:, -1:], past_key_values=cache)",
         )
+
+
+@in_the_source(
+    "loop-without-no-grad",
+    subject=Subject.MODEL,
+    severities=(WARNING,),
+    symptom="Memory grows with each text until there is none left.",
+    cause="""
+        A forward pass keeps what a backward pass would need. Whoever keeps its output keeps all of
+        that too.
+    """,
+    fix="Say that nothing is to be learned.",
+    example="""
+        with torch.inference_mode():
+            output = model(**inputs)
+    """,
+    how_sure="""
+        Likely: only the source was read, where nothing trains and nothing switches gradients off.
+    """,
+)
+def loop_without_no_grad(source: Source) -> Iterator[Finding]:
+    """A loop of forward passes keeps its outputs, with their graphs."""
+    if _switches_gradients(source):
+        return
+    for call in source.calls:
+        loops = [one for one in source.above(call) if isinstance(one, ast.For | ast.While)]
+        if not loops or not source.is_forward(call) or keyword(call, "labels") is not None:
+            continue
+        if isinstance(source.parents.get(source.scopes[call].node), ast.ClassDef):
+            continue  # a method: whoever calls it may switch gradients off
+        inside = [node for statement in loops[0].body for node in ast.walk(statement)]
+        kept = _kept(source, call, inside)
+        if kept is None:
+            continue
+        yield found(
+            "loop-without-no-grad",
+            WARNING,
+            call,
+            what=f"{source.words(kept)} keeps a forward pass's graph in each turn of the loop.",
+            why="What a backward pass would need stays in memory: torch.no_grad() leaves it out.",
+            fix=f"with torch.inference_mode(): {source.words(call.func)}(...)",
+        )
+
+
+def _switches_gradients(source: Source) -> bool:
+    """Tell whether the source trains, or names anything that switches gradients off."""
+    named = {last_name(node) for node in source.scopes}
+    return bool(named & {*_NO_GRAPH, *_TRAINS})
+
+
+def _kept(source: Source, call: ast.Call, inside: list[ast.AST]) -> ast.AST | None:
+    """Return what keeps a pass's output beyond its turn of the loop, or None."""
+    for node in inside:
+        appends = isinstance(node, ast.Call) and name_of(node) == "append" and node.args
+        if appends and _has_graph(source, node.args[0], call):
+            return node
+        if isinstance(node, ast.AugAssign) and _has_graph(source, node.value, call):
+            return node
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
+            value = getattr(source.parents.get(node), "value", None)
+            if value is not None and _has_graph(source, value, call):
+                return source.parents[node]
+    return None
+
+
+def _has_graph(source: Source, node: ast.AST, call: ast.Call, depth: int = 4) -> bool:
+    """Tell whether an expression is made of a pass's output, and still has its graph."""
+    calls = [name_of(one) for one in ast.walk(node) if isinstance(one, ast.Call)]
+    if set(calls) & set(_LEAVES):
+        return False
+    for part in ast.walk(node):
+        if part is call:
+            return True
+        value = source.value(part) if isinstance(part, ast.Name) else part
+        if value is not part and depth and _has_graph(source, value, call, depth - 1):
+            return True
+    return False

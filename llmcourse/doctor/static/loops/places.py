@@ -4,16 +4,11 @@ import ast
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, Finding
+from llmcourse.doctor.static.reading.following import followed, parts_followed
+from llmcourse.doctor.static.reading.passes import last_places, reads_batch
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import Source, keyword, last_name, name_of, owner_of
-from llmcourse.doctor.static.reading.tensors import (
-    BATCH,
-    PLACE,
-    VOCABULARY,
-    axes,
-    followed,
-    parts_followed,
-)
+from llmcourse.doctor.static.reading.tensors import BATCH, PLACE, VOCABULARY, axes
 from llmcourse.doctor.subject import Subject
 
 _JOINS = ("cat", "concat", "concatenate")
@@ -208,3 +203,43 @@ def _grows(source: Source, call: ast.Call, ids: ast.AST | None) -> bool:
         return False
     bound = source.scopes[ids].bound.get(ids.id, [])
     return any(isinstance(one, ast.Call) and name_of(one) in _JOINS for one in bound)
+
+
+@in_the_source(
+    "logits-of-padding",
+    severities=(ERROR,),
+    how_sure="""
+        Likely where only the source was read, which pads on the right in so many words.
+    """,
+)
+def logits_of_padding(source: Source) -> Iterator[Finding]:
+    """The source pads on the right, and the last place is read."""
+    if not _pads_right(source):
+        return
+    for call in source.calls:
+        if not source.is_forward(call) or not reads_batch(source, call):
+            continue
+        for node in last_places(source, call):
+            words = source.words(node)
+            yield found(
+                "logits-of-padding",
+                ERROR,
+                node,
+                what=f"{words} reads the last place, and rows are padded on the right.",
+                why="There the shorter rows have padding: the prediction is what comes after it.",
+                fix="logits[torch.arange(len(logits)), attention_mask.sum(1) - 1]  # or pad left",
+            )
+            return
+
+
+def _pads_right(source: Source) -> bool:
+    """Tell whether a source sets the right side, and never the left."""
+    sides = []
+    for node in source.scopes:
+        assigned = isinstance(node, ast.Assign) and last_name(node.targets[0]) == "padding_side"
+        if assigned or (isinstance(node, ast.keyword) and node.arg == "padding_side"):
+            sides.append(getattr(node.value, "value", None))
+        made = isinstance(node, ast.Call) and name_of(node) == "pad_sequence"
+        if made and keyword(node, "padding_side") is None:
+            sides.append("right")
+    return bool(sides) and set(sides) == {"right"}

@@ -5,16 +5,17 @@ import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
+from llmcourse.doctor.static.reading.following import followed
+from llmcourse.doctor.static.reading.passes import has_rows
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import Source, last_name, name_of, owner_of
-from llmcourse.doctor.static.reading.tensors import followed, has_rows
 from llmcourse.doctor.subject import Subject
 
-_END = re.compile(r"eos|end_?of|im_end|eot|stop|\bend\b", re.IGNORECASE)
 _KEEPS = re.compile(
     r"\|=|&=|logical_(or|and)|finished|ended|\bdone\b|is_done|alive|active|masked_fill|unfinished",
     re.IGNORECASE,
 )
+_END = re.compile(r"eos|end_?of|im_end|eot|stop|\bend\b", re.IGNORECASE)
 
 
 def _passes(source: Source) -> Iterator[tuple[ast.For | ast.While, ast.Call]]:
@@ -138,3 +139,85 @@ def _keeps_rows(source: Source, node: ast.AST) -> bool:
         else:
             return False
     return False
+
+
+@in_the_source(
+    "one-row-ends-all",
+    subject=Subject.ENDS,
+    severities=(WARNING,),
+    symptom="In a batch most texts break off; one by one they are whole.",
+    cause="""
+        The loop ends when any row has written its end, or when the first has. The other rows are
+        in the middle of their text.
+    """,
+    fix="Remember which rows have ended, and stop when all have.",
+    example="""
+        ended |= token[:, 0] == eos
+        if ended.all():
+            break
+    """,
+    how_sure="Likely: only the source was read, where the loop breaks and its rows are several.",
+)
+def one_row_ends_all(source: Source) -> Iterator[Finding]:
+    """A batch stops at the first end of a row."""
+    for call in source.calls:
+        loop = next(
+            (one for one in source.above(call) if isinstance(one, ast.For | ast.While)), None
+        )
+        if loop is None or not source.is_forward(call) or not has_rows(source, call):
+            continue
+        inside = [node for statement in loop.body for node in ast.walk(statement)]
+        for node in inside:
+            if not isinstance(node, ast.If) or not isinstance(
+                node.body[-1], ast.Break | ast.Return
+            ):
+                continue
+            if not _END.search(ast.unparse(node.test)) or not _asks_one_row(node.test):
+                continue
+            yield found(
+                "one-row-ends-all",
+                WARNING,
+                node,
+                what=f"The loop stops at {source.words(node.test)}: when one row has ended.",
+                why="The other rows break off wherever they are.",
+                fix="ended |= token == eos; if ended.all(): break",
+            )
+            return
+
+
+def _asks_one_row(test: ast.AST) -> bool:
+    """Tell whether a condition is about any row, `(t == eos).any()`, or about the first."""
+    if isinstance(test, ast.BoolOp):
+        return any(map(_asks_one_row, test.values))
+    if isinstance(test, ast.Call) and name_of(test) in ("bool", "item") and not _inner_is_all(test):
+        return _asks_one_row(test.args[0] if test.args else owner_of(test))
+    if isinstance(test, ast.Call) and name_of(test) == "any":
+        return True
+    if isinstance(test, ast.Compare):
+        if _counts_any(test):
+            return True
+        if isinstance(test.ops[0], ast.In):
+            if _END.search(ast.unparse(test.left)) and isinstance(test.comparators[0], ast.Name):
+                return True
+            return any(
+                isinstance(one, ast.Call) and name_of(one) == "tolist" for one in ast.walk(test)
+            )
+        left = test.left
+        while isinstance(left, ast.Call) and name_of(left) == "item":
+            left = owner_of(left)
+        return isinstance(left, ast.Subscript) and ast.unparse(left.slice).strip("()")[:1] == "0"
+    return False
+
+
+def _counts_any(test: ast.Compare) -> bool:
+    """Tell whether a condition is `(t == eos).sum() > 0`."""
+    left, number = test.left, test.comparators[0]
+    while isinstance(left, ast.Call) and name_of(left) == "item":
+        left = owner_of(left)
+    least = isinstance(number, ast.Constant) and (type(test.ops[0]), number.value)
+    counts = isinstance(left, ast.Call) and name_of(left) == "sum"
+    return counts and least in ((ast.Gt, 0), (ast.GtE, 1), (ast.NotEq, 0))
+
+
+def _inner_is_all(test: ast.Call) -> bool:
+    return any(isinstance(one, ast.Call) and name_of(one) == "all" for one in ast.walk(test))

@@ -1,11 +1,11 @@
-"""Adapters of peft, as they are put on, merged and chosen."""
+"""Adapters of peft, as they are put on, merged, chosen and trained."""
 
 import ast
 import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
-from llmcourse.doctor.static.models.loads import is_load_of_a_model
+from llmcourse.doctor.static.reading.loads import is_load_of_a_model
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
@@ -21,6 +21,9 @@ _PEFT = re.compile(r"^PeftModel")
 _ONLY_LOOK = ("print", "len", "type", "isinstance", "id")
 _TAKES_OFF = re.compile(
     r"deepcopy|disable_adapter|\.unload\(|merge_and_unload|delete_adapter|get_base_model"
+)
+_TRAINS = re.compile(
+    r"(?<!pre)train|^fit$|^backward$|^step$|load_(adapter|state_dict|checkpoint)|set_peft"
 )
 
 
@@ -285,3 +288,31 @@ def _adds_tokens(source: Source, call: ast.Call) -> bool:
         return False
     keys = value.keys if isinstance(value, ast.Dict) else []
     return [getattr(key, "value", None) for key in keys] != ["pad_token"]
+
+
+@in_the_source(
+    "adapter-without-effect",
+    severities=(WARNING,),
+    how_sure="""
+        Likely where only the source was read: an adapter is made, and nothing trains or loads it.
+    """,
+)
+def adapter_without_effect(source: Source) -> Iterator[Finding]:
+    """A fresh adapter is put on the model, which then generates."""
+    made = [one for one in source.calls if name_of(one) in ("get_peft_model", "add_adapter")]
+    if not made or not source.generate_calls:
+        return
+    if any(_TRAINS.search(name_of(one)) for one in source.calls if one not in made):
+        return
+    if not isinstance(source.parents.get(made[0]), ast.Assign | ast.Expr):
+        return
+    if name_of(made[0]) == "get_peft_model" and isinstance(source.parents[made[0]], ast.Expr):
+        return
+    yield found(
+        "adapter-without-effect",
+        WARNING,
+        made[0],
+        what=f"{name_of(made[0])} makes a new adapter, and nothing here trains or loads it.",
+        why="A new adapter adds zero: the texts are the base model's.",
+        fix="PeftModel.from_pretrained(model, folder)  # the trained adapter",
+    )

@@ -1,11 +1,10 @@
-"""What is done to a model before it generates: casts, checkpointing, settings in its config."""
+"""What is done to a model once it is loaded: casts, settings in its config, new tokens."""
 
 import ast
-import re
 from collections.abc import Iterator
 
-from llmcourse.doctor.finding import ERROR, WARNING, Finding
-from llmcourse.doctor.static.models.loads import is_load_of_a_model
+from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
+from llmcourse.doctor.static.reading.loads import is_load_of_a_model
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
@@ -18,11 +17,6 @@ from llmcourse.doctor.static.reading.source import (
 from llmcourse.doctor.subject import Subject
 
 _CASTS = ("half", "float", "bfloat16", "double")
-# What fills a model, trains it, or measures it with whatever weights.
-_FILLS = re.compile(
-    r"(?<!pre)train|^fit$|^backward$|^step$|^load_|dispatch|convert|init|copy_|time$|perf_counter"
-)
-_MADE = re.compile(r"(ForCausalLM|LMHeadModel)$")
 _LOADS_QUANTIZED = ("load_in_4bit", "load_in_8bit")
 # Settings of `generate` that a model's config had in earlier versions.
 _SETTINGS = (
@@ -30,6 +24,22 @@ _SETTINGS = (
     *("num_beams", "repetition_penalty", "length_penalty", "no_repeat_ngram_size"),
     *("eos_token_id", "bad_words_ids", "num_return_sequences"),
 )
+# Context managers: on a line of their own they are made, and never entered.
+_CONTEXTS = ("no_grad", "inference_mode", "autocast", "disable_adapter")
+# Functions that give back something new, by what they are called on.
+_OF_MODULES = {
+    "torch": ("compile", "cat", "softmax", "where", "argmax", "stack", "masked_fill"),
+    "copy": ("copy", "deepcopy"),
+}
+_FUNCTIONS = ("get_peft_model", "deepcopy")
+# Methods of tensors without the underscore at the end.
+_OF_TENSORS = (
+    *("masked_fill", "index_fill", "index_add", "index_copy", "clamp", "softmax"),
+    *("log_softmax", "unsqueeze", "squeeze", "reshape", "transpose", "permute"),
+)
+_OF_TEXTS = ("strip", "lstrip", "rstrip", "removeprefix", "removesuffix", "lower", "upper", "title")
+_PLACES = ("to", "cuda", "cpu")
+_SAVES = ("save_pretrained", "push_to_hub")
 
 
 @in_the_source(
@@ -86,55 +96,6 @@ def _is_quantized(load: ast.AST) -> bool:
         return False
     flags = [keyword(load, name) for name in _LOADS_QUANTIZED]
     return any(map(is_true, flags)) or keyword(load, "quantization_config") is not None
-
-
-@in_the_source(
-    "gradient-checkpointing-left-on",
-    subject=Subject.MODEL,
-    severities=(WARNING,),
-    symptom="Samples between training steps are slow, or differ from those after the training.",
-    cause="""
-        Gradient checkpointing computes activations again for a backward pass, and switches the
-        key-value cache off while the model is in training mode.
-    """,
-    fix="Call `model.eval()` before generating, and `model.train()` afterwards.",
-    example="""
-        model.eval()
-        model.generate(**inputs)
-        model.train()
-    """,
-    how_sure="""
-        Likely: only the source was read, where checkpointing is enabled and neither disabled nor
-        followed by `eval()` before the call.
-    """,
-)
-def gradient_checkpointing_left_on(source: Source) -> Iterator[Finding]:
-    """Checkpointing is on when the model generates."""
-    for call in source.generate_calls:
-        scope = source.scopes[call]
-        before = [
-            one
-            for one in source.calls
-            if one.lineno < call.lineno and source.scopes[one] in (scope, source.module)
-        ]
-        named = [name_of(one) for one in before]
-        ends = [n for n, name in enumerate(named) if name in _ENDS]
-        starts = [n for n, name in enumerate(named) if name == "gradient_checkpointing_enable"]
-        trains = "train" in named
-        if not starts or not trains or (ends and ends[-1] > starts[-1]):
-            continue
-        yield found(
-            "gradient-checkpointing-left-on",
-            WARNING,
-            call,
-            what="Gradient checkpointing is on, and the model in training mode, when it generates.",
-            why="It computes everything again at each step, without a cache.",
-            fix=f"{source.words(owner_of(call))}.eval()  # before generate",
-        )
-        return
-
-
-_ENDS = ("gradient_checkpointing_disable", "eval")
 
 
 @in_the_source(
@@ -202,69 +163,188 @@ def _ends_at_loading(source: Source) -> Iterator[Finding]:
 
 
 @in_the_source(
-    "config-without-weights",
+    "four-bits-in-32",
     subject=Subject.MODEL,
-    severities=(WARNING,),
-    symptom="Each run writes another text, and all of them are noise.",
+    severities=(NOTE,),
+    symptom="A model in 4 bits is slower than the same one in 16.",
     cause="""
-        A config says how large a model is, not what it has learned. `from_config`, or a model's
-        class called with a config, makes weights at random; only `from_pretrained` reads them.
+        Weights in 4 bits are turned into `bnb_4bit_compute_dtype` for each product. Left out, that
+        is float32, for which graphics cards have no fast units.
     """,
-    fix="Load the checkpoint itself.",
-    example="model = AutoModelForCausalLM.from_pretrained(name)",
-    how_sure="""
-        Likely: only the source was read, where the config is a checkpoint's, and nothing trains
-        the model or loads weights into it.
-    """,
+    fix="Name a type of 16 bits.",
+    example="BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16)",
+    how_sure="Likely, and a note: only the source was read; on a processor it is as it should be.",
 )
-def config_without_weights(source: Source) -> Iterator[Finding]:
-    """A model is made from a checkpoint's config alone, and generates."""
-    if any(_FILLS.search(name_of(call)) for call in source.calls):
-        return
-    if any(_is_changed_config(source, node) for node in source.scopes):
-        return
-    told = set()
-    for call in source.generate_calls:
-        made = source.placed(owner_of(call))
-        if made in told or not _is_of_a_config(source, made):
+def four_bits_in_32(source: Source) -> Iterator[Finding]:
+    """A config for 4 bits does not say what is computed in."""
+    for call in source.calls:
+        unpacked = any(each.arg is None for each in call.keywords)
+        if name_of(call) != "BitsAndBytesConfig" or unpacked:
             continue
-        told.add(made)
+        if not is_true(keyword(call, "load_in_4bit")) or keyword(call, "bnb_4bit_compute_dtype"):
+            continue
+        if not any(
+            "cuda" in str(node.value) for node in source.scopes if isinstance(node, ast.Constant)
+        ):
+            continue
         yield found(
-            "config-without-weights",
-            WARNING,
-            made,
-            what=f"{source.words(made.func)} makes a model of a config alone: its weights are "
-            "random.",
-            why="A config has sizes and no weights: each run writes another noise.",
-            fix=f"{_class_of(made)}.from_pretrained(...)  # reads the weights too",
+            "four-bits-in-32",
+            NOTE,
+            call,
+            what="load_in_4bit without bnb_4bit_compute_dtype: products are computed in float32.",
+            why="Graphics cards are several times faster in 16 bits.",
+            fix="BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16)",
         )
 
 
-def _class_of(made: ast.Call) -> str:
-    from_config = name_of(made) in ("from_config", "_from_config")
-    return last_name(made.func.value) if from_config else name_of(made)
+@in_the_source(
+    "embedding-size",
+    severities=(WARNING,),
+    how_sure="""
+        Likely where only the source was read: tokens are added and no embeddings, or the size is
+        `vocab_size`, which leaves added tokens out.
+    """,
+)
+def embedding_size(source: Source) -> Iterator[Finding]:
+    """Tokens are added, and the embeddings do not follow."""
+    resizes = [one for one in source.calls if name_of(one) == "resize_token_embeddings"]
+    for call in resizes:
+        size = source.value(call.args[0]) if call.args else None
+        of_words = isinstance(size, ast.Attribute) and size.attr == "vocab_size"
+        if not of_words or not source.is_tokenizer(size.value):
+            continue
+        yield found(
+            "embedding-size",
+            WARNING,
+            call,
+            what=f"{source.words(call.args[0])} leaves the added tokens out.",
+            why="Special tokens are often among them: their ids are beyond the embeddings.",
+            fix=f"{source.words(call.func)}(len({source.words(size.value)}))",
+        )
+    if resizes or not source.generate_calls:
+        return
+    for call in source.calls:
+        if name_of(call) not in ("add_tokens", "add_special_tokens") or not call.args:
+            continue
+        if not source.is_tokenizer(owner_of(call)) or not _new_tokens(source, call.args[0]):
+            continue
+        model = source.words(owner_of(source.generate_calls[0]))
+        yield found(
+            "embedding-size",
+            WARNING,
+            call,
+            what="Tokens are added to the tokenizer, and no embeddings to the model.",
+            why="Their ids are beyond its rows, an IndexError, or rows that were never trained.",
+            fix=f"{model}.resize_token_embeddings(len({source.words(owner_of(call))}))",
+        )
 
 
-def _is_of_a_config(source: Source, made: ast.AST) -> bool:
-    """Tell whether a value is a model made of a checkpoint's own config."""
-    if not isinstance(made, ast.Call):
-        return False
-    of_config = name_of(made) in ("from_config", "_from_config")
-    if not of_config and not _MADE.search(name_of(made)):
-        return False
-    given = made.args[0] if made.args else keyword(made, "config")
-    config = source.value(given) if given is not None else None
-    return (
-        isinstance(config, ast.Call)
-        and name_of(config) == "from_pretrained"
-        and all(each.arg in ("trust_remote_code", "revision") for each in config.keywords)
+def _new_tokens(source: Source, node: ast.AST) -> bool:
+    """Tell whether an argument is seen to be texts: as a list, a set or a dictionary of them."""
+    value = source.value(node)
+    parts = value.values if isinstance(value, ast.Dict) else getattr(value, "elts", [value])
+    parts = [one for part in parts for one in getattr(part, "elts", [part])]
+    return bool(parts) and all(
+        isinstance(one, ast.Constant) and isinstance(one.value, str) for one in parts
     )
 
 
-def _is_changed_config(source: Source, node: ast.AST) -> bool:
-    """Tell whether a config, or weights, are assigned to: `config.num_hidden_layers = 2`."""
-    return (
-        isinstance(node, ast.Attribute)
-        and isinstance(node.ctx, ast.Store)
-        and ("config" in last_name(node.value) or node.attr in ("data", "weight"))
+@in_the_source(
+    "result-dropped",
+    subject=Subject.CALL,
+    severities=(WARNING,),
+    symptom="A line changes nothing: as slow, as long, and the banned token still comes.",
+    cause="""
+        `torch.compile`, a tensor's `masked_fill` or `to`, a text's `strip` give back something new
+        and leave what they are called on as it is. `torch.no_grad()` counts in a `with` alone.
+    """,
+    fix="Keep what is returned.",
+    example="""
+        model = torch.compile(model)
+        scores = scores.masked_fill(banned, float("-inf"))
+        with torch.no_grad():
+            ...
+    """,
+    how_sure="Likely: only the source was read, where nothing takes what the call returns.",
+)
+def result_dropped(source: Source) -> Iterator[Finding]:
+    """A call's result is not used, and it does nothing else."""
+    for call in source.calls:
+        if not isinstance(source.parents.get(call), ast.Expr):
+            continue
+        said = _said(source, call)
+        if said is None:
+            continue
+        why, fix = said
+        yield found(
+            "result-dropped",
+            WARNING,
+            call,
+            what=f"{source.words(call)[:80]} stands on a line of its own.",
+            why=why,
+            fix=fix,
+        )
+
+
+def _said(source: Source, call: ast.Call) -> tuple[str, str] | None:
+    """Return why a dropped result is missed, and what to write; None where nothing is."""
+    name, owner, words = name_of(call), owner_of(call), source.words(call)[:100]
+    kept = f"{source.words(owner)} = {words}"
+    if name in _CONTEXTS and isinstance(call.func, ast.Attribute):
+        return "It takes effect in a with statement alone.", f"with {words}: ..."
+    if name in _OF_MODULES.get(last_name(owner), ()) or (
+        name in _FUNCTIONS and isinstance(call.func, ast.Name)
+    ):
+        first = source.words(call.args[0])[:60] if call.args else "result"
+        return "It returns something new, and changes nothing.", f"{first} = {words}"
+    if not isinstance(call.func, ast.Attribute):
+        return None
+    if name in _OF_TENSORS and _is_inside(source, call):
+        return "It returns a new tensor, and leaves this one as it was.", kept
+    if name in _PLACES and _is_a_tensor(source, owner):
+        return "A tensor's .to returns a new tensor, and leaves this one where it was.", kept
+    if name in _OF_TEXTS and _is_inside(source, call) and _is_a_text(source, owner):
+        return "It returns a new text, and leaves this one as it was.", kept
+    if name == "merge_and_unload" and _is_saved(source, owner):
+        return "It returns the merged model; this one is saved as an adapter.", kept
+    return None
+
+
+def _is_inside(source: Source, call: ast.Call) -> bool:
+    """Tell whether a call is in a function or a loop: at a cell's end its result is shown."""
+    loops = any(isinstance(one, ast.For | ast.While) for one in source.above(call))
+    return loops or source.scopes[call] is not source.module
+
+
+def _is_a_tensor(source: Source, node: ast.AST) -> bool:
+    """Tell whether an expression is a tokenizer's tensor, not the dictionary around it."""
+    if isinstance(node, ast.Attribute) and node.attr in ("input_ids", "attention_mask"):
+        return True
+    if isinstance(node, ast.Subscript) and source.constants(node.slice) in (
+        ["input_ids"],
+        ["attention_mask"],
+    ):
+        return True
+    value = source.value(node)
+    if value is not node:
+        return _is_a_tensor(source, value)
+    encodes = isinstance(value, ast.Call) and name_of(value) == "encode"
+    return encodes and keyword(value, "return_tensors") is not None
+
+
+def _is_a_text(source: Source, node: ast.AST) -> bool:
+    """Tell whether an expression is a text that was decoded, or named as one."""
+    value = source.value(node)
+    if isinstance(value, ast.Call) and name_of(value) in ("decode", "batch_decode"):
+        return True
+    return last_name(node) in ("text", "answer", "response", "output_text", "generated_text")
+
+
+def _is_saved(source: Source, node: ast.AST) -> bool:
+    """Tell whether what is called is saved later under the same name."""
+    return any(
+        name_of(one) in _SAVES
+        and one.lineno > node.lineno
+        and ast.unparse(owner_of(one)) == ast.unparse(node)
+        for one in source.calls
     )

@@ -4,10 +4,11 @@ import ast
 import re
 from collections.abc import Iterator
 
-from llmcourse.doctor.finding import ERROR, WARNING, Finding
+from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
+from llmcourse.doctor.static.reading.following import followed
+from llmcourse.doctor.static.reading.loads import is_load_of_a_model
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import Source, keyword, last_name, name_of, owner_of
-from llmcourse.doctor.static.reading.tensors import followed
 from llmcourse.doctor.subject import Subject
 
 _MOVES = ("to", "cuda")
@@ -177,3 +178,69 @@ def _begun(source: Source, node: ast.AST) -> ast.Assign | None:
         if given and isinstance(one.value, ast.Call) and name_of(one.value) in _CLOCKS:
             return one
     return None
+
+
+@in_the_source(
+    "placed-twice",
+    subject=Subject.MODEL,
+    severities=(ERROR, NOTE),
+    symptom="`RuntimeError: You can't move a model ...`, or memory runs out on one device.",
+    cause="""
+        `device_map` has laid the layers out over the devices there are. `.to(device)` after it asks
+        for all of them on one.
+    """,
+    fix="Choose one of them.",
+    example='model = AutoModelForCausalLM.from_pretrained(name, device_map="auto")',
+    how_sure="""
+        Likely: only the source was read. A note: with one device that holds all, nothing happens.
+        An error where a pipeline is asked to move such a model, which it refuses.
+    """,
+)
+def placed_twice(source: Source) -> Iterator[Finding]:
+    """A model that was laid out over devices is moved to one."""
+    yield from _moved_by_a_pipeline(source)
+    for call in source.calls:
+        moves = name_of(call) == "cuda" or (name_of(call) == "to" and _to_a_device(call))
+        if not moves or not isinstance(call.func, ast.Attribute):
+            continue
+        loads = [one for one in source.values(owner_of(call)) if isinstance(one, ast.Call)]
+        mapped = [one for one in loads if is_load_of_a_model(one) and _is_laid_out(source, one)]
+        if mapped:
+            yield found(
+                "placed-twice",
+                NOTE,
+                call,
+                what=f"{source.words(call)[:80]} moves a model that device_map has placed.",
+                why="Where it is spread over devices, moving it is refused or undoes that.",
+                fix=f"{source.words(mapped[0])[:120]}  # without .{name_of(call)}(...)",
+            )
+
+
+def _moved_by_a_pipeline(source: Source) -> Iterator[Finding]:
+    """Yield `pipeline(..., device=...)` for a model that was laid out."""
+    for call in source.calls:
+        given = keyword(call, "model") or (call.args[1] if len(call.args) > 1 else None)
+        device = keyword(call, "device") if name_of(call) == "pipeline" else None
+        load = source.placed(given) if device is not None and given is not None else None
+        laid_out = isinstance(load, ast.Call) and is_load_of_a_model(load)
+        if not laid_out or not _is_laid_out(source, load):
+            continue
+        yield found(
+            "placed-twice",
+            ERROR,
+            call,
+            what=f"The pipeline gets device={source.words(device)}, and a model that device_map "
+            "has placed.",
+            why="accelerate has laid its layers out: the pipeline may not move them, and refuses.",
+            fix=f"{source.words(call.func)}(..., model={source.words(given)})  # without device=",
+        )
+
+
+def _to_a_device(call: ast.Call) -> bool:
+    given = [*call.args, *(each.value for each in call.keywords if each.arg == "device")]
+    return any("float" not in ast.unparse(one) and "half" not in ast.unparse(one) for one in given)
+
+
+def _is_laid_out(source: Source, load: ast.Call) -> bool:
+    value = keyword(load, "device_map")
+    return value is not None and source.constants(value) in (["auto"], ["balanced"], ["sequential"])

@@ -1,15 +1,14 @@
-"""What a training leaves behind: ends that were never learned, adapters that were never trained."""
+"""What a training leaves behind for the texts that follow it, and how they are judged."""
 
 import ast
 import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
-from llmcourse.doctor.static.models.loads import is_load_of_a_model
+from llmcourse.doctor.static.reading.loads import is_load_of_a_model
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
-    is_false,
     is_true,
     keyword,
     last_name,
@@ -18,115 +17,140 @@ from llmcourse.doctor.static.reading.source import (
 )
 from llmcourse.doctor.subject import Subject
 
-_TRAINS = re.compile(
-    r"(?<!pre)train|^fit$|^backward$|^step$|load_(adapter|state_dict|checkpoint)|set_peft"
-)
 _LABELS = re.compile(r"label")
 _MENDS = re.compile(r"-\s*100|IGNORE|ignore_index|< 0|>= 0|!= tokenizer|clip")
-_PAD, _EOS = ("pad_token", "pad_token_id"), ("eos_token", "eos_token_id")
 
 
 @in_the_source(
-    "end-masked-in-training",
-    subject=Subject.ENDS,
+    "gradient-checkpointing-left-on",
+    subject=Subject.MODEL,
     severities=(WARNING,),
-    symptom="After its training the model never ends: each answer runs until the limit.",
+    symptom="Samples between training steps are slow, or differ from those after the training.",
     cause="""
-        The padding token is the end token, and labels that are padding are taken out of the loss.
-        So each text's own end is taken out too, and the model never learns to write it.
-        `DataCollatorForLanguageModeling(mlm=False)` masks labels so.
+        Gradient checkpointing computes activations again for a backward pass, and switches the
+        key-value cache off while the model is in training mode.
     """,
-    fix="Pad with another token, or mask labels by the attention mask.",
+    fix="Call `model.eval()` before generating, and `model.train()` afterwards.",
     example="""
-        labels = input_ids.masked_fill(attention_mask == 0, -100)
+        model.eval()
+        model.generate(**inputs)
+        model.train()
     """,
-    how_sure="Likely: only the source was read, where padding is the end and masks labels.",
+    how_sure="""
+        Likely: only the source was read, where checkpointing is enabled and neither disabled nor
+        followed by `eval()` before the call.
+    """,
 )
-def end_masked_in_training(source: Source) -> Iterator[Finding]:
-    """Labels that are padding are masked, and padding is the end token."""
-    if not any(_pads_with_the_end(source, node) for node in source.scopes):
-        return
-    for node in list(source.scopes):
-        how = _masks_padding(source, node)
-        if how is None:
+def gradient_checkpointing_left_on(source: Source) -> Iterator[Finding]:
+    """Checkpointing is on when the model generates."""
+    for call in source.generate_calls:
+        scope = source.scopes[call]
+        before = [
+            one
+            for one in source.calls
+            if one.lineno < call.lineno and source.scopes[one] in (scope, source.module)
+        ]
+        named = [name_of(one) for one in before]
+        ends = [n for n, name in enumerate(named) if name in _ENDS]
+        starts = [n for n, name in enumerate(named) if name == "gradient_checkpointing_enable"]
+        trains = "train" in named
+        if not starts or not trains or (ends and ends[-1] > starts[-1]):
             continue
         yield found(
-            "end-masked-in-training",
+            "gradient-checkpointing-left-on",
             WARNING,
-            node,
-            what=f"{how} takes padding out of the loss, and the padding token is the end token.",
-            why="So does it with each text's own end: the model never learns to end its texts.",
-            fix="labels = input_ids.masked_fill(attention_mask == 0, -100)  # or another pad token",
+            call,
+            what="Gradient checkpointing is on, and the model in training mode, when it generates.",
+            why="It computes everything again at each step, without a cache.",
+            fix=f"{source.words(owner_of(call))}.eval()  # before generate",
         )
         return
 
 
-def _pads_with_the_end(source: Source, node: ast.AST) -> bool:
-    """Tell whether a statement makes the end token the padding token."""
-    if not isinstance(node, ast.Assign):
-        return False
-    targets = [one.attr for one in node.targets if isinstance(one, ast.Attribute)]
-    value = node.value.attr if isinstance(node.value, ast.Attribute) else ""
-    return bool(set(targets) & set(_PAD)) and value in _EOS
-
-
-def _masks_padding(source: Source, node: ast.AST) -> str | None:
-    """Return in words what takes padding out of the loss, or None."""
-    if isinstance(node, ast.Call) and name_of(node) == "DataCollatorForLanguageModeling":
-        return "DataCollatorForLanguageModeling" if is_false(keyword(node, "mlm")) else None
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
-        place = node.targets[0].slice
-        return source.words(node)[:60] if _ignored(node.value) and _is_pad(place) else None
-    if isinstance(node, ast.IfExp) and _ignored(node.body):
-        return source.words(node)[:60] if _is_pad(node.test) else None
-    if isinstance(node, ast.Call) and name_of(node) in ("CrossEntropyLoss", "cross_entropy"):
-        ignored = keyword(node, "ignore_index")
-        return source.words(node)[:60] if ignored and last_name(ignored) in _PAD else None
-    if isinstance(node, ast.Call) and name_of(node) in ("where", "masked_fill"):
-        masks = any(map(_ignored, node.args)) and any(map(_is_pad, node.args))
-        return source.words(node)[:60] if masks else None
-    return None
-
-
-def _ignored(node: ast.AST) -> bool:
-    return ast.unparse(node) == "-100"
-
-
-def _is_pad(test: ast.AST) -> bool:
-    """Tell whether a comparison is with the padding token."""
-    return (
-        isinstance(test, ast.Compare)
-        and isinstance(test.ops[0], ast.Eq)
-        and any(last_name(one) in _PAD for one in (test.left, *test.comparators))
-    )
+_ENDS = ("gradient_checkpointing_disable", "eval")
 
 
 @in_the_source(
-    "adapter-without-effect",
+    "eval-mode-left-on",
+    subject=Subject.MODEL,
     severities=(WARNING,),
+    symptom="After the first samples the training goes on without dropout, and overfits.",
+    cause="""
+        `model.eval()` before samples or an evaluation stays in force. The steps after it train a
+        model in evaluation mode, until somebody calls `model.train()`.
+    """,
+    fix="Call `model.train()` after the samples.",
+    example="""
+        model.eval()
+        samples = model.generate(**inputs)
+        model.train()
+    """,
     how_sure="""
-        Likely where only the source was read: an adapter is made, and nothing trains or loads it.
+        Likely: only the source was read, where a loop trains and calls `eval()`, and nothing in it
+        calls `train()`.
     """,
 )
-def adapter_without_effect(source: Source) -> Iterator[Finding]:
-    """A fresh adapter is put on the model, which then generates."""
-    made = [one for one in source.calls if name_of(one) in ("get_peft_model", "add_adapter")]
-    if not made or not source.generate_calls:
+def eval_mode_left_on(source: Source) -> Iterator[Finding]:
+    """A training loop that goes into eval mode and never back."""
+    for loop in source.loops:
+        inside = [node for statement in loop.body for node in ast.walk(statement)]
+        calls = [node for node in inside if isinstance(node, ast.Call)]
+        steps = [one for one in calls if name_of(one) == "backward"]
+        evals = [one for one in calls if _goes_to_eval(source, one)]
+        if not steps or not evals or _has_inner(inside, steps[0], evals[0]):
+            continue
+        if any(_goes_to_train(source, one) for one in calls):
+            continue
+        yield found(
+            "eval-mode-left-on",
+            WARNING,
+            evals[0],
+            what=f"{source.words(evals[0])[:60]} puts the model into eval mode in the training "
+            "loop, and no train() puts it back.",
+            why="The steps after it train without dropout: eval mode stays on.",
+            fix="model.train()  # after the evaluation",
+        )
         return
-    if any(_TRAINS.search(name_of(one)) for one in source.calls if one not in made):
-        return
-    if not isinstance(source.parents.get(made[0]), ast.Assign | ast.Expr):
-        return
-    if name_of(made[0]) == "get_peft_model" and isinstance(source.parents[made[0]], ast.Expr):
-        return
-    yield found(
-        "adapter-without-effect",
-        WARNING,
-        made[0],
-        what=f"{name_of(made[0])} makes a new adapter, and nothing here trains or loads it.",
-        why="A new adapter adds zero: the texts are the base model's.",
-        fix="PeftModel.from_pretrained(model, folder)  # the trained adapter",
-    )
+
+
+def _has_inner(inside: list[ast.AST], *nodes: ast.AST) -> bool:
+    """Tell whether a loop within a loop holds all nodes."""
+    inner = [node for node in inside if isinstance(node, ast.For | ast.While)]
+    return any(all(node in ast.walk(one) for node in nodes) for one in inner)
+
+
+def _body_calls(source: Source, call: ast.Call) -> list[ast.Call]:
+    """Return the calls in the function of the source that is called, itself among them.
+
+    Also in a method: of `self.evaluate()`.
+    """
+    own = isinstance(call.func, ast.Attribute) and last_name(call.func.value) == "self"
+    if not isinstance(call.func, ast.Name) and not own:
+        return [call]
+    bodies = [
+        node
+        for node in source.scopes
+        if isinstance(node, ast.FunctionDef) and node.name == name_of(call)
+    ]
+    return [call, *(one for body in bodies for one in ast.walk(body) if isinstance(one, ast.Call))]
+
+
+def _sets_mode(call: ast.Call, name: str) -> bool:
+    named = isinstance(call.func, ast.Attribute) and call.func.attr == name
+    if name == "eval":
+        return named and not call.args and last_name(owner_of(call)) not in ("pd", "df", "ast")
+    return named and (not call.args or ast.unparse(call.args[0]) != "False")
+
+
+def _goes_to_eval(source: Source, call: ast.Call) -> bool:
+    """Tell whether a call is `model.eval()`, or of a function that ends in eval mode."""
+    calls = _body_calls(source, call)
+    back = any(_sets_mode(one, "train") for one in calls)
+    return any(_sets_mode(one, "eval") for one in calls) and not back
+
+
+def _goes_to_train(source: Source, call: ast.Call) -> bool:
+    return any(_sets_mode(one, "train") for one in _body_calls(source, call))
 
 
 @in_the_source(
@@ -177,58 +201,6 @@ def judged_by_teacher_forcing(source: Source) -> Iterator[Finding]:
             why="Each place had the right answer before it: the model did not write that.",
             fix="model.generate(**prompts)  # of the prompts alone, and compare that",
         )
-
-
-@in_the_source(
-    "embedding-size",
-    severities=(WARNING,),
-    how_sure="""
-        Likely where only the source was read: tokens are added and no embeddings, or the size is
-        `vocab_size`, which leaves added tokens out.
-    """,
-)
-def embedding_size(source: Source) -> Iterator[Finding]:
-    """Tokens are added, and the embeddings do not follow."""
-    resizes = [one for one in source.calls if name_of(one) == "resize_token_embeddings"]
-    for call in resizes:
-        size = source.value(call.args[0]) if call.args else None
-        of_words = isinstance(size, ast.Attribute) and size.attr == "vocab_size"
-        if not of_words or not source.is_tokenizer(size.value):
-            continue
-        yield found(
-            "embedding-size",
-            WARNING,
-            call,
-            what=f"{source.words(call.args[0])} leaves the added tokens out.",
-            why="Special tokens are often among them: their ids are beyond the embeddings.",
-            fix=f"{source.words(call.func)}(len({source.words(size.value)}))",
-        )
-    if resizes or not source.generate_calls:
-        return
-    for call in source.calls:
-        if name_of(call) not in ("add_tokens", "add_special_tokens") or not call.args:
-            continue
-        if not source.is_tokenizer(owner_of(call)) or not _new_tokens(source, call.args[0]):
-            continue
-        model = source.words(owner_of(source.generate_calls[0]))
-        yield found(
-            "embedding-size",
-            WARNING,
-            call,
-            what="Tokens are added to the tokenizer, and no embeddings to the model.",
-            why="Their ids are beyond its rows, an IndexError, or rows that were never trained.",
-            fix=f"{model}.resize_token_embeddings(len({source.words(owner_of(call))}))",
-        )
-
-
-def _new_tokens(source: Source, node: ast.AST) -> bool:
-    """Tell whether an argument is seen to be texts: as a list, a set or a dictionary of them."""
-    value = source.value(node)
-    parts = value.values if isinstance(value, ast.Dict) else getattr(value, "elts", [value])
-    parts = [one for part in parts for one in getattr(part, "elts", [part])]
-    return bool(parts) and all(
-        isinstance(one, ast.Constant) and isinstance(one.value, str) for one in parts
-    )
 
 
 @in_the_source(

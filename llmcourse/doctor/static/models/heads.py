@@ -1,10 +1,11 @@
-"""Models that cannot generate: without a head, inside a wrapper; and methods that nobody calls."""
+"""Models that cannot generate: without a head or weights, in a wrapper; methods not called."""
 
 import ast
 import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
+from llmcourse.doctor.static.reading.following import followed
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
@@ -15,7 +16,6 @@ from llmcourse.doctor.static.reading.source import (
     name_of,
     owner_of,
 )
-from llmcourse.doctor.static.reading.tensors import followed
 from llmcourse.doctor.subject import Subject
 
 _BARE = re.compile(
@@ -24,6 +24,11 @@ _BARE = re.compile(
 )
 _OTHER_TASK = re.compile(r"For(SequenceClassification|TokenClassification|QuestionAnswering)$")
 _WRAPPERS = ("DistributedDataParallel", "DDP", "DataParallel")
+# What fills a model, trains it, or measures it with whatever weights.
+_FILLS = re.compile(
+    r"(?<!pre)train|^fit$|^backward$|^step$|^load_|dispatch|convert|init|copy_|time$|perf_counter"
+)
+_MADE = re.compile(r"(ForCausalLM|LMHeadModel)$")
 
 
 @in_the_source(
@@ -192,3 +197,72 @@ def never_called(source: Source) -> Iterator[Finding]:
             why="It names the method and changes nothing: the mode, or the type, stays as it was.",
             fix=f"{words}()",
         )
+
+
+@in_the_source(
+    "config-without-weights",
+    subject=Subject.MODEL,
+    severities=(WARNING,),
+    symptom="Each run writes another text, and all of them are noise.",
+    cause="""
+        A config says how large a model is, not what it has learned. `from_config`, or a model's
+        class called with a config, makes weights at random; only `from_pretrained` reads them.
+    """,
+    fix="Load the checkpoint itself.",
+    example="model = AutoModelForCausalLM.from_pretrained(name)",
+    how_sure="""
+        Likely: only the source was read, where the config is a checkpoint's, and nothing trains
+        the model or loads weights into it.
+    """,
+)
+def config_without_weights(source: Source) -> Iterator[Finding]:
+    """A model is made from a checkpoint's config alone, and generates."""
+    if any(_FILLS.search(name_of(call)) for call in source.calls):
+        return
+    if any(_is_changed_config(source, node) for node in source.scopes):
+        return
+    told = set()
+    for call in source.generate_calls:
+        made = source.placed(owner_of(call))
+        if made in told or not _is_of_a_config(source, made):
+            continue
+        told.add(made)
+        yield found(
+            "config-without-weights",
+            WARNING,
+            made,
+            what=f"{source.words(made.func)} makes a model of a config alone: its weights are "
+            "random.",
+            why="A config has sizes and no weights: each run writes another noise.",
+            fix=f"{_class_of(made)}.from_pretrained(...)  # reads the weights too",
+        )
+
+
+def _class_of(made: ast.Call) -> str:
+    from_config = name_of(made) in ("from_config", "_from_config")
+    return last_name(made.func.value) if from_config else name_of(made)
+
+
+def _is_of_a_config(source: Source, made: ast.AST) -> bool:
+    """Tell whether a value is a model made of a checkpoint's own config."""
+    if not isinstance(made, ast.Call):
+        return False
+    of_config = name_of(made) in ("from_config", "_from_config")
+    if not of_config and not _MADE.search(name_of(made)):
+        return False
+    given = made.args[0] if made.args else keyword(made, "config")
+    config = source.value(given) if given is not None else None
+    return (
+        isinstance(config, ast.Call)
+        and name_of(config) == "from_pretrained"
+        and all(each.arg in ("trust_remote_code", "revision") for each in config.keywords)
+    )
+
+
+def _is_changed_config(source: Source, node: ast.AST) -> bool:
+    """Tell whether a config, or weights, are assigned to: `config.num_hidden_layers = 2`."""
+    return (
+        isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and ("config" in last_name(node.value) or node.attr in ("data", "weight"))
+    )

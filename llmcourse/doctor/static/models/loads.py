@@ -1,25 +1,16 @@
-"""Loads as they are written: arguments of elsewhere, in every turn of a loop, names that differ."""
+"""How a model is loaded: arguments of elsewhere, in every turn of a loop, names that differ."""
 
 import ast
 import re
 from collections.abc import Iterator
 
-from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
+from llmcourse.doctor.finding import ERROR, WARNING, Finding
 from llmcourse.doctor.static.reading.asked import every_asked
+from llmcourse.doctor.static.reading.loads import is_load_of_a_model
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import (
-    Source,
-    is_false,
-    is_true,
-    keyword,
-    loaded_by,
-    name_of,
-    owner_of,
-)
+from llmcourse.doctor.static.reading.source import Source, is_false, keyword, loaded_by, name_of
 from llmcourse.doctor.subject import Subject
 
-_OTHER_LIBRARIES = re.compile(r"^(ORT|OV|AutoGPTQ|AutoAWQ|INC|IPEX|Neuron|Peft|AutoPeft|TF|Flax)")
-_A_MODEL = re.compile(r"^AutoModel($|For)|ForCausalLM$|LMHeadModel$")
 _QUANTIZED = "quantization_config=BitsAndBytesConfig({}=True)"
 # What is no argument of a model's `from_pretrained` in version 5, and where it belongs.
 _ELSEWHERE = {
@@ -107,13 +98,6 @@ def _model_arguments(source: Source) -> Iterator[tuple[ast.Call, dict[str, ast.A
             if isinstance(value, ast.Dict):
                 pairs = zip(value.keys, value.values, strict=True)
                 yield call, {key.value: one for key, one in pairs if isinstance(key, ast.Constant)}
-
-
-def is_load_of_a_model(call: ast.Call) -> bool:
-    """Tell whether a call is `from_pretrained` of one of transformers' models."""
-    loader = loaded_by(call)
-    known = _A_MODEL.search(loader) and not _OTHER_LIBRARIES.search(loader)
-    return name_of(call) == "from_pretrained" and bool(known)
 
 
 def _imported_from_elsewhere(source: Source) -> set[str]:
@@ -303,72 +287,6 @@ def _family(name: str) -> set[str]:
 
 
 @in_the_source(
-    "placed-twice",
-    subject=Subject.MODEL,
-    severities=(ERROR, NOTE),
-    symptom="`RuntimeError: You can't move a model ...`, or memory runs out on one device.",
-    cause="""
-        `device_map` has laid the layers out over the devices there are. `.to(device)` after it asks
-        for all of them on one.
-    """,
-    fix="Choose one of them.",
-    example='model = AutoModelForCausalLM.from_pretrained(name, device_map="auto")',
-    how_sure="""
-        Likely: only the source was read. A note: with one device that holds all, nothing happens.
-        An error where a pipeline is asked to move such a model, which it refuses.
-    """,
-)
-def placed_twice(source: Source) -> Iterator[Finding]:
-    """A model that was laid out over devices is moved to one."""
-    yield from _moved_by_a_pipeline(source)
-    for call in source.calls:
-        moves = name_of(call) == "cuda" or (name_of(call) == "to" and _to_a_device(call))
-        if not moves or not isinstance(call.func, ast.Attribute):
-            continue
-        loads = [one for one in source.values(owner_of(call)) if isinstance(one, ast.Call)]
-        mapped = [one for one in loads if is_load_of_a_model(one) and _is_laid_out(source, one)]
-        if mapped:
-            yield found(
-                "placed-twice",
-                NOTE,
-                call,
-                what=f"{source.words(call)[:80]} moves a model that device_map has placed.",
-                why="Where it is spread over devices, moving it is refused or undoes that.",
-                fix=f"{source.words(mapped[0])[:120]}  # without .{name_of(call)}(...)",
-            )
-
-
-def _moved_by_a_pipeline(source: Source) -> Iterator[Finding]:
-    """Yield `pipeline(..., device=...)` for a model that was laid out."""
-    for call in source.calls:
-        given = keyword(call, "model") or (call.args[1] if len(call.args) > 1 else None)
-        device = keyword(call, "device") if name_of(call) == "pipeline" else None
-        load = source.placed(given) if device is not None and given is not None else None
-        laid_out = isinstance(load, ast.Call) and is_load_of_a_model(load)
-        if not laid_out or not _is_laid_out(source, load):
-            continue
-        yield found(
-            "placed-twice",
-            ERROR,
-            call,
-            what=f"The pipeline gets device={source.words(device)}, and a model that device_map "
-            "has placed.",
-            why="accelerate has laid its layers out: the pipeline may not move them, and refuses.",
-            fix=f"{source.words(call.func)}(..., model={source.words(given)})  # without device=",
-        )
-
-
-def _to_a_device(call: ast.Call) -> bool:
-    given = [*call.args, *(each.value for each in call.keywords if each.arg == "device")]
-    return any("float" not in ast.unparse(one) and "half" not in ast.unparse(one) for one in given)
-
-
-def _is_laid_out(source: Source, load: ast.Call) -> bool:
-    value = keyword(load, "device_map")
-    return value is not None and source.constants(value) in (["auto"], ["balanced"], ["sequential"])
-
-
-@in_the_source(
     "pickle-of-strangers",
     subject=Subject.MODEL,
     severities=(WARNING,),
@@ -402,38 +320,3 @@ _FETCHES = ("hf_hub_download", "snapshot_download", "cached_download", "urlretri
 def _is_fetched(source: Source, node: ast.AST) -> bool:
     value = source.value(node)
     return any(isinstance(one, ast.Call) and name_of(one) in _FETCHES for one in ast.walk(value))
-
-
-@in_the_source(
-    "four-bits-in-32",
-    subject=Subject.MODEL,
-    severities=(NOTE,),
-    symptom="A model in 4 bits is slower than the same one in 16.",
-    cause="""
-        Weights in 4 bits are turned into `bnb_4bit_compute_dtype` for each product. Left out, that
-        is float32, for which graphics cards have no fast units.
-    """,
-    fix="Name a type of 16 bits.",
-    example="BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16)",
-    how_sure="Likely, and a note: only the source was read; on a processor it is as it should be.",
-)
-def four_bits_in_32(source: Source) -> Iterator[Finding]:
-    """A config for 4 bits does not say what is computed in."""
-    for call in source.calls:
-        unpacked = any(each.arg is None for each in call.keywords)
-        if name_of(call) != "BitsAndBytesConfig" or unpacked:
-            continue
-        if not is_true(keyword(call, "load_in_4bit")) or keyword(call, "bnb_4bit_compute_dtype"):
-            continue
-        if not any(
-            "cuda" in str(node.value) for node in source.scopes if isinstance(node, ast.Constant)
-        ):
-            continue
-        yield found(
-            "four-bits-in-32",
-            NOTE,
-            call,
-            what="load_in_4bit without bnb_4bit_compute_dtype: products are computed in float32.",
-            why="Graphics cards are several times faster in 16 bits.",
-            fix="BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16)",
-        )

@@ -1,15 +1,23 @@
-"""What a training loop teaches, and what it leaves behind for the texts between its steps."""
+"""What a training teaches: labels with the prompt in them, ends that are never learned."""
 
 import ast
 import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
+from llmcourse.doctor.static.reading.following import followed, name_at
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, keyword, last_name, name_of, owner_of
-from llmcourse.doctor.static.reading.tensors import followed, name_at
+from llmcourse.doctor.static.reading.source import (
+    Source,
+    is_false,
+    keyword,
+    last_name,
+    name_of,
+    owner_of,
+)
 from llmcourse.doctor.subject import Subject
 
+_PAD, _EOS = ("pad_token", "pad_token_id"), ("eos_token", "eos_token_id")
 _QUESTION = re.compile(r"question|instruction|prompt|input|query|context|article|source", re.I)
 _ANSWER = re.compile(r"answer|output|response|completion|target|summary|reply|solution", re.I)
 _ENDS = re.compile(r"eos|im_end|</s>|eot|endoftext|end_of_turn|apply_chat_template|\[SEP\]", re.I)
@@ -40,86 +48,78 @@ _WITHOUT_WEIGHTS = (
 
 
 @in_the_source(
-    "eval-mode-left-on",
-    subject=Subject.MODEL,
+    "end-masked-in-training",
+    subject=Subject.ENDS,
     severities=(WARNING,),
-    symptom="After the first samples the training goes on without dropout, and overfits.",
+    symptom="After its training the model never ends: each answer runs until the limit.",
     cause="""
-        `model.eval()` before samples or an evaluation stays in force. The steps after it train a
-        model in evaluation mode, until somebody calls `model.train()`.
+        The padding token is the end token, and labels that are padding are taken out of the loss.
+        So each text's own end is taken out too, and the model never learns to write it.
+        `DataCollatorForLanguageModeling(mlm=False)` masks labels so.
     """,
-    fix="Call `model.train()` after the samples.",
+    fix="Pad with another token, or mask labels by the attention mask.",
     example="""
-        model.eval()
-        samples = model.generate(**inputs)
-        model.train()
+        labels = input_ids.masked_fill(attention_mask == 0, -100)
     """,
-    how_sure="""
-        Likely: only the source was read, where a loop trains and calls `eval()`, and nothing in it
-        calls `train()`.
-    """,
+    how_sure="Likely: only the source was read, where padding is the end and masks labels.",
 )
-def eval_mode_left_on(source: Source) -> Iterator[Finding]:
-    """A training loop that goes into eval mode and never back."""
-    for loop in source.loops:
-        inside = [node for statement in loop.body for node in ast.walk(statement)]
-        calls = [node for node in inside if isinstance(node, ast.Call)]
-        steps = [one for one in calls if name_of(one) == "backward"]
-        evals = [one for one in calls if _goes_to_eval(source, one)]
-        if not steps or not evals or _has_inner(inside, steps[0], evals[0]):
-            continue
-        if any(_goes_to_train(source, one) for one in calls):
+def end_masked_in_training(source: Source) -> Iterator[Finding]:
+    """Labels that are padding are masked, and padding is the end token."""
+    if not any(_pads_with_the_end(source, node) for node in source.scopes):
+        return
+    for node in list(source.scopes):
+        how = _masks_padding(source, node)
+        if how is None:
             continue
         yield found(
-            "eval-mode-left-on",
+            "end-masked-in-training",
             WARNING,
-            evals[0],
-            what=f"{source.words(evals[0])[:60]} puts the model into eval mode in the training "
-            "loop, and no train() puts it back.",
-            why="The steps after it train without dropout: eval mode stays on.",
-            fix="model.train()  # after the evaluation",
+            node,
+            what=f"{how} takes padding out of the loss, and the padding token is the end token.",
+            why="So does it with each text's own end: the model never learns to end its texts.",
+            fix="labels = input_ids.masked_fill(attention_mask == 0, -100)  # or another pad token",
         )
         return
 
 
-def _has_inner(inside: list[ast.AST], *nodes: ast.AST) -> bool:
-    """Tell whether a loop within a loop holds all nodes."""
-    inner = [node for node in inside if isinstance(node, ast.For | ast.While)]
-    return any(all(node in ast.walk(one) for node in nodes) for one in inner)
+def _pads_with_the_end(source: Source, node: ast.AST) -> bool:
+    """Tell whether a statement makes the end token the padding token."""
+    if not isinstance(node, ast.Assign):
+        return False
+    targets = [one.attr for one in node.targets if isinstance(one, ast.Attribute)]
+    value = node.value.attr if isinstance(node.value, ast.Attribute) else ""
+    return bool(set(targets) & set(_PAD)) and value in _EOS
 
 
-def _body_calls(source: Source, call: ast.Call) -> list[ast.Call]:
-    """Return the calls in the function of the source that is called, itself among them.
-
-    Also in a method: of `self.evaluate()`.
-    """
-    own = isinstance(call.func, ast.Attribute) and last_name(call.func.value) == "self"
-    if not isinstance(call.func, ast.Name) and not own:
-        return [call]
-    bodies = [
-        node
-        for node in source.scopes
-        if isinstance(node, ast.FunctionDef) and node.name == name_of(call)
-    ]
-    return [call, *(one for body in bodies for one in ast.walk(body) if isinstance(one, ast.Call))]
-
-
-def _sets_mode(call: ast.Call, name: str) -> bool:
-    named = isinstance(call.func, ast.Attribute) and call.func.attr == name
-    if name == "eval":
-        return named and not call.args and last_name(owner_of(call)) not in ("pd", "df", "ast")
-    return named and (not call.args or ast.unparse(call.args[0]) != "False")
+def _masks_padding(source: Source, node: ast.AST) -> str | None:
+    """Return in words what takes padding out of the loss, or None."""
+    if isinstance(node, ast.Call) and name_of(node) == "DataCollatorForLanguageModeling":
+        return "DataCollatorForLanguageModeling" if is_false(keyword(node, "mlm")) else None
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
+        place = node.targets[0].slice
+        return source.words(node)[:60] if _ignored(node.value) and _is_pad(place) else None
+    if isinstance(node, ast.IfExp) and _ignored(node.body):
+        return source.words(node)[:60] if _is_pad(node.test) else None
+    if isinstance(node, ast.Call) and name_of(node) in ("CrossEntropyLoss", "cross_entropy"):
+        ignored = keyword(node, "ignore_index")
+        return source.words(node)[:60] if ignored and last_name(ignored) in _PAD else None
+    if isinstance(node, ast.Call) and name_of(node) in ("where", "masked_fill"):
+        masks = any(map(_ignored, node.args)) and any(map(_is_pad, node.args))
+        return source.words(node)[:60] if masks else None
+    return None
 
 
-def _goes_to_eval(source: Source, call: ast.Call) -> bool:
-    """Tell whether a call is `model.eval()`, or of a function that ends in eval mode."""
-    calls = _body_calls(source, call)
-    back = any(_sets_mode(one, "train") for one in calls)
-    return any(_sets_mode(one, "eval") for one in calls) and not back
+def _ignored(node: ast.AST) -> bool:
+    return ast.unparse(node) == "-100"
 
 
-def _goes_to_train(source: Source, call: ast.Call) -> bool:
-    return any(_sets_mode(one, "train") for one in _body_calls(source, call))
+def _is_pad(test: ast.AST) -> bool:
+    """Tell whether a comparison is with the padding token."""
+    return (
+        isinstance(test, ast.Compare)
+        and isinstance(test.ops[0], ast.Eq)
+        and any(last_name(one) in _PAD for one in (test.left, *test.comparators))
+    )
 
 
 def _trains(source: Source) -> bool:

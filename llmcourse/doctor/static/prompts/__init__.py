@@ -3,13 +3,24 @@
 Up to the ids that go in; how the answer is read is in `answers`, also where a chat gave it.
 """
 
-from llmcourse.doctor.static.prompts import batches, filled, messages, templates, tools, turns
-
-MODULES = (
+from llmcourse.doctor.static.prompts import (
     batches,
+    encoding,
     filled,
     messages,
     templates,
+    thinking,
+    tools,
+    turns,
+)
+
+MODULES = (
+    batches,
+    encoding,
+    filled,
+    messages,
+    templates,
+    thinking,
     tools,
     turns,
 )

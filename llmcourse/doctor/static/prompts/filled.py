@@ -1,4 +1,4 @@
-"""Prompts that are put together as text: fields that fit nothing, and marks written by hand."""
+"""Prompts that are filled in: fields that fit nothing, braces that are read, an f forgotten."""
 
 import ast
 import re
@@ -11,10 +11,12 @@ from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import Source, last_name, name_of, owner_of
 from llmcourse.doctor.subject import Subject
 
-_HOLE = "\x00"  # a value in a text that is not known
 _AS_THEY_ARE = ("strip", "lstrip", "rstrip", "dedent", "cleandoc")
 _PLACEHOLDER = re.compile(r"^(\{\{?\s*\w+\s*\}?\}|<\w+>|\[\[?[A-Z_]+\]?\]|%\w+%|\$\w+|__\w+__)$")
 _FORMAT_SPEC = re.compile(r"^.?[<>=^]?[-+ ]?#?0?[\w,.]*%?$", re.DOTALL)
+_BRACES = re.compile(r"(?<![\\{$%])\{([A-Za-z_]\w*)\}(?!\})")
+# A piece without an f, of a text that is written in several: f"... {a}" "... {b}".
+_PLAIN_PIECE = re.compile(r"""(?<![\w"'\\])(?:"[^"\n]*"|'[^'\n]*')(?=\s|$|\))""")
 
 
 @in_the_source(
@@ -279,104 +281,103 @@ def _spec(node: ast.FormattedValue) -> str:
     return "".join(one.value if isinstance(one, ast.Constant) else "{}" for one in parts)
 
 
-# What is wrong in a hand-written format: the pattern, and what it is in words.
-_BY_HAND = (
-    (
-        r"<\|end_header_id\|>(?!\n\n)(?=[^\n]|\n[^\n])",
-        "after <|end_header_id|> there are no two ends of lines",
-        r"<|start_header_id|>user<|end_header_id|>\n\n{text}<|eot_id|>",
-    ),
-    (
-        r"<\|im_start\|>(?:system|user|assistant|tool)(?=[^\n\w|<])",
-        "after <|im_start|> and the role there is no end of a line",
-        r"<|im_start|>user\n{text}<|im_end|>\n",
-    ),
-    (
-        r"<\|im_start\|>.*(?<![\n>])\n<\|im_end\|>",
-        "an end of a line stands before <|im_end|>",
-        r"<|im_start|>user\n{text}<|im_end|>\n",
-    ),
-    (
-        r"<\|im_start\|>(?:system|user|assistant)\b(?:(?!<\|im_end\|>).)+<\|im_start\|>",
-        "a turn is opened before <|im_end|> has closed the last one",
-        r"<|im_start|>user\n{text}<|im_end|>\n",
-    ),
-    (
-        r"<start_of_turn>(?:user|model)(?=[^\n\w<])",
-        "after <start_of_turn> and the role there is no end of a line",
-        r"<start_of_turn>user\n{text}<end_of_turn>\n",
-    ),
-    (
-        r"<\|(?:user|assistant|system)\|>(?=[^\s<])",
-        "after the role's mark there is no end of a line",
-        r"<|user|>\n{text}<|end|>\n",
-    ),
-    (
-        r"\[INST\](?:(?!\[/INST\]).)*\[INST\]",
-        "[INST] is opened again before [/INST] has closed it",
-        "[INST] <<SYS>>\\n{system}\\n<</SYS>>\\n\\n{text} [/INST]",
-    ),
-    (r"\[\\INST\]", "[\\INST] is no mark; it is [/INST]", "[INST] {text} [/INST]"),
-    (
-        r"<\|start_header_id\|>\s*<\|start_header_id\|>",
-        "<|start_header_id|> is opened twice",
-        r"<|start_header_id|>user<|end_header_id|>\n\n{text}<|eot_id|>",
-    ),
-)
-
-
-_PATTERNS = tuple((re.compile(one, re.DOTALL), words, right) for one, words, right in _BY_HAND)
-
-
 @in_the_source(
-    "header-differs",
+    "placeholder-left",
     severities=(WARNING,),
     how_sure="""
-        Likely where only the source was read: a published format's marks are written by hand, and
-        not as its template writes them.
+        Likely where only the source was read: a text has a variable's name in braces, and neither
+        an f before it nor a call of format.
     """,
 )
-def header_differs(source: Source) -> Iterator[Finding]:
-    """A chat format that is written by hand, with other white space or marks than its template."""
-    if not talks(source):
-        return
+def placeholder_left(source: Source) -> Iterator[Finding]:
+    """A text that looks as if an f before it was forgotten."""
     for node in source.scopes:
-        text = _with_holes(source, node)
-        if text is None or "{%" in text or "{{" in text:
-            continue
-        wrong = next((one for one in _PATTERNS if one[0].search(text)), None)
-        if wrong is None or _is_only_looked_for(source, node):
+        names = _in_braces(source, node)
+        bound = {*source.module.bound, *source.scopes[node].bound}
+        missing = [name for name in names if name in bound]
+        if not missing or len(missing) != len(names) or not _is_tokenized(source, node):
             continue
         yield found(
-            "header-differs",
+            "placeholder-left",
             WARNING,
             node,
-            what=f"The prompt is written by hand, and {wrong[1]}.",
-            why="The model was trained on its chat template's own headers and line ends, token "
-            "for token.",
-            fix=f'"{wrong[2]}"  # or tokenizer.apply_chat_template(messages, ...)',
+            what=f"The prompt has {'{' + missing[0] + '}'!r} in it, and no f before its quotes.",
+            why="The model reads the name in braces, not the text.",
+            fix=f'f"... {{{missing[0]}}} ..."',
         )
-        return
 
 
-def _with_holes(source: Source, node: ast.AST) -> str | None:
-    """Return a text that is written in the source, with a sign for each value in an f-string."""
-    above = source.parents.get(node)
-    if isinstance(above, ast.JoinedStr | ast.FormattedValue | ast.Expr):
-        return None  # a part of one, or a docstring
+def _in_braces(source: Source, node: ast.AST) -> list[str]:
+    """Return the names in braces in a text without an f; of a text in pieces, in such a piece."""
+    if isinstance(source.parents.get(node), ast.JoinedStr):
+        return []
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
+        return _BRACES.findall(node.value)
     if not isinstance(node, ast.JoinedStr):
-        return None
-    return "".join(
-        str(one.value) if isinstance(one, ast.Constant) else _HOLE for one in node.values
-    )
+        return []
+    pieces = _PLAIN_PIECE.findall(source.words(node))
+    return [name for piece in pieces for name in _BRACES.findall(piece)]
 
 
-def _is_only_looked_for(source: Source, node: ast.AST) -> bool:
-    """Tell whether a text is what something is split, searched or compared with."""
-    above = source.parents.get(node)
-    if isinstance(above, ast.Compare):
+def _is_tokenized(source: Source, text: ast.AST) -> bool:
+    """Whether a text goes as it is into a tokenizer, a message or a pipeline."""
+    node = text
+    while isinstance(parent := source.parents.get(node), ast.BinOp | ast.List | ast.Tuple):
+        node = parent
+    if isinstance(parent, ast.Dict):
+        return any(
+            value is node and key is not None and source.constants(key) == ["content"]
+            for key, value in zip(parent.keys, parent.values, strict=True)
+        )
+    if isinstance(parent, ast.Assign) and isinstance(parent.targets[0], ast.Name):
+        name = parent.targets[0].id
+        uses = [
+            one
+            for one in source.scopes
+            if isinstance(one, ast.Name) and one.id == name and isinstance(one.ctx, ast.Load)
+        ]
+        return bool(uses) and all(_is_read_as_it_is(source, use) for use in uses)
+    if isinstance(parent, ast.Return):
+        return _is_made_by_a_function(source, parent)
+    return isinstance(parent, ast.Call) and _reads_text(source, parent, node)
+
+
+def _is_made_by_a_function(source: Source, returned: ast.Return) -> bool:
+    """Whether what a function returns is tokenized, and its own arguments stand in the braces."""
+    function = source.scopes[returned].node
+    name = getattr(function, "name", "")
+    calls = [call for call in source.calls if name and name_of(call) == name]
+    arguments = source.scopes[returned].bound
+    own = [one for one in _BRACES.findall(ast.unparse(returned)) if one in arguments]
+    return bool(own and calls) and all(_is_used_as_it_is(source, call) for call in calls)
+
+
+def _is_used_as_it_is(source: Source, call: ast.Call) -> bool:
+    """Whether what a call returns is not filled in afterwards."""
+    parent = source.parents.get(call)
+    if isinstance(parent, ast.Assign) and isinstance(parent.targets[0], ast.Name):
+        filled = rf"\b{parent.targets[0].id}\.(format|replace|format_map|safe_substitute)\b"
+        return not re.search(filled, source.text)
+    if isinstance(parent, ast.Dict):
         return True
-    looks = ("split", "replace", "find", "index", "search", "sub", "findall", "match", "compile")
-    return isinstance(above, ast.Call) and name_of(above) in looks
+    return isinstance(parent, ast.Call) and _reads_text(source, parent, call)
+
+
+def _is_read_as_it_is(source: Source, use: ast.Name) -> bool:
+    parent = source.parents.get(use)
+    if isinstance(parent, ast.Dict):
+        return True
+    if isinstance(parent, ast.List):
+        parent, use = source.parents.get(parent), parent
+    if isinstance(parent, ast.Call) and name_of(parent) in ("print", "len", "repr"):
+        return True
+    return isinstance(parent, ast.Call) and _reads_text(source, parent, use)
+
+
+def _reads_text(source: Source, call: ast.Call, text: ast.AST) -> bool:
+    """Whether a call tokenizes its first argument."""
+    encodes = source.is_tokenizer(call.func) or (
+        name_of(call) == "encode" and source.is_tokenizer(owner_of(call))
+    )
+    encodes |= source.pipeline(call.func) is not None
+    return bool(encodes and call.args) and call.args[0] is text

@@ -1,11 +1,12 @@
-"""Calls of `apply_chat_template` and streamers that show more, or open more, than was meant."""
+"""Chat templates: how `apply_chat_template` is called, and formats that are written by hand."""
 
 import ast
 import re
 from collections.abc import Iterator
 
-from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
-from llmcourse.doctor.static.answers.texts import prompts_parsed, without_prompt
+from llmcourse.doctor.finding import ERROR, WARNING, Finding
+from llmcourse.doctor.static.reading.following import followed
+from llmcourse.doctor.static.reading.messages import LOOPS, talks
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
@@ -16,11 +17,8 @@ from llmcourse.doctor.static.reading.source import (
     name_of,
     owner_of,
 )
-from llmcourse.doctor.static.reading.tensors import followed
-from llmcourse.doctor.static.stopping.streams import pipelines_with_the_prompt
-from llmcourse.doctor.subject import Subject
+from llmcourse.doctor.static.reading.spelling import misspelt
 
-_STREAMERS = ("TextStreamer", "TextIteratorStreamer", "AsyncTextIteratorStreamer")
 _CHANGES = ("append", "extend", "insert", "pop")
 # Models whose templates write nothing for `add_generation_prompt`.
 _OPENS_ANYWAY = re.compile(r"mis?tral|mixtral|llama-?2|codellama|zephyr-orpo|vicuna", re.IGNORECASE)
@@ -29,10 +27,13 @@ _BEGINS_TEXTS = re.compile(
     r"(meta-llama|llama-?[23]|gemma|mistral|mixtral|deepseek|command-r|phi-3\b)[\w./-]*",
     re.IGNORECASE,
 )
-_GONE = (
-    *("encode_plus", "batch_encode_plus", "as_target_tokenizer", "prepare_for_model"),
-    *("build_inputs_with_special_tokens", "prepare_seq2seq_batch"),
+_OF_TEMPLATES = (
+    "conversation tools documents chat_template add_generation_prompt continue_final_message "
+    "tokenize sanitize_control_tokens padding truncation max_length return_tensors return_dict "
+    "return_assistant_tokens_mask tokenizer_kwargs enable_thinking"
 )
+_OF_SERVERS = ("chat_template_kwargs", "extra_body", "template_kwargs")
+_HOLE = "\x00"  # a value in a text that is not known
 
 
 @in_the_source(
@@ -104,82 +105,6 @@ def _is_straight(source: Source, calls: list[ast.Call]) -> bool:
         and name_of(one) in ("append", "apply_chat_template")
         for one in calls
     )
-
-
-@in_the_source(
-    "prompt-in-output",
-    severities=(WARNING, NOTE),
-    how_sure="""
-        Likely, and a note, where only the source was read: the prompt may be wanted there. A
-        warning where such a text, prompt included, is parsed or compared.
-    """,
-)
-def prompt_in_output(source: Source) -> Iterator[Finding]:
-    """A streamer that shows the prompt too."""
-    for call in source.calls:
-        shown = keyword(call, "skip_prompt") is None and len(call.args) < 2
-        unpacked = any(each.arg is None for each in call.keywords)
-        if name_of(call) not in _STREAMERS or not shown or unpacked:
-            continue
-        tokenizer = source.words(call.args[0]) if call.args else "tokenizer"
-        yield found(
-            "prompt-in-output",
-            NOTE,
-            call,
-            what=f"{name_of(call)} is made without skip_prompt, and streams the prompt first.",
-            why="What is read from it begins with the prompt and its template's markers.",
-            fix=f"{name_of(call)}({tokenizer}, skip_prompt=True)",
-        )
-    for node, severity, use in pipelines_with_the_prompt(source):
-        yield found(
-            "prompt-in-output",
-            severity,
-            node,
-            what=f"{source.words(node)} begins with the prompt, and {use}.",
-            why="A pipeline returns prompt and answer in one text.",
-            fix=f"{source.words(node)}  # of a call with return_full_text=False",
-        )
-    for node, use, answer in prompts_parsed(source):
-        yield found(
-            "prompt-in-output",
-            WARNING,
-            node,
-            what=f"{source.words(node)[:80]}: the text begins with the prompt, and {use}.",
-            why="generate returns prompt and new tokens in one row: cut the prompt's tokens off.",
-            fix=without_prompt(source, answer),
-        )
-
-
-@in_the_source(
-    "streamer-timeout",
-    subject=Subject.READING,
-    severities=(WARNING,),
-    symptom="Reading a streamer ends with `queue.Empty`, before the first word or in between.",
-    cause="""
-        `timeout` is how many seconds the reader waits for each piece. The first comes after the
-        prompt was read, which takes longer than any other.
-    """,
-    fix="Wait long enough for the longest prompt.",
-    example="TextIteratorStreamer(tokenizer, skip_prompt=True, timeout=60)",
-    how_sure="Likely: only the source was read, where the timeout is below a second.",
-)
-def streamer_timeout(source: Source) -> Iterator[Finding]:
-    """A streamer whose reader hardly waits."""
-    for call in source.calls:
-        if name_of(call) not in _STREAMERS or keyword(call, "timeout") is None:
-            continue
-        values = source.constants(keyword(call, "timeout"))
-        short = [one for one in values if isinstance(one, int | float) and one < 1]
-        if not short:
-            continue
-        yield found(
-            "streamer-timeout",
-            WARNING,
-            call,
-            what=f"timeout={short[0]}: the reader waits {short[0]} seconds for each piece.",
-            why="The first comes after the prompt was read; until then queue.Empty is raised.",
-            fix=f"{name_of(call)}(..., timeout=60)",
-        )
 
 
 @in_the_source(
@@ -294,32 +219,218 @@ def _begins_texts(source: Source, call: ast.Call) -> bool:
 
 
 @in_the_source(
-    "tokenizer-method-gone",
-    subject=Subject.CALL,
-    severities=(ERROR,),
-    symptom="`AttributeError: ... has no attribute encode_plus`.",
-    cause="""
-        Version 5 of transformers has one way to tokenize, the call itself; the older methods are
-        gone.
+    "template-argument-ignored",
+    severities=(WARNING,),
+    how_sure="""
+        Likely where only the source was read: the name is nearly one that `apply_chat_template`
+        takes, or one of a server's request.
     """,
-    fix="Call the tokenizer.",
-    example='inputs = tokenizer(text, padding=True, truncation=True, return_tensors="pt")',
-    how_sure="Likely: only the source was read; transformers before version 5 has the methods.",
-    explains_refusal=True,
 )
-def tokenizer_method_gone(source: Source) -> Iterator[Finding]:
-    """A tokenizer's method that left the library."""
+def template_argument_ignored(source: Source) -> Iterator[Finding]:
+    """An argument of a template's call that is misspelt."""
     for call in source.calls:
-        if name_of(call) not in _GONE or not source.is_tokenizer(owner_of(call)):
+        if name_of(call) != "apply_chat_template":
             continue
-        tokenizer = source.words(owner_of(call))
-        first = source.words(call.args[0])[:60] if call.args else "text"
+        yield from _in_a_dictionary(source, call)
+        for name, meant in misspelt(call, _OF_TEMPLATES.split()):
+            yield found(
+                "template-argument-ignored",
+                WARNING,
+                call,
+                what=f"{name} is no argument of apply_chat_template; {meant} may be meant.",
+                why="It is handed to the template, which does not read it: nothing happens.",
+                fix=f"{source.words(call.func)}(..., {meant}=...)",
+            )
+
+
+def _in_a_dictionary(source: Source, call: ast.Call) -> Iterator[Finding]:
+    """Yield where a template's switches are passed as servers take them, in a dictionary."""
+    for each in call.keywords:
+        if each.arg not in _OF_SERVERS:
+            continue
+        switches = source.value(each.value)
+        keys = getattr(switches, "keys", [])
+        names = [one.value for one in keys if isinstance(one, ast.Constant)]
         yield found(
-            "tokenizer-method-gone",
-            ERROR,
+            "template-argument-ignored",
+            WARNING,
             call,
-            what=f"{source.words(call.func)} is no method of a tokenizer since version 5 of "
-            "transformers.",
-            why="The call fails with an AttributeError.",
-            fix=f'{tokenizer}({first}, return_tensors="pt")',
+            what=f"{each.arg}= is an argument of servers; apply_chat_template takes the switches "
+            "themselves.",
+            why="The template gets a variable of that name, and reads none such: nothing happens.",
+            fix=f"{source.words(call.func)}(..., {names[0] if names else 'enable_thinking'}=...)",
         )
+
+
+@in_the_source(
+    "rendered-in-pieces",
+    severities=(WARNING,),
+    how_sure="""
+        Likely where only the source was read: the template gets a list of one message of a loop
+        and what it writes is joined. Some templates have nothing at their beginning.
+    """,
+)
+def rendered_in_pieces(source: Source) -> Iterator[Finding]:
+    """The template is applied message by message, and the pieces are joined."""
+    for call in source.calls:
+        given = call.args[0] if call.args else keyword(call, "conversation")
+        if name_of(call) != "apply_chat_template" or not isinstance(given, ast.List):
+            continue
+        loop = _loop_of(source, given.elts[0]) if len(given.elts) == 1 else None
+        if loop is None or not _is_joined(source, call, loop):
+            continue
+        yield found(
+            "rendered-in-pieces",
+            WARNING,
+            call,
+            what=f"The chat template is applied to one message at a time, "
+            f"{source.words(given)}, and the pieces are joined.",
+            why="Each piece may bring a begin token and a default system message of its own.",
+            fix=f"{source.words(call.func)}({source.words(loop.iter)}, add_generation_prompt=True)",
+        )
+        return
+
+
+def _loop_of(source: Source, node: ast.AST) -> ast.AST | None:
+    """Return the loop whose variable a node is."""
+    if not isinstance(node, ast.Name):
+        return None
+    for above in source.above(node):
+        loops = [above] if isinstance(above, ast.For) else getattr(above, "generators", [])
+        for loop in loops:
+            if any(part.id == node.id for part in ast.walk(loop.target) if _is_name(part)):
+                return loop
+    return None
+
+
+def _is_name(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name)
+
+
+def _is_joined(source: Source, call: ast.Call, loop: ast.AST) -> bool:
+    """Tell whether what a call in a loop returns is added to one text, or one row of ids."""
+    for above in source.above(call):
+        if isinstance(above, ast.AugAssign):
+            return True
+        if isinstance(above, ast.Call) and name_of(above) == "extend":
+            return True
+        if isinstance(above, ast.Call) and name_of(above) == "join":
+            return True
+        if isinstance(above, ast.Assign):
+            return _is_added(loop, last_name(above.targets[0]))
+        if isinstance(above, LOOPS):
+            return False
+    return False
+
+
+def _is_added(loop: ast.AST, name: str) -> bool:
+    """Tell whether a name is added to something in a loop, `text += piece`."""
+    for node in ast.walk(loop):
+        if isinstance(node, ast.AugAssign) and name in ast.unparse(node.value):
+            return True
+        if isinstance(node, ast.Call) and name_of(node) == "extend":
+            return name in ast.unparse(node)
+    return False
+
+
+# What is wrong in a hand-written format: the pattern, and what it is in words.
+_BY_HAND = (
+    (
+        r"<\|end_header_id\|>(?!\n\n)(?=[^\n]|\n[^\n])",
+        "after <|end_header_id|> there are no two ends of lines",
+        r"<|start_header_id|>user<|end_header_id|>\n\n{text}<|eot_id|>",
+    ),
+    (
+        r"<\|im_start\|>(?:system|user|assistant|tool)(?=[^\n\w|<])",
+        "after <|im_start|> and the role there is no end of a line",
+        r"<|im_start|>user\n{text}<|im_end|>\n",
+    ),
+    (
+        r"<\|im_start\|>.*(?<![\n>])\n<\|im_end\|>",
+        "an end of a line stands before <|im_end|>",
+        r"<|im_start|>user\n{text}<|im_end|>\n",
+    ),
+    (
+        r"<\|im_start\|>(?:system|user|assistant)\b(?:(?!<\|im_end\|>).)+<\|im_start\|>",
+        "a turn is opened before <|im_end|> has closed the last one",
+        r"<|im_start|>user\n{text}<|im_end|>\n",
+    ),
+    (
+        r"<start_of_turn>(?:user|model)(?=[^\n\w<])",
+        "after <start_of_turn> and the role there is no end of a line",
+        r"<start_of_turn>user\n{text}<end_of_turn>\n",
+    ),
+    (
+        r"<\|(?:user|assistant|system)\|>(?=[^\s<])",
+        "after the role's mark there is no end of a line",
+        r"<|user|>\n{text}<|end|>\n",
+    ),
+    (
+        r"\[INST\](?:(?!\[/INST\]).)*\[INST\]",
+        "[INST] is opened again before [/INST] has closed it",
+        "[INST] <<SYS>>\\n{system}\\n<</SYS>>\\n\\n{text} [/INST]",
+    ),
+    (r"\[\\INST\]", "[\\INST] is no mark; it is [/INST]", "[INST] {text} [/INST]"),
+    (
+        r"<\|start_header_id\|>\s*<\|start_header_id\|>",
+        "<|start_header_id|> is opened twice",
+        r"<|start_header_id|>user<|end_header_id|>\n\n{text}<|eot_id|>",
+    ),
+)
+
+
+_PATTERNS = tuple((re.compile(one, re.DOTALL), words, right) for one, words, right in _BY_HAND)
+
+
+@in_the_source(
+    "header-differs",
+    severities=(WARNING,),
+    how_sure="""
+        Likely where only the source was read: a published format's marks are written by hand, and
+        not as its template writes them.
+    """,
+)
+def header_differs(source: Source) -> Iterator[Finding]:
+    """A chat format that is written by hand, with other white space or marks than its template."""
+    if not talks(source):
+        return
+    for node in source.scopes:
+        text = _with_holes(source, node)
+        if text is None or "{%" in text or "{{" in text:
+            continue
+        wrong = next((one for one in _PATTERNS if one[0].search(text)), None)
+        if wrong is None or _is_only_looked_for(source, node):
+            continue
+        yield found(
+            "header-differs",
+            WARNING,
+            node,
+            what=f"The prompt is written by hand, and {wrong[1]}.",
+            why="The model was trained on its chat template's own headers and line ends, token "
+            "for token.",
+            fix=f'"{wrong[2]}"  # or tokenizer.apply_chat_template(messages, ...)',
+        )
+        return
+
+
+def _with_holes(source: Source, node: ast.AST) -> str | None:
+    """Return a text that is written in the source, with a sign for each value in an f-string."""
+    above = source.parents.get(node)
+    if isinstance(above, ast.JoinedStr | ast.FormattedValue | ast.Expr):
+        return None  # a part of one, or a docstring
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if not isinstance(node, ast.JoinedStr):
+        return None
+    return "".join(
+        str(one.value) if isinstance(one, ast.Constant) else _HOLE for one in node.values
+    )
+
+
+def _is_only_looked_for(source: Source, node: ast.AST) -> bool:
+    """Tell whether a text is what something is split, searched or compared with."""
+    above = source.parents.get(node)
+    if isinstance(above, ast.Compare):
+        return True
+    looks = ("split", "replace", "find", "index", "search", "sub", "findall", "match", "compile")
+    return isinstance(above, ast.Call) and name_of(above) in looks

@@ -1,23 +1,212 @@
-"""Answers that a script takes apart: patterns that stop too early, words inside other words."""
+"""Tools in a chat: their schema, their calls, their results, and a loop that has to end."""
 
 import ast
 import re
 from collections.abc import Iterator
 
-from llmcourse.doctor.finding import NOTE, WARNING, Finding
+from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
 from llmcourse.doctor.static.reading.asked import every_asked
-from llmcourse.doctor.static.reading.messages import talks
+from llmcourse.doctor.static.reading.messages import ADDS, appended, entry_of, role_of, talks
+from llmcourse.doctor.static.reading.patterns import TAKES_A_PATTERN
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, is_true, last_name, name_of, owner_of
+from llmcourse.doctor.static.reading.source import (
+    Source,
+    is_true,
+    keyword,
+    last_name,
+    name_of,
+    owner_of,
+)
 from llmcourse.doctor.subject import Subject
 
-_SEARCHES = ("search", "match", "findall", "sub", "finditer", "split", "compile", "fullmatch")
 _REACT = re.compile(r"Observation\s*\d*\s*:")
+
+
+@in_the_source(
+    "tool-without-schema",
+    subject=Subject.PROMPTS,
+    severities=(ERROR,),
+    symptom="`apply_chat_template` raises an error about a docstring, a type hint, or tools.",
+    cause="""
+        A function in `tools` is described by its docstring and its type hints, which are read into
+        a schema. Where one is missing there is nothing to read.
+    """,
+    fix="Give the function a docstring with `Args:`, and each argument a type.",
+    example='''
+        def weather(city: str) -> str:
+            """Look up today's weather.
+
+            Args:
+                city: The name of the city.
+            """
+    ''',
+    how_sure="Likely: only the source was read, where the function or the text stands.",
+    explains_refusal=True,
+)
+def tool_without_schema(source: Source) -> Iterator[Finding]:
+    """A tool without a docstring or types, or one that is a text."""
+    functions = {node.name: node for node in source.scopes if isinstance(node, ast.FunctionDef)}
+    for call in source.calls:
+        tools = keyword(call, "tools") if name_of(call) == "apply_chat_template" else None
+        listed = source.value(tools) if tools is not None else None
+        for tool in listed.elts if isinstance(listed, ast.List) else []:
+            missing = _missing(source, tool, functions)
+            if missing is None:
+                continue
+            yield found(
+                "tool-without-schema",
+                ERROR,
+                call,
+                what=f"The tool {source.words(tool)[:60]} {missing}.",
+                why="No schema can be made of it, and the call is refused.",
+                fix='def tool(city: str) -> str:  # and """..., Args: city: The city."""',
+            )
+            return
+
+
+def _missing(source: Source, tool: ast.AST, functions: dict) -> str | None:
+    """Return in words what a tool lacks; None where nothing is seen to be missing."""
+    value = source.value(tool)
+    text = isinstance(value, ast.Constant) and isinstance(value.value, str)
+    if text or (isinstance(value, ast.Call) and name_of(value) == "dumps"):
+        return "is a text; tools are functions or dictionaries"
+    function = functions.get(last_name(tool)) if isinstance(tool, ast.Name) else None
+    if function is None or function.decorator_list:
+        return None
+    words = ast.get_docstring(function)
+    if not words:
+        return "has no docstring"
+    arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+    bare = [one.arg for one in arguments if one.annotation is None]
+    if bare:
+        return f"has an argument without a type, {bare[0]}"
+    untold = [one.arg for one in arguments if not re.search(rf"\b{one.arg}\b.*:", words)]
+    return f"does not say in its docstring what {untold[0]} is" if untold else None
+
+
+@in_the_source(
+    "tool-call-miswritten",
+    severities=(WARNING,),
+    how_sure="""
+        Likely where only the source was read: the arguments of a call in a message are made a
+        string of JSON. Some templates write such a string as it is.
+    """,
+)
+def tool_call_miswritten(source: Source) -> Iterator[Finding]:
+    """The arguments of a call are a text in the message that the template gets."""
+    if not any(name_of(call) == "apply_chat_template" for call in source.calls):
+        return
+    for node in source.scopes:
+        given = entry_of(source, node, "arguments") if isinstance(node, ast.Dict) else None
+        if given is None or entry_of(source, node, "name") is None:
+            continue
+        value = source.value(given)
+        dumped = isinstance(value, ast.Call) and name_of(value) == "dumps"
+        texts = [one for one in source.constants(value) if isinstance(one, str)]
+        written = bool(texts) and re.match(r'\s*\{\s*"', texts[0]) is not None
+        if not (dumped or written) or not _is_in_a_call(source, node):
+            continue
+        yield found(
+            "tool-call-miswritten",
+            WARNING,
+            given,
+            what=f"The arguments of a tool call are a string of JSON, {source.words(given)[:50]}.",
+            why="The template writes them as JSON once more: the model reads quotes inside quotes.",
+            fix='"arguments": {...}  # the dictionary itself, without json.dumps',
+        )
+        return
+
+
+def _is_in_a_call(source: Source, node: ast.AST) -> bool:
+    """Whether a dictionary stands in an entry `function`, or among `tool_calls`."""
+    for above in source.above(node):
+        if isinstance(above, ast.Dict):
+            keys = [one for key in above.keys if key is not None for one in source.constants(key)]
+            if "tool_calls" in keys or "function" in keys:
+                return True
+        if isinstance(above, ast.stmt):
+            return "tool_calls" in source.words(above)
+    return False
+
+
+@in_the_source(
+    "tools-forgotten",
+    subject=Subject.PROMPTS,
+    severities=(WARNING,),
+    symptom="After a tool's result the model knows no tools, or answers as if there were none.",
+    cause="""
+        The first prompt is rendered with `tools`, the one after the result without: the prompt no
+        longer says which tools there are, and a cached beginning fits no more.
+    """,
+    fix="Pass `tools` each time.",
+    example="tokenizer.apply_chat_template(messages, tools=tools, add_generation_prompt=True)",
+    how_sure="""
+        Likely: only the source was read, where the same messages are rendered with tools and, after
+        a result, without.
+    """,
+)
+def tools_forgotten(source: Source) -> Iterator[Finding]:
+    """The chat is rendered again without its tools."""
+    if not any(role == "tool" for _, role, _ in appended(source)):
+        return
+    seen: dict[str, str] = {}  # the messages that were rendered with tools, and with which
+    for call in source.calls:
+        if name_of(call) != "apply_chat_template" or not call.args:
+            continue
+        messages, tools = ast.unparse(call.args[0]), keyword(call, "tools")
+        if tools is not None:
+            seen[messages] = source.words(tools)
+        elif messages in seen and not any(each.arg is None for each in call.keywords):
+            yield found(
+                "tools-forgotten",
+                WARNING,
+                call,
+                what=f"{messages} is rendered here without tools=, and was with them before.",
+                why="This prompt no longer says which tools there are.",
+                fix=f"{source.words(call.func)}({messages}, tools={seen[messages]}, ...)",
+            )
+
+
+@in_the_source(
+    "tool-result-without-call",
+    severities=(WARNING,),
+    how_sure="""
+        Likely where only the source was read: results are appended in the role of a tool, and no
+        message of the assistant is.
+    """,
+)
+def tool_result_without_call(source: Source) -> Iterator[Finding]:
+    """A tool's result is appended, and the call that it answers is not."""
+    results = [call for call, role, _ in appended(source) if role == "tool"]
+    if not results or not talks(source) or _keeps_calls(source, last_name(owner_of(results[0]))):
+        return
+    yield found(
+        "tool-result-without-call",
+        WARNING,
+        results[0],
+        what="A tool's result is appended to the messages, and the model's call is not.",
+        why="The model reads a result that it never asked for: it calls again, or is confused.",
+        fix=f'{source.words(owner_of(results[0]))}.append({{"role": "assistant", '
+        '"tool_calls": [...]})  # before the result',
+    )
+
+
+def _keeps_calls(source: Source, name: str) -> bool:
+    """Tell whether anything may put the assistant's message into a list."""
+    if '"assistant"' in source.text or "'assistant'" in source.text or "tool_calls" in source.text:
+        return True
+    for call in source.calls:
+        grows = name_of(call) in ADDS and last_name(owner_of(call)) == name
+        if grows and role_of(source, call.args[-1] if call.args else None) is None:
+            return True
+    return any(
+        isinstance(node, ast.AugAssign) and last_name(node.target) == name for node in source.scopes
+    )
 
 
 def _pattern(source: Source, call: ast.Call) -> str | None:
     """Return the regular expression that a call of `re` gets; None for other calls."""
-    if name_of(call) not in _SEARCHES or not call.args or last_name(owner_of(call)) != "re":
+    if name_of(call) not in TAKES_A_PATTERN or not call.args or last_name(owner_of(call)) != "re":
         return None
     patterns = [one for one in source.constants(call.args[0]) if isinstance(one, str)]
     return patterns[0] if len(patterns) == 1 else None

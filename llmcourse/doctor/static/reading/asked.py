@@ -5,7 +5,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llmcourse.doctor.static.reading.source import Source, keyword, last_name, name_of, owner_of
+from llmcourse.doctor.static.reading.following import followed, parts_followed
+from llmcourse.doctor.static.reading.source import (
+    Source,
+    is_true,
+    keyword,
+    last_name,
+    name_of,
+    owner_of,
+)
 
 # Names of what a tokenizer returned, by which it is known where an argument has the name.
 _INPUTS = re.compile(r"input|batch|enc|tokens|tokenized|prompt", re.IGNORECASE)
@@ -136,3 +144,52 @@ def _is_changed(source: Source, name: str) -> bool:
 def _is(node: ast.AST | None, value: bool | None) -> bool:
     """Tell whether an expression is written as that constant."""
     return isinstance(node, ast.Constant) and node.value is value
+
+
+def asked_of(source: Source, call: ast.Call) -> Asked | None:
+    """Return what a call of `generate` is asked for."""
+    return next((asked for asked in every_asked(source) if asked.call is call), None)
+
+
+def has_beams(source: Source, call: ast.Call) -> bool:
+    """Tell whether a call of `generate` is seen to search with several beams."""
+    asked = asked_of(source, call)
+    beams = [] if asked is None else source.constants(asked.given.get("num_beams"))
+    return any(isinstance(one, int) and one > 1 for one in beams)
+
+
+def number_given(source: Source, asked: Asked, name: str) -> int | float | None:
+    """Return a setting's only value, None where it is not seen, or there are several."""
+    values = source.constants(asked.given.get(name)) if name in asked.given else []
+    known = len(values) == 1 and isinstance(values[0], int | float)
+    return values[0] if known and not isinstance(values[0], bool) else None
+
+
+def prompts_of(source: Source, asked: Asked) -> str | None:
+    """Return the name of the list of texts that a call's inputs were made of."""
+    for part in ast.walk(asked.call):
+        value = source.placed(part) if isinstance(part, ast.Name | ast.Call) else part
+        if isinstance(value, ast.Attribute | ast.Subscript):
+            value = source.placed(value.value)
+        if not isinstance(value, ast.Call) or not value.args:
+            continue
+        if source.is_tokenizer(value.func) and isinstance(value.args[0], ast.Name):
+            texts = source.value(value.args[0])
+            one = isinstance(texts, ast.Constant | ast.JoinedStr)
+            one = one or (isinstance(texts, ast.List) and len(texts.elts) < 2)
+            batch = isinstance(texts, ast.List | ast.ListComp) or is_true(keyword(value, "padding"))
+            return value.args[0].id if batch and not one else None
+    return None
+
+
+def rows_asked(source: Source, asked: Asked) -> str | None:
+    """Return why a call has several rows, in words; None where it has one, or that is unseen."""
+    several = source.constants(asked.given.get("num_return_sequences"))
+    if several and all(isinstance(one, int) and one > 1 for one in several):
+        return f"num_return_sequences={several[0]}"
+    for part in parts_followed(source, asked.call):
+        if isinstance(part, ast.Call) and source.is_tokenizer(part.func) and part.args:
+            texts = followed(source, part.args[0])
+            if isinstance(texts, ast.List) and len(texts.elts) > 1:
+                return f"those of {source.words(part.args[0])[:40]}"
+    return None

@@ -4,9 +4,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llmcourse.doctor.static.reading.asked import Asked, every_asked
+from llmcourse.doctor.static.reading.following import followed
 from llmcourse.doctor.static.reading.source import Source, last_name, name_of, owner_of
-from llmcourse.doctor.static.reading.tensors import followed
 
 _NAMES = (
     *("sequences", "scores", "logits", "hidden_states", "attentions", "sequences_scores"),
@@ -14,6 +13,9 @@ _NAMES = (
 )
 # Calls that give a tensor, or a list of them, back as it is but for its type or place.
 _SAME = ("to", "cpu", "cuda", "detach", "clone", "float", "double", "numpy", "list", "tuple")
+_LOOKS = ("hasattr", "isinstance", "getattr")
+PER_STEP = ("scores", "logits")
+PER_LAYER = ("hidden_states", "attentions")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,32 +67,30 @@ def fields(source: Source, *names: str) -> Iterator[Field]:
                 yield field
 
 
-def asked_of(source: Source, call: ast.Call) -> Asked | None:
-    """Return what a call of `generate` is asked for."""
-    return next((asked for asked in every_asked(source) if asked.call is call), None)
-
-
-def has_beams(source: Source, call: ast.Call) -> bool:
-    """Tell whether a call of `generate` is seen to search with several beams."""
-    asked = asked_of(source, call)
-    beams = [] if asked is None else source.constants(asked.given.get("num_beams"))
-    return any(isinstance(one, int) and one > 1 for one in beams)
-
-
 def index_chain(node: ast.AST) -> tuple[ast.AST, list[ast.AST]]:
     """Return `(a, [i, j, k])` of `a[i][j, k]`; slices are among them."""
     parts: list[ast.AST] = []
-    while isinstance(node, ast.Subscript) and not _is_key(node.slice):
+    while isinstance(node, ast.Subscript) and not is_string(node.slice):
         inner = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
         parts = inner + parts
         node = node.value
     return node, parts
 
 
-def _is_key(node: ast.AST) -> bool:
+def is_string(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def names_in(node: ast.AST) -> set[str]:
     """Return the last names that stand in an expression."""
     return {last_name(part) for part in ast.walk(node)} - {""}
+
+
+def is_field(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == name and isinstance(node.ctx, ast.Load)
+
+
+def is_asked_about(source: Source, node: ast.AST) -> bool:
+    """Tell whether the source asks what a name is: `hasattr(out, "sequences")`."""
+    looks = [call for call in source.calls if name_of(call) in _LOOKS and call.args]
+    return any(ast.unparse(call.args[0]) == ast.unparse(node) for call in looks)

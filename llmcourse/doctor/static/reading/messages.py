@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from llmcourse.doctor.static.reading.source import Source, last_name, name_of, owner_of
 
 LOOPS = (ast.For, ast.While, ast.AsyncFor)
+ADDS = ("append", "extend", "insert")
 
 
 def entry_of(source: Source, node: ast.AST | None, name: str) -> ast.AST | None:

@@ -4,11 +4,12 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from llmcourse.doctor.static.reading.following import followed
 from llmcourse.doctor.static.reading.source import Source, last_name, name_of, owner_of
-from llmcourse.doctor.static.reading.tensors import followed
 
 _SEARCHES = ("search", "match", "fullmatch", "findall", "finditer", "sub", "subn", "split")
 _REPLACES = ("sub", "subn")
+TAKES_A_PATTERN = ("search", "match", "findall", "sub", "finditer", "split", "compile", "fullmatch")
 
 
 @dataclass(frozen=True, eq=False)

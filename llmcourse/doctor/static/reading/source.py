@@ -398,3 +398,8 @@ def is_true(node: ast.AST | None) -> bool:
 def is_false(node: ast.AST | None) -> bool:
     """Tell whether an expression is written `False`."""
     return isinstance(node, ast.Constant) and node.value is False
+
+
+def called(node: ast.AST) -> str:
+    """Return the name of what is called; "" of what is no call."""
+    return name_of(node) if isinstance(node, ast.Call) else ""

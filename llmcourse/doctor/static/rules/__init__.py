@@ -3,10 +3,11 @@
 Also how a class is called at all; when a criterion says stop is in `stopping`.
 """
 
-from llmcourse.doctor.static.rules import allowed, processors, states
+from llmcourse.doctor.static.rules import allowed, processors, signatures, states
 
 MODULES = (
     allowed,
     processors,
+    signatures,
     states,
 )

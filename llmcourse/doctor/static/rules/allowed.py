@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
 from llmcourse.doctor.static.reading.asked import every_asked
+from llmcourse.doctor.static.reading.following import followed, name_at
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import Source, keyword, last_name, name_of, owner_of
-from llmcourse.doctor.static.reading.tensors import followed, name_at
 from llmcourse.doctor.subject import Subject
 
 _NAME = "prefix_allowed_tokens_fn"

@@ -3,10 +3,22 @@
 What the loop around it is fed is in `loops`; settings of `generate` are in `calls`.
 """
 
-from llmcourse.doctor.static.sampling import by_hand, filters, pairs
-
-MODULES = (
-    by_hand,
+from llmcourse.doctor.static.sampling import (
+    beams,
+    draws,
     filters,
     pairs,
+    penalties,
+    removing,
+    temperature,
+)
+
+MODULES = (
+    beams,
+    draws,
+    filters,
+    pairs,
+    penalties,
+    removing,
+    temperature,
 )

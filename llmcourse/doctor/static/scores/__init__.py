@@ -4,6 +4,7 @@ From one pass over a text that is there; what chooses the next token is in `samp
 """
 
 from llmcourse.doctor.static.scores import (
+    asked_for,
     hidden_states,
     losses,
     masked,
@@ -14,6 +15,7 @@ from llmcourse.doctor.static.scores import (
 )
 
 MODULES = (
+    asked_for,
     hidden_states,
     losses,
     masked,

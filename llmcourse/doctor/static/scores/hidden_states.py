@@ -1,148 +1,16 @@
-"""Numbers of an output taken for others: a mean for a sum, a step's vectors for a token's."""
+"""Hidden states: paired with other tokens, without their norm, or normed twice."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import NOTE, WARNING, Finding
+from llmcourse.doctor.static.reading.fields import is_field
+from llmcourse.doctor.static.reading.following import followed, parts_followed
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, keyword, name_of, owner_of
+from llmcourse.doctor.static.reading.source import Source, last_name, name_of, owner_of
+from llmcourse.doctor.static.reading.tensors import PLAIN
 from llmcourse.doctor.subject import Subject
-
-_PLAIN = ("item", "detach", "cpu", "float", "double", "numpy", "squeeze", "to")
-
-
-@in_the_source(
-    "sequence-scores-averaged",
-    subject=Subject.READING,
-    severities=(WARNING, NOTE),
-    symptom="`sequences_scores` is not the sum of the tokens' log-probabilities.",
-    cause="""
-        A beam's score is that sum divided by the number of new tokens to the power of
-        `length_penalty`, which is 1 by default: a mean.
-    """,
-    fix="Sum the transition scores, or search with `length_penalty=0.0`.",
-    example="""
-        steps = model.compute_transition_scores(out.sequences, out.scores, out.beam_indices)
-        steps.sum(dim=1)
-    """,
-    how_sure="""
-        Likely: only the source was read. A warning beside the sum of transition scores, a note
-        where the score's exponential is taken, which is right for a mean probability of a token.
-    """,
-)
-def sequence_scores_averaged(source: Source) -> Iterator[Finding]:
-    """A mean of log-probabilities is taken for their sum."""
-    reads = [one for one in source.scopes if _is_field(one, "sequences_scores")]
-    if not reads or "length_penalty" in source.text:
-        return
-    divided = any(
-        isinstance(one, ast.BinOp) and isinstance(one.op, ast.Div) for one in source.scopes
-    )
-    summed = [one for one in source.calls if name_of(one) == "sum" and _of_transitions(source, one)]
-    exps = [one for one in source.calls if name_of(one) == "exp" and _reads(source, one, reads)]
-    if divided or not (summed or exps):
-        return
-    read = source.words(reads[0])
-    yield found(
-        "sequence-scores-averaged",
-        WARNING if summed else NOTE,
-        reads[0] if summed else exps[0],
-        what=f"{read} is a mean over the new tokens: their sum divided by the length.",
-        why="With length_penalty=1.0, the default, it is not the log-probability of the sequence.",
-        fix="model.generate(..., length_penalty=0.0)  # then the score is the sum",
-    )
-
-
-def _is_field(node: ast.AST, name: str) -> bool:
-    return isinstance(node, ast.Attribute) and node.attr == name and isinstance(node.ctx, ast.Load)
-
-
-def _of_transitions(source: Source, call: ast.Call) -> bool:
-    """Tell whether a call sums transition scores themselves, not what was made of them."""
-    made = source.value(owner_of(call))
-    if isinstance(made, ast.Name) and call.args:  # torch.sum(steps)
-        made = source.value(call.args[0])
-    return isinstance(made, ast.Call) and name_of(made) == "compute_transition_scores"
-
-
-def _reads(source: Source, call: ast.Call, reads: list[ast.AST]) -> bool:
-    """Tell whether a call is of one of these attributes, as owner or argument."""
-    given = [owner_of(call), *call.args]
-    given = [source.value(one) for one in given]
-    given = [one.value if isinstance(one, ast.Subscript) else one for one in given]
-    return any(one in reads for one in given)
-
-
-@in_the_source(
-    "loss-times-all-tokens",
-    subject=Subject.READING,
-    severities=(WARNING,),
-    symptom="A text's log-probability from its loss is lower than the sum over its tokens.",
-    cause="""
-        The loss is the mean over the tokens that are predicted: all but the first, and without
-        those whose label is -100. Times the number of *all* tokens it is too much.
-    """,
-    fix="Multiply by the number of predicted tokens.",
-    example="total = -out.loss * (ids.shape[1] - 1)",
-    how_sure="Likely: only the source was read, where the loss is multiplied by the ids' length.",
-)
-def loss_times_all_tokens(source: Source) -> Iterator[Finding]:
-    """The mean loss is multiplied by one token too many."""
-    for node in list(source.scopes):
-        if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Mult):
-            continue
-        kept = [source.parents.get(node), source.parents.get(source.parents.get(node))]
-        if any(isinstance(one, ast.AugAssign) for one in kept):
-            continue  # a weight in a mean over texts
-        for loss, count in ((node.left, node.right), (node.right, node.left)):
-            made = _pass_of_loss(source, loss)
-            if made is None or not _is_length_of(source, count, made):
-                continue
-            counted = source.words(count)
-            yield found(
-                "loss-times-all-tokens",
-                WARNING,
-                node,
-                what=f"The loss is a mean, and {counted} counts the first token too, which nothing "
-                "predicts.",
-                why="The product is not the text's log-probability: one token too many is counted.",
-                fix=f"{source.words(loss)} * ({counted} - 1)",
-            )
-
-
-def _pass_of_loss(source: Source, node: ast.AST) -> ast.Call | None:
-    """Return the forward pass with labels whose loss an expression is."""
-    node = source.value(node)
-    while True:
-        if isinstance(node, ast.UnaryOp):
-            node = node.operand
-        elif isinstance(node, ast.Call) and name_of(node) in _PLAIN:
-            node = owner_of(node)
-        elif isinstance(node, ast.Name) and source.value(node) is not node:
-            node = source.value(node)
-        else:
-            break
-    of_first = isinstance(node, ast.Subscript) and ast.unparse(node.slice) == "0"
-    if not _is_field(node, "loss") and not of_first:
-        return None
-    made = source.value(node.value)
-    has_labels = source.is_forward(made) and keyword(made, "labels") is not None
-    return made if has_labels else None
-
-
-def _is_length_of(source: Source, node: ast.AST, made: ast.Call) -> bool:
-    """Tell whether an expression is the number of a pass's tokens: `ids.shape[1]`."""
-    node = source.value(node)
-    labels = keyword(made, "labels")
-    ids = [*made.args[:1], keyword(made, "input_ids"), labels]
-    own = {ast.unparse(one) for one in ids if one is not None}
-    for one in own:
-        if ast.unparse(node) in (
-            *(f"{one}.shape[1]", f"{one}.shape[-1]", f"{one}.size(1)", f"{one}.size(-1)"),
-            *(f"{one}.numel()", f"len({one}[0])"),
-        ):
-            return True
-    return False
 
 
 @in_the_source(
@@ -197,12 +65,12 @@ def _whole_steps(source: Source, node: ast.AST) -> bool:
         return False
     each = node.generators[0]
     over = source.value(each.iter)
-    if each.ifs or not _is_field(over, "hidden_states") or not source.is_output(over.value):
+    if each.ifs or not is_field(over, "hidden_states") or not source.is_output(over.value):
         return False
     taken, levels = node.elt, 0
     while isinstance(taken, ast.Subscript | ast.Call):
         if isinstance(taken, ast.Call):
-            if name_of(taken) not in _PLAIN:
+            if name_of(taken) not in PLAIN:
                 return False
             taken = owner_of(taken)
             continue
@@ -214,66 +82,105 @@ def _whole_steps(source: Source, node: ast.AST) -> bool:
 
 
 @in_the_source(
-    "limit-taken-for-count",
+    "lens-without-norm",
     subject=Subject.READING,
-    severities=(NOTE,),
-    symptom="Tokens per second that are higher the shorter the answers are.",
+    severities=(WARNING,),
+    symptom="Layers seem to predict nonsense until the last one.",
     cause="""
-        `max_new_tokens` is a limit. A text that ends by itself has fewer tokens, and the limit
-        divided by the time counts tokens that were never made.
+        `lm_head` reads what the model's last norm gives. The hidden states of the layers below have
+        not been through it; the last of `hidden_states` has.
     """,
-    fix="Count what was made.",
-    example="""
-        new_tokens = output.shape[1] - inputs["input_ids"].shape[1]
-        print(new_tokens / seconds)
-    """,
-    how_sure="""
-        Likely, and a note: only the source was read; a text that reaches the limit has that many.
-    """,
+    fix="Put them through the norm first, all but the last.",
+    example="logits = model.lm_head(model.model.norm(hidden))",
+    how_sure="Likely: only the source was read, where no norm is named.",
 )
-def limit_taken_for_count(source: Source) -> Iterator[Finding]:
-    """`max_new_tokens` divided by a time."""
-    for node in list(source.scopes):
-        if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Div):
+def lens_without_norm(source: Source) -> Iterator[Finding]:
+    """Hidden states of each layer go into the head as they are."""
+    if re.search(r"norm\b|ln_f|layernorm", source.text, re.IGNORECASE):
+        return
+    for call in source.calls:
+        head = call.func.func if isinstance(call.func, ast.Call) else call.func
+        if (
+            last_name(head) not in ("lm_head", "get_output_embeddings", "embed_out")
+            or not call.args
+        ):
             continue
-        factors = _factors_of(node.left)
-        asked = [one for one in source.generate_calls if _limits(source, one, factors)]
-        if not asked or not _is_a_time(source, node.right):
+        if not _of_a_layer(source, call.args[0]):
             continue
         yield found(
-            "limit-taken-for-count",
-            NOTE,
-            node,
-            what=f"{source.words(node)} takes max_new_tokens for the number of new tokens.",
-            why="It is a limit: a text that ends earlier has fewer, and the rate is too high.",
-            fix='output.shape[1] - inputs["input_ids"].shape[1]  # the tokens that were made',
+            "lens-without-norm",
+            WARNING,
+            call,
+            what=f"{source.words(call)} reads a layer's hidden states without the last norm.",
+            why="The head was trained on what that norm gives: its numbers mean little here.",
+            fix="model.lm_head(model.model.norm(hidden))  # ln_f in GPT-2",
         )
+        return
 
 
-def _factors_of(node: ast.AST) -> list[ast.AST]:
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-        return [*_factors_of(node.left), *_factors_of(node.right)]
-    return [node]
-
-
-def _limits(source: Source, call: ast.Call, numbers: list[ast.AST]) -> bool:
-    """Tell whether a call's limit is one of these numbers, and the text may end before it."""
-    limit = keyword(call, "max_new_tokens")
-    names = {each.arg for each in call.keywords}
-    if limit is None or names & {"min_new_tokens", "eos_token_id", "generation_config"}:
-        return False
-    return any(ast.unparse(one) == ast.unparse(limit) for one in numbers)
-
-
-_CLOCKS = ("time", "perf_counter", "monotonic", "elapsed_time", "process_time")
-
-
-def _is_a_time(source: Source, node: ast.AST) -> bool:
-    """Tell whether an expression is a difference of two readings of a clock."""
-    seen = [node, source.value(node)]
-    for part in [inner for one in seen for inner in ast.walk(one)]:
-        value = source.value(part) if isinstance(part, ast.Name) else part
-        for one in ast.walk(value):
-            if isinstance(one, ast.Call) and name_of(one) in _CLOCKS:
-                return True
+def _of_a_layer(source: Source, node: ast.AST) -> bool:
+    """Tell whether an expression is made of the hidden states of some layer, not the last."""
+    for part in parts_followed(source, node):
+        if isinstance(part, ast.Attribute) and part.attr == "hidden_states":
+            return "hidden_states[-1]" not in source.text
     return False
+
+
+@in_the_source(
+    "norm-twice",
+    subject=Subject.READING,
+    severities=(WARNING, NOTE),
+    symptom="A lens at the last layer does not agree with the model's own logits.",
+    cause="""
+        The last entry of `hidden_states` has been through the model's last norm already. The norm
+        once more gives other logits than the model's.
+    """,
+    fix="Give the last entry to the head as it is.",
+    example="""
+        logits = model.lm_head(out.hidden_states[-1])  # the others: through the norm
+    """,
+    how_sure="""
+        Likely: only the source was read. A warning where the last entry is named, a note where a
+        loop puts all of them through the norm.
+    """,
+)
+def norm_twice(source: Source) -> Iterator[Finding]:
+    """The last hidden states go through the last norm again."""
+    for call in source.calls:
+        if last_name(call.func) not in _LAST_NORMS or len(call.args) != 1:
+            continue
+        if not any(source.is_model(one) for one in ast.walk(call.func)):
+            continue
+        last, all_of_them = _of_the_last(source, call.args[0])
+        if not last and not all_of_them:
+            continue
+        yield found(
+            "norm-twice",
+            WARNING if last else NOTE,
+            call,
+            what=f"{source.words(call)} puts the last hidden states through the last norm again.",
+            why="hidden_states[-1] has been through it: the logits are not the model's own."
+            if last
+            else "The last of hidden_states has been through it; the layers below have not.",
+            fix="model.lm_head(out.hidden_states[-1])  # without the norm",
+        )
+        return
+
+
+_LAST_NORMS = ("norm", "ln_f", "final_layernorm", "final_layer_norm")
+
+
+def _of_the_last(source: Source, node: ast.AST) -> tuple[bool, bool]:
+    """Tell whether an expression is of the last hidden states, or of all in a loop."""
+    for _ in range(8):
+        node = followed(source, node)
+        if not isinstance(node, ast.Subscript):
+            break
+        held = followed(source, node.value)
+        if isinstance(held, ast.Attribute) and held.attr == "hidden_states":
+            if not source.is_forward(followed(source, held.value)):
+                return False, False
+            index = ast.unparse(node.slice)
+            return index == "-1", index == "0" and "hidden_states[0]" not in source.text
+        node = node.value
+    return False, False

@@ -1,11 +1,12 @@
-"""How a text's likelihood is computed: from what, in which base, and which of them is the best."""
+"""Losses and perplexities by hand: of what they are the mean, and which of them is the best."""
 
 import ast
 import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
-from llmcourse.doctor.static.reading.fields import field_of, index_chain, names_in
+from llmcourse.doctor.static.reading.fields import field_of, is_field
+from llmcourse.doctor.static.reading.following import followed, name_at, parts_followed
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
@@ -15,222 +16,12 @@ from llmcourse.doctor.static.reading.source import (
     name_of,
     owner_of,
 )
-from llmcourse.doctor.static.reading.tensors import (
-    CHANCES,
-    LOG_CHANCES,
-    LOGITS,
-    axes,
-    followed,
-    kind,
-    name_at,
-    parts_followed,
-    tensor_of,
-)
+from llmcourse.doctor.static.reading.tensors import OF_ONE_NUMBER, PLAIN, tensor_of
 from llmcourse.doctor.subject import Subject
 
-_PLAIN = ("item", "detach", "cpu", "float", "double", "numpy", "squeeze", "to", "tolist", "mean")
-_OF_ENTRIES = (*_PLAIN, "sum", "unsqueeze", "view", "max")
-_PROBABILITY = re.compile(
-    r"log_?p(rob|s?$)|prob(s|abilit|$|_)|log_?lik|likelihood|nll|ppl|perplex|confidence",
-    re.IGNORECASE,
-)
-_NORMALIZES = ("softmax", "log_softmax", "logsumexp", "Softmax", "LogSoftmax", "cross_entropy")
-_NORMALIZES += ("Categorical", "CrossEntropyLoss", "sigmoid", "logsigmoid")
-_LOG_LOSSES = {"nll_loss", "NLLLoss", "kl_div", "KLDivLoss"}
-_IN_WORDS = {LOGITS: "logits", CHANCES: "probabilities", LOG_CHANCES: "log-probabilities"}
 _BEST = re.compile(
     r"best|pred|answer|choice|chosen|winner|guess|select|label|top|rank", re.IGNORECASE
 )
-
-
-@in_the_source(
-    "logits-not-normalized",
-    subject=Subject.READING,
-    severities=(ERROR,),
-    symptom="Probabilities above 1, log-probabilities above 0, or a perplexity below 1.",
-    cause="""
-        Logits, and the `scores` of `generate`, are raw numbers: only a softmax over the vocabulary
-        makes them probabilities, and a log_softmax log-probabilities. The exponential of a logit,
-        or a sum of logits, is neither.
-    """,
-    fix="Take the log_softmax over the vocabulary first, then the tokens' entries.",
-    example="""
-        log_probs = model(ids).logits[:, :-1].log_softmax(-1)
-        log_probs.gather(2, ids[:, 1:, None]).sum()
-    """,
-    how_sure="""
-        Likely: only the source was read, where logits go into `exp` or `log`, or get the name of a
-        probability, and nothing normalizes them.
-    """,
-)
-def logits_not_normalized(source: Source) -> Iterator[Finding]:
-    """Logits are taken for probabilities or log-probabilities."""
-    for node in list(source.scopes):
-        given = _into_exp(node) or _into_share(source, node)
-        taken = given if given is not None else _named_probability(source, node)
-        if taken is None or kind(source, taken) != LOGITS or _is_normalized(source, node, taken):
-            continue
-        yield found(
-            "logits-not-normalized",
-            ERROR,
-            node,
-            what=f"{source.words(node)} takes raw logits for probabilities or log-probabilities.",
-            why="Without a softmax over the vocabulary, exp of a logit or a sum of logits is no "
-            "probability.",
-            fix="log_probs = logits.log_softmax(-1)  # before a token's entry is picked",
-        )
-        return
-
-
-def _into_exp(node: ast.AST) -> ast.AST | None:
-    """Return what goes into an exponential or a logarithm."""
-    exponents = isinstance(node, ast.Call) and name_of(node) in ("exp", "exp_", "log")
-    return tensor_of(node) if exponents and not isinstance(node.func, ast.Name) else None
-
-
-def _into_share(source: Source, node: ast.AST) -> ast.AST | None:
-    """Return the logit that is divided by its sum with others: `yes / (yes + no)`."""
-    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Div):
-        return None
-    total = followed(source, node.right)
-    added = isinstance(total, ast.BinOp) and isinstance(total.op, ast.Add)
-    own = ast.unparse(node.left)
-    parts = [ast.unparse(one) for one in (total.left, total.right)] if added else []
-    return node.left if own in parts else None
-
-
-def _named_probability(source: Source, node: ast.AST) -> ast.AST | None:
-    """Return the picked logits that a name of a probability gets, or that are added up."""
-    if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add):
-        return _picked(source, node.value)
-    if isinstance(node, ast.Assign):
-        target, value = node.targets[0], node.value
-    elif isinstance(node, ast.Call) and name_of(node) == "append" and len(node.args) == 1:
-        target, value = owner_of(node), node.args[0]
-    else:
-        return None
-    if isinstance(value, ast.Call) and last_name(value.func) == "sum" and value.args:
-        value = getattr(value.args[0], "elt", value)  # sum(... for token in ...)
-    while isinstance(value, ast.UnaryOp):
-        value = value.operand
-    named = _PROBABILITY.search(last_name(target)) and "logit" not in last_name(target)
-    return _picked(source, value) if named else None
-
-
-def _picked(source: Source, node: ast.AST) -> ast.AST | None:
-    """Return the tensor's entries that a number is made of: single tokens', or the largest."""
-    while isinstance(node, ast.Call) and name_of(node) in _OF_ENTRIES:
-        largest = name_of(node) == "max" and not node.args and not node.keywords
-        node = tensor_of(node)
-        if node is None or largest:
-            return node
-    value = followed(source, node)
-    if isinstance(value, ast.Call):
-        return value if name_of(value) == "gather" else None
-    base, parts = index_chain(value)
-    whole = axes(source, base)
-    single = whole is not None and len(parts) == len(whole)
-    return value if single and not isinstance(parts[-1], ast.Slice) else None
-
-
-def _is_normalized(source: Source, node: ast.AST, taken: ast.AST) -> bool:
-    """Tell whether logits are made probabilities, before or after: a softmax, or a sum."""
-    parts = list(parts_followed(source, taken))
-    if any(_is_difference(source, one) for one in parts):
-        return True  # odds, or a maximum taken away
-    if any(isinstance(one, ast.Call) and name_of(one) in _NORMALIZES for one in parts):
-        return True
-    statement = next((one for one in source.above(node) if isinstance(one, ast.stmt)), node)
-    target = getattr(statement, "targets", [getattr(statement, "target", None)])[0]
-    names = {name_at(one) for one in parts} | {last_name(target)} - {""}
-    scope = list(source.scopes[node].nodes)
-    if isinstance(node, ast.Call) and any(
-        _adds_up(source, one, last_name(target)) for one in scope
-    ):
-        return True
-    return any(_normalizes(one, names, node.lineno) for one in scope)
-
-
-def _is_difference(source: Source, node: ast.AST) -> bool:
-    """Tell whether a node takes something away from logits."""
-    takes = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub)
-    return takes and kind(source, node.left) == LOGITS
-
-
-def _normalizes(node: ast.AST, names: set[str], line: int) -> bool:
-    """Tell whether a node divides by a sum, or takes a softmax of these names below a line."""
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-        return "sum" in names_in(node.right)
-    later = isinstance(node, ast.Call) and name_of(node) in _NORMALIZES and node.lineno > line
-    return later and bool(names_in(node) & names)
-
-
-def _adds_up(source: Source, node: ast.AST, name: str) -> bool:
-    """Tell whether a node divides by a sum that a name is a part of: `yes / (yes + no)`."""
-    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Div):
-        return False
-    total = followed(source, node.right)
-    added = isinstance(total, ast.BinOp) and isinstance(total.op, ast.Add)
-    return added and bool(name) and name in names_in(total)
-
-
-@in_the_source(
-    "loss-wants-log-probabilities",
-    subject=Subject.READING,
-    severities=(ERROR,),
-    symptom="A negative loss or divergence, or one that says nothing.",
-    cause="""
-        `nll_loss` and the first argument of `kl_div` are log-probabilities: neither takes logits or
-        probabilities. `kl_div` wants probabilities as its second, unless `log_target=True`.
-    """,
-    fix="Give a log_softmax; for logits there is `cross_entropy`.",
-    example="""
-        F.kl_div(student.log_softmax(-1), teacher.softmax(-1), reduction="batchmean")
-    """,
-    how_sure="Likely: only the source was read, where what goes in can be followed.",
-)
-def loss_wants_log_probabilities(source: Source) -> Iterator[Finding]:
-    """A loss of log-probabilities gets logits or probabilities."""
-    for call in source.calls:
-        loss = _loss_of(source, call)
-        if loss is None or not call.args:
-            continue
-        doing, logs = loss
-        given = kind(source, call.args[0])
-        target = (
-            kind(source, call.args[1]) if len(call.args) > 1 and "kl" in doing.lower() else None
-        )
-        first_wrong = given in (LOGITS, CHANCES)
-        wanted = LOG_CHANCES if logs else CHANCES
-        if not first_wrong and target in (None, wanted):
-            continue
-        wrong = given if first_wrong else target
-        which = "first" if first_wrong else "second"
-        right = "log-probabilities" if first_wrong or logs else "probabilities"
-        yield found(
-            "loss-wants-log-probabilities",
-            ERROR,
-            call,
-            what=f"{source.words(call.func)} gets {_IN_WORDS[wrong]} as its {which} argument, and "
-            f"wants {right} there.",
-            why="Its first argument is a log_softmax; of other numbers the loss means nothing.",
-            fix=f"{source.words(call.func)}(logits.log_softmax(-1), ...)"
-            if first_wrong
-            else f"{source.words(call.func)}(..., log_target=True)  # or a softmax as the target",
-        )
-
-
-def _loss_of(source: Source, call: ast.Call) -> tuple[str, bool] | None:
-    """Return a loss's name, and whether its target is logarithms; None for other calls."""
-    made = call
-    if name_of(call) not in _LOG_LOSSES:
-        made = followed(source, call.func)
-        if not isinstance(made, ast.Call):
-            return None
-    elif name_of(call)[0].isupper():
-        return None  # the loss is made there, not called
-    name = name_of(made)
-    return (name, is_true(keyword(made, "log_target"))) if name in _LOG_LOSSES else None
 
 
 @in_the_source(
@@ -290,7 +81,7 @@ def _bare(source: Source, node: ast.AST) -> ast.AST:
     for _ in range(12):
         node = followed(source, node)
         if isinstance(node, ast.Call) and (
-            name_of(node) in _PLAIN or last_name(node.func) == "float"
+            name_of(node) in OF_ONE_NUMBER or last_name(node.func) == "float"
         ):
             inner = tensor_of(node) if isinstance(node.func, ast.Attribute) else node.args[:1]
             node = (inner[0] if inner else node) if isinstance(inner, list) else inner
@@ -525,114 +316,208 @@ def loss_taken_for_logits(source: Source) -> Iterator[Finding]:
 
 
 @in_the_source(
-    "mask-not-shifted",
+    "mean-of-mean-losses",
     subject=Subject.READING,
-    severities=(WARNING,),
-    symptom="A text's log-probability counts a padding token, and leaves its last token out.",
+    severities=(NOTE,),
+    symptom="A perplexity that differs from that of the whole text, or of another batch size.",
     cause="""
-        The log-probability at place i, of `logits[:, :-1]` and `ids[:, 1:]`, is of token i + 1. The
-        mask has to say whether *that* token counts: `mask[:, 1:]`, as the ids.
+        The loss of a pass is a mean over its own tokens. A mean of such means counts a short text's
+        tokens for more than those of a long one.
     """,
-    fix="Shift the mask as the labels are shifted.",
-    example="(log_probs * attention_mask[:, 1:]).sum(-1)",
-    how_sure="Likely: only the source was read, where shifted tokens meet the unshifted mask.",
+    fix="Weight each loss by its number of predicted tokens.",
+    example="""
+        total += out.loss.item() * (ids.shape[1] - 1)
+        count += ids.shape[1] - 1
+        perplexity = math.exp(total / count)
+    """,
+    how_sure="""
+        Likely, and a note: only the source was read; for passes of one length both are the same.
+    """,
 )
-def mask_not_shifted(source: Source) -> Iterator[Finding]:
-    """Tokens' log-probabilities are masked by the places that predict them."""
-    for node in list(source.scopes):
-        pair = _masked(node)
-        if pair is None or not _cuts_last(source, pair[1]) or not _of_next_tokens(source, pair[0]):
+def mean_of_mean_losses(source: Source) -> Iterator[Finding]:
+    """The exponential of a mean of passes' losses."""
+    lists = _lists_of_losses(source)
+    for call in source.calls if lists else ():
+        if name_of(call) != "exp":
             continue
-        words = source.words(pair[1])
+        inner = tensor_of(call) or (call.args[0] if call.args else None)
+        inner = call.args[0] if last_name(getattr(call.func, "value", None)) == "math" else inner
+        value = followed(source, inner) if inner is not None else None
+        averaged = value is not None and _averages(value, lists)
+        if not averaged:
+            continue
         yield found(
-            "mask-not-shifted",
-            WARNING,
-            node,
-            what=f"{words} masks log-probabilities by the place that predicts, not by the token.",
-            why="Each is of the next token: the mask has to be shifted as the labels are, by one.",
-            fix=f"{words.replace(':-1]', '1:]')}",
+            "mean-of-mean-losses",
+            NOTE,
+            call,
+            what=f"{source.words(call)} averages losses that are means over texts of their own "
+            "lengths.",
+            why="A short text's tokens count for more: it is not the perplexity over all tokens.",
+            fix="math.exp(sum(loss * tokens) / sum(tokens))  # each loss by its predicted tokens",
         )
         return
 
 
-def _masked(node: ast.AST) -> tuple[ast.AST, ast.AST] | None:
-    """Return (what is masked, the mask) of a product, or of an index by a mask."""
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-        swapped = "mask" in ast.unparse(node.left).lower()
-        return (node.right, node.left) if swapped else (node.left, node.right)
-    if isinstance(node, ast.Call) and name_of(node) in ("masked_select", "masked_fill"):
-        return (tensor_of(node), node.args[-1]) if node.args and tensor_of(node) else None
-    return None
+def _lists_of_losses(source: Source) -> set[str]:
+    """Return the names of lists to which a loop appends the losses of passes, as they are."""
+    names = set()
+    for call in source.calls:
+        if name_of(call) != "append" or not call.args:
+            continue
+        parts = list(parts_followed(source, call.args[0], 3))
+        weighted = any(isinstance(one, ast.BinOp) for one in parts[:6])
+        losses = [one for one in parts if isinstance(one, ast.Attribute) and one.attr == "loss"]
+        passes = [one for one in losses if source.is_forward(followed(source, one.value))]
+        if passes and not weighted and any(isinstance(a, ast.For) for a in source.above(call)):
+            names.add(last_name(call.func.value))
+    return names
 
 
-def _cuts_last(source: Source, node: ast.AST) -> bool:
-    """Tell whether an expression is a mask without its last place: `mask[:, :-1]`."""
-    node = followed(source, node)
-    while isinstance(node, ast.Call) and name_of(node) in (*_PLAIN, "bool", "contiguous"):
-        node = followed(source, owner_of(node))
-    if not isinstance(node, ast.Subscript) or "mask" not in ast.unparse(node.value).lower():
+def _averages(value: ast.AST, lists: set[str]) -> bool:
+    """Tell whether an expression is a mean of one of these lists."""
+    if isinstance(value, ast.Call) and name_of(value) in ("item", "mean", "fmean"):
+        return bool(lists & {last_name(one) for one in ast.walk(value)}) and (
+            name_of(value) != "item" or "mean" in ast.unparse(value)
+        )
+    divides = isinstance(value, ast.BinOp) and isinstance(value.op, ast.Div)
+    if not divides or "len(" not in ast.unparse(value.right):
         return False
-    return ast.unparse(node).endswith((":, :-1]", "..., :-1]"))
+    return bool(lists & {last_name(one) for one in ast.walk(value.left)})
 
 
-def _of_next_tokens(source: Source, node: ast.AST) -> bool:
-    """Tell whether tokens' entries are gathered by ids without their first place."""
-    for part in parts_followed(source, node):
-        if isinstance(part, ast.Call) and name_of(part) in ("gather", "cross_entropy", "nll_loss"):
-            for one in part.args:
-                texts = [ast.unparse(inner) for inner in parts_followed(source, one)]
-                if any(text.endswith(("[:, 1:]", "[..., 1:]", "[:, 1:, None]")) for text in texts):
-                    return True
+@in_the_source(
+    "loss-times-all-tokens",
+    subject=Subject.READING,
+    severities=(WARNING,),
+    symptom="A text's log-probability from its loss is lower than the sum over its tokens.",
+    cause="""
+        The loss is the mean over the tokens that are predicted: all but the first, and without
+        those whose label is -100. Times the number of *all* tokens it is too much.
+    """,
+    fix="Multiply by the number of predicted tokens.",
+    example="total = -out.loss * (ids.shape[1] - 1)",
+    how_sure="Likely: only the source was read, where the loss is multiplied by the ids' length.",
+)
+def loss_times_all_tokens(source: Source) -> Iterator[Finding]:
+    """The mean loss is multiplied by one token too many."""
+    for node in list(source.scopes):
+        if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Mult):
+            continue
+        kept = [source.parents.get(node), source.parents.get(source.parents.get(node))]
+        if any(isinstance(one, ast.AugAssign) for one in kept):
+            continue  # a weight in a mean over texts
+        for loss, count in ((node.left, node.right), (node.right, node.left)):
+            made = _pass_of_loss(source, loss)
+            if made is None or not _is_length_of(source, count, made):
+                continue
+            counted = source.words(count)
+            yield found(
+                "loss-times-all-tokens",
+                WARNING,
+                node,
+                what=f"The loss is a mean, and {counted} counts the first token too, which nothing "
+                "predicts.",
+                why="The product is not the text's log-probability: one token too many is counted.",
+                fix=f"{source.words(loss)} * ({counted} - 1)",
+            )
+
+
+def _pass_of_loss(source: Source, node: ast.AST) -> ast.Call | None:
+    """Return the forward pass with labels whose loss an expression is."""
+    node = source.value(node)
+    while True:
+        if isinstance(node, ast.UnaryOp):
+            node = node.operand
+        elif isinstance(node, ast.Call) and name_of(node) in PLAIN:
+            node = owner_of(node)
+        elif isinstance(node, ast.Name) and source.value(node) is not node:
+            node = source.value(node)
+        else:
+            break
+    of_first = isinstance(node, ast.Subscript) and ast.unparse(node.slice) == "0"
+    if not is_field(node, "loss") and not of_first:
+        return None
+    made = source.value(node.value)
+    has_labels = source.is_forward(made) and keyword(made, "labels") is not None
+    return made if has_labels else None
+
+
+def _is_length_of(source: Source, node: ast.AST, made: ast.Call) -> bool:
+    """Tell whether an expression is the number of a pass's tokens: `ids.shape[1]`."""
+    node = source.value(node)
+    labels = keyword(made, "labels")
+    ids = [*made.args[:1], keyword(made, "input_ids"), labels]
+    own = {ast.unparse(one) for one in ids if one is not None}
+    for one in own:
+        if ast.unparse(node) in (
+            *(f"{one}.shape[1]", f"{one}.shape[-1]", f"{one}.size(1)", f"{one}.size(-1)"),
+            *(f"{one}.numel()", f"len({one}[0])"),
+        ):
+            return True
     return False
 
 
 @in_the_source(
-    "log-probabilities-in-half",
+    "windows-overlap",
     subject=Subject.READING,
-    severities=(NOTE,),
-    symptom="Options have exactly the same log-likelihood; sums differ with the batch.",
+    severities=(WARNING,),
+    symptom="A perplexity that changes with the stride, and agrees with no published one.",
     cause="""
-        bfloat16 has 8 bits for a number: near 20, its logits are multiples of 0.125, and
-        log-probabilities taken of them in the same type are as coarse. Different options get the
-        same one.
+        A long text is read in windows that overlap, so that each token has a context. Where all of
+        a window's tokens are labels, those in the overlap are counted twice.
     """,
-    fix="Turn the logits into float32 before the softmax.",
-    example="log_probs = model(ids).logits.float().log_softmax(-1)",
+    fix="Set the labels of what was counted before to -100.",
+    example="labels[:, :-new_tokens] = -100",
     how_sure="""
-        Likely: only the source was read, where the model is loaded in 16 bits and nothing turns the
-        logits into float32. Who only wants the likeliest token needs none of it.
+        Likely: only the source was read, where the step differs from the window's length and no
+        label is set to -100.
     """,
 )
-def log_probabilities_in_half(source: Source) -> Iterator[Finding]:
-    """A log_softmax of 16-bit logits."""
-    for call in source.calls:
-        tensor = tensor_of(call) if name_of(call) == "log_softmax" else None
-        if tensor is None or keyword(call, "dtype") is not None or kind(source, tensor) != LOGITS:
-            continue
-        parts = list(parts_followed(source, tensor))
-        widened = any(isinstance(one, ast.Call) and name_of(one) in _WIDENS for one in parts)
-        in_half = any(source.is_forward(one) and _is_of_half(source, one.func) for one in parts)
-        if widened or not in_half or any(last_name(one) == "float32" for one in parts):
-            continue
-        yield found(
-            "log-probabilities-in-half",
-            NOTE,
-            call,
-            what=f"{source.words(call)} takes log-probabilities of 16-bit logits.",
-            why="They are as coarse as the logits: different options can get the same number.",
-            fix=f"{source.words(tensor)}.float().log_softmax(-1)",
-        )
+def windows_overlap(source: Source) -> Iterator[Finding]:
+    """Windows with a stride of their own, whose ids are all labels."""
+    if "-100" in source.text or "trg_len" in source.text:
         return
+    for call in source.calls:
+        if keyword(call, "labels") is None or not source.is_forward(call):
+            continue
+        for above in source.above(call):
+            through = above.iter if isinstance(above, ast.For) else None
+            if not isinstance(through, ast.Call) or len(through.args) != 3:
+                continue
+            if last_name(through.func) != "range" and name_of(through) != "tqdm":
+                continue
+            lengths = _lengths(above)
+            step = ast.unparse(through.args[2])
+            if not lengths or step in lengths or not _is_shorter(source, through.args[2], lengths):
+                continue
+            yield found(
+                "windows-overlap",
+                WARNING,
+                call,
+                what=f"Windows of {lengths[0]} tokens begin every {step}, and all are labels.",
+                why="Tokens where windows overlap are counted twice, once with little context.",
+                fix="labels[:, :-new_tokens] = -100",
+            )
+            return
 
 
-_WIDENS = ("float", "double", "upcast")
+def _lengths(loop: ast.For) -> list[str]:
+    """Return how long a loop's windows are: what is added to its variable."""
+    begin = name_at(loop.target)
+    return [
+        ast.unparse(node.right)
+        for statement in loop.body
+        for node in ast.walk(statement)
+        if isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.Add)
+        and name_at(node.left) == begin
+    ]
 
 
-def _is_of_half(source: Source, model: ast.AST) -> bool:
-    """Tell whether a model is seen to be loaded in 16 bits."""
-    made = source.placed(model)
-    if not isinstance(made, ast.Call) or name_of(made) != "from_pretrained":
-        return False
-    dtype = keyword(made, "dtype") or keyword(made, "torch_dtype")
-    named = "" if dtype is None else ast.unparse(dtype)
-    return named.endswith(("bfloat16", "float16", "half", "bfloat16'", "float16'"))
+def _is_shorter(source: Source, step: ast.AST, lengths: list[str]) -> bool:
+    """Tell whether a step is shorter than a window, by its number or by being called a stride."""
+    number = followed(source, step)
+    known = isinstance(number, ast.Constant) and isinstance(number.value, int)
+    if known and lengths[0].isdigit():
+        return number.value < int(lengths[0])
+    return "stride" in ast.unparse(step)

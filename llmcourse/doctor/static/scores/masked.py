@@ -1,13 +1,24 @@
-"""Masks over log-probabilities and labels: inverted, one place off, or left out of a mean."""
+"""Masks over log-probabilities and labels: inverted, or left out of a mean or a sum."""
 
 import ast
 import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
+from llmcourse.doctor.static.reading.following import followed, parts_followed
+from llmcourse.doctor.static.reading.passes import ids_of, reads_batch
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import Source, keyword, last_name, name_of, owner_of
-from llmcourse.doctor.static.reading.tensors import LOG_CHANCES, followed, kind, tensor_of
+from llmcourse.doctor.static.reading.tensors import (
+    CHANCES,
+    LOG_CHANCES,
+    LOGITS,
+    PLACE,
+    axis,
+    dimension,
+    kind,
+    tensor_of,
+)
 from llmcourse.doctor.subject import Subject
 
 _PER_TOKEN = re.compile(
@@ -26,6 +37,7 @@ _IGNORED = ("-100", "IGNORE_INDEX", "IGNORE_ID", "ignore_index", "ignore_id")
 # Calls that leave a mask what it is.
 _PLAIN = ("float", "to", "type", "bool", "int", "long", "half", "double", "unsqueeze", "type_as")
 _PLAIN += ("squeeze", "contiguous", "clone", "cpu", "cuda", "detach", "expand_as", "view")
+_IGNORES = re.compile(r"-100|ignore_index|masked_fill|Collator|CrossEntropy|cross_entropy")
 
 
 @in_the_source(
@@ -287,3 +299,147 @@ def _is_corrected(source: Source, call: ast.Call) -> bool:
         if isinstance(above, ast.stmt):
             return False
     return False
+
+
+@in_the_source(
+    "padding-in-the-loss",
+    severities=(ERROR, WARNING),
+    how_sure="""
+        Likely, and a warning, where only the source was read: it pads, gives the ids as labels, and
+        names nothing that would leave the padding out.
+    """,
+)
+def padding_in_the_loss(source: Source) -> Iterator[Finding]:
+    """A padded batch, whose ids are its labels."""
+    yield from _padding_summed(source)
+    if _IGNORES.search(source.text):
+        return
+    yield from _padding_in_an_entry(source)
+    for call in source.calls:
+        labels = keyword(call, "labels")
+        if labels is None or not source.is_forward(call) or not reads_batch(source, call):
+            continue
+        value = followed(source, labels)
+        copied = isinstance(value, ast.Call) and name_of(value) in ("clone", "copy", "to")
+        value = followed(source, owner_of(value)) if copied else value
+        entry = isinstance(value, ast.Subscript) and ast.unparse(value.slice) == "'input_ids'"
+        if not entry and last_name(value) != "input_ids" and not _same_as_ids(call, labels):
+            continue
+        yield found(
+            "padding-in-the-loss",
+            WARNING,
+            call,
+            what=f"labels={source.words(labels)} holds the padding of a padded batch.",
+            why="Each label but -100 counts: the loss also says how well padding is predicted.",
+            fix="labels = input_ids.masked_fill(attention_mask == 0, -100)",
+        )
+
+
+def _padding_in_an_entry(source: Source) -> Iterator[Finding]:
+    """Yield where a padded batch gets its own ids as `batch["labels"]`."""
+    for node in list(source.scopes):
+        target = node.targets[0] if isinstance(node, ast.Assign) else None
+        if not isinstance(target, ast.Subscript) or ast.unparse(target.slice) != "'labels'":
+            continue
+        value = node.value
+        while isinstance(value, ast.Call) and name_of(value) in ("clone", "copy", "deepcopy"):
+            value = value.args[0] if value.args else owner_of(value)
+        entry = isinstance(value, ast.Subscript) and ast.unparse(value.slice) == "'input_ids'"
+        if not entry and not (isinstance(value, ast.Attribute) and value.attr == "input_ids"):
+            continue
+        made = followed(source, value.value)
+        padding = keyword(made, "padding") if isinstance(made, ast.Call) else None
+        if padding is None or getattr(padding, "value", True) is False:
+            continue
+        yield found(
+            "padding-in-the-loss",
+            WARNING,
+            node,
+            what=f"{source.words(node)} makes labels of a padded batch, its padding among them.",
+            why="Each label but -100 counts: the loss is also about predicting padding.",
+            fix='batch["labels"][batch["attention_mask"] == 0] = -100',
+        )
+        return
+
+
+def _padding_summed(source: Source) -> Iterator[Finding]:
+    """Yield where the chances of a padded batch are summed, and no mask leaves its padding out."""
+    if "-100" in source.text or "ignore_index" in source.text or _uses_mask(source):
+        return
+    for call in source.calls:
+        loss = name_of(call) == "cross_entropy" and len(call.args) > 1
+        chances = name_of(call) == "gather" and tensor_of(call) is not None
+        if not loss and not chances:
+            continue
+        tensor = call.args[0] if loss else tensor_of(call)
+        if kind(source, tensor) not in ((LOGITS,) if loss else (LOG_CHANCES, CHANCES)):
+            continue
+        passes = [part for part in parts_followed(source, tensor) if source.is_forward(part)]
+        if not any(reads_batch(source, one) for one in passes):
+            continue
+        yield found(
+            "padding-in-the-loss",
+            WARNING,
+            call,
+            what=f"{source.words(call)} counts the padding of a padded batch.",
+            why="Nothing here leaves it out: short texts get the chances of padding besides.",
+            fix="(log_chances * attention_mask[:, 1:]).sum(-1)",
+        )
+        return
+
+
+def _uses_mask(source: Source) -> bool:
+    """Tell whether a source does more with a mask than to hand it to a model."""
+    for node in source.scopes:
+        entry = isinstance(node, ast.Constant) and isinstance(node.value, str)
+        words = node.value if entry else last_name(node)
+        if "mask" not in words:
+            continue
+        if not isinstance(source.parents[node], ast.keyword | ast.Subscript):
+            return True
+        if isinstance(source.parents[node], ast.Subscript):
+            outer = source.parents[source.parents[node]]
+            if not isinstance(outer, ast.keyword):
+                return True
+    return False
+
+
+def _same_as_ids(call: ast.Call, labels: ast.AST) -> bool:
+    ids = ids_of(call)
+    return ids is not None and ast.unparse(ids) == ast.unparse(labels)
+
+
+@in_the_source(
+    "mean-over-padding",
+    subject=Subject.BATCHES,
+    severities=(WARNING,),
+    symptom="A text's vector, or its mean chance, depends on the other texts of its batch.",
+    cause="A mean over all places of a padded batch counts those of the padding too.",
+    fix="Weight the places with the mask.",
+    example="""
+        mask = attention_mask[..., None]
+        vectors = (hidden * mask).sum(1) / mask.sum(1)
+    """,
+    how_sure="Likely: only the source was read, where rows are padded and no mask is used.",
+)
+def mean_over_padding(source: Source) -> Iterator[Finding]:
+    """A mean over the places of padded rows."""
+    if _uses_mask(source):
+        return
+    for call in source.calls:
+        tensor = tensor_of(call) if name_of(call) == "mean" else None
+        if tensor is None or axis(source, tensor, dimension(call, 0)) != PLACE:
+            continue
+        passes = [part for part in parts_followed(source, tensor) if source.is_forward(part)]
+        if not any(reads_batch(source, one) for one in passes):
+            continue
+        words = source.words(tensor)
+        yield found(
+            "mean-over-padding",
+            WARNING,
+            call,
+            what=f"{source.words(call)} is a mean over all places, and the rows are padded.",
+            why="The longer the batch's longest text, the more padding the others' means hold.",
+            fix=f"({words} * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)",
+        )
+        return

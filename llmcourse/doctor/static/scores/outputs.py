@@ -1,151 +1,24 @@
-"""What `generate` returns beside the ids: whether it was asked for, and which axis is which."""
+"""What `generate` returns beside the ids: which axis is which, and which entry is whose."""
 
 import ast
-import re
 from collections.abc import Iterator
 
-from llmcourse.doctor.finding import ERROR, WARNING, Finding
+from llmcourse.doctor.finding import ERROR, Finding
+from llmcourse.doctor.static.reading.asked import has_beams
 from llmcourse.doctor.static.reading.fields import (
+    PER_LAYER,
+    PER_STEP,
     Field,
-    asked_of,
     field_of,
     fields,
-    has_beams,
     index_chain,
     named_field,
 )
+from llmcourse.doctor.static.reading.following import followed, name_at, parts_followed
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import (
-    Source,
-    is_false,
-    keyword,
-    last_name,
-    name_of,
-    owner_of,
-)
-from llmcourse.doctor.static.reading.tensors import (
-    does,
-    followed,
-    name_at,
-    parts_followed,
-    tensor_of,
-)
+from llmcourse.doctor.static.reading.source import Source, keyword, last_name, name_of
+from llmcourse.doctor.static.reading.tensors import OF_A_TENSOR, does, tensor_of
 from llmcourse.doctor.subject import Subject
-
-_PER_STEP = ("scores", "logits")
-_PER_LAYER = ("hidden_states", "attentions")
-# What is read or called of a tensor, and what a tuple of tensors does not have.
-_OF_A_TENSOR = (
-    *("shape", "size", "dim", "ndim", "mean", "sum", "max", "norm", "squeeze", "unsqueeze", "to"),
-    *("cpu", "cuda", "detach", "float", "numpy", "permute", "transpose", "view", "reshape"),
-    *("dtype", "device", "softmax", "clone", "half", "std"),
-)
-_LOOKS = ("hasattr", "getattr", "isinstance", "keys", "get")
-
-
-@in_the_source(
-    "output-not-asked-for",
-    subject=Subject.READING,
-    severities=(ERROR,),
-    symptom="`TypeError: 'NoneType' object is not subscriptable`, or None where values should be.",
-    cause="""
-        Scores, logits, hidden states and attentions are only kept if they are asked for, each by a
-        switch of its own: `output_scores`, `output_logits`, `output_hidden_states`,
-        `output_attentions`. Otherwise the field is None. `sequences_scores` are of beam search.
-    """,
-    fix="Ask for the field, in the call that is to return it.",
-    example="""
-        out = model.generate(**inputs, return_dict_in_generate=True, output_hidden_states=True)
-        out = model(**inputs, output_hidden_states=True)
-    """,
-    how_sure="""
-        Likely: only the source was read, where nothing asks for the field. A model's own config
-        may.
-    """,
-)
-def output_not_asked_for(source: Source) -> Iterator[Finding]:
-    """A field is read that the call does not return."""
-    told = set()
-    for field in fields(source, *_PER_STEP, *_PER_LAYER, "sequences_scores"):
-        missing = _missing(source, field)
-        if missing is None or (field.call, field.name) in told or _is_looked_at(source, field):
-            continue
-        told.add((field.call, field.name))
-        yield found(
-            "output-not-asked-for",
-            ERROR,
-            field.node,
-            what=f"{source.words(field.node)} is None: {source.words(field.call.func)} was not "
-            f"asked for {field.name}.",
-            why="The field is only kept with its own switch; reading it gives a TypeError."
-            if field.name != "sequences_scores"
-            else "They are the scores of beams: greedy decoding and sampling have none.",
-            fix=f"{source.words(field.call.func)}(..., {missing})",
-        )
-
-
-def _missing(source: Source, field: Field) -> str | None:
-    """Return the switch that a call lacks for a field; None where it may be set."""
-    if not field.generates:
-        return _missing_of_pass(source, field)
-    asked = asked_of(source, field.call)
-    if asked is None or not asked.is_whole or "return_dict_in_generate" not in asked.given:
-        return None
-    if field.name == "sequences_scores":
-        lone = "num_beams" not in asked.given or source.constants(asked.given["num_beams"]) == [1]
-        return None if not lone or "num_beams" in _set_elsewhere(source) else "num_beams=4"
-    switch = f"output_{field.name}"
-    off = switch not in asked.given or is_false(asked.given[switch])
-    return f"{switch}=True" if off and switch not in _set_elsewhere(source) else None
-
-
-def _missing_of_pass(source: Source, field: Field) -> str | None:
-    switch = f"output_{field.name}"
-    if field.name not in _PER_LAYER or _defines_a_forward(source):
-        return None
-    given = keyword(field.call, switch)
-    opened = [each.value for each in field.call.keywords if each.arg is None]
-    plain = all(source.is_encoding(one) or "input" in last_name(one) for one in opened)
-    if given is not None or not plain or switch in _set_elsewhere(source):
-        return None
-    return f"{switch}=True"
-
-
-def _defines_a_forward(source: Source) -> bool:
-    """Tell whether the source has a model of its own, which may return what it likes."""
-    return any(
-        isinstance(node, ast.FunctionDef) and node.name == "forward" for node in source.scopes
-    )
-
-
-def _set_elsewhere(source: Source) -> set[str]:
-    """Return what is set outside the calls that generate or are a pass: in configs, at loading."""
-    names = {
-        each.arg
-        for call in source.calls
-        if not source.is_generate(call) and not source.is_forward(call)
-        for each in call.keywords
-        if each.arg
-    }
-    for node in list(source.scopes):
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            names.add(node.attr)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            names.add(node.value)
-    return names
-
-
-def _is_looked_at(source: Source, field: Field) -> bool:
-    """Tell whether the source asks if a field is there: `if out.scores is not None`."""
-    words = ast.unparse(field.node)
-    for node in list(source.scopes):
-        tests = node.test if isinstance(node, ast.If | ast.IfExp | ast.Assert) else None
-        if tests is not None and words in ast.unparse(tests):
-            return True
-        if isinstance(node, ast.Compare) and ast.unparse(node.left) == words:
-            return True
-    looks = [call for call in source.calls if name_of(call) in _LOOKS]
-    return any(ast.unparse(field.owner) in ast.unparse(call) for call in looks)
 
 
 @in_the_source(
@@ -186,7 +59,7 @@ def steps_taken_for_rows(source: Source) -> Iterator[Finding]:
 def _per_step(source: Source, node: ast.AST) -> Field | None:
     """Return the scores or logits of `generate` that an expression is."""
     field = field_of(source, node)
-    return field if field and field.generates and field.name in _PER_STEP else None
+    return field if field and field.generates and field.name in PER_STEP else None
 
 
 def _are_rows(source: Source, node: ast.AST) -> bool:
@@ -325,7 +198,7 @@ _TAKES_A_TENSOR = ("softmax", "log_softmax", "argmax", "topk", "exp", "log", "ma
 
 def _used_as_tensor(node: ast.AST) -> ast.AST | None:
     """Return what is used as one tensor: `a` of `a.shape`, `a[:, -1]`, `torch.softmax(a, -1)`."""
-    if isinstance(node, ast.Attribute) and node.attr in (*_OF_A_TENSOR, *_TAKES_A_TENSOR):
+    if isinstance(node, ast.Attribute) and node.attr in (*OF_A_TENSOR, *_TAKES_A_TENSOR):
         return node.value
     if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple):
         return node.value
@@ -340,7 +213,7 @@ def _may_be_used(source: Source, used: ast.AST) -> bool:
     if not isinstance(used, ast.Name | ast.Attribute | ast.Subscript):
         return False
     value = followed(source, used)
-    return named_field(value)[0] in _PER_STEP
+    return named_field(value)[0] in PER_STEP
 
 
 @in_the_source(
@@ -442,7 +315,7 @@ def _gathered_by_row(source: Source, node: ast.AST) -> Field | None:
 )
 def step_taken_for_layer(source: Source) -> Iterator[Finding]:
     """A step's tuple of layers is used as a tensor."""
-    for field in fields(source, *_PER_LAYER):
+    for field in fields(source, *PER_LAYER):
         used = next(_uses_as_tensor(source, field), None) if field.generates else None
         if used is None:
             continue
@@ -471,7 +344,7 @@ def _uses_as_tensor(source: Source, field: Field) -> Iterator[ast.AST]:
         if isinstance(node.slice, ast.Tuple) and _is_entry(source, entry, field):
             yield node
     for node in list(source.scopes):
-        if isinstance(node, ast.Attribute) and node.attr in _OF_A_TENSOR:
+        if isinstance(node, ast.Attribute) and node.attr in OF_A_TENSOR:
             if _is_entry(source, followed(source, node.value), field):
                 yield node
         elif isinstance(node, ast.Call) and last_name(node.func) == "stack" and node.args:
@@ -486,80 +359,3 @@ def _is_entry(source: Source, node: ast.AST, field: Field) -> bool:
         return False
     of = field_of(source, node.value)
     return of is not None and of.node is field.node
-
-
-@in_the_source(
-    "scores-of-padding",
-    subject=Subject.READING,
-    severities=(WARNING,),
-    symptom="Short answers of a batch get other scores than alone, often far lower ones.",
-    cause="""
-        A row that has ended is filled up with padding until the longest row ends, and
-        `compute_transition_scores` gives a number for these places too. A mean or sum over all
-        steps counts them.
-    """,
-    fix="Count the new tokens of each row alone.",
-    example="""
-        new = out.sequences[:, inputs["input_ids"].shape[1] :]
-        counts = new != tokenizer.pad_token_id
-        mean = steps.masked_fill(~counts, 0).sum(1) / counts.sum(1)
-    """,
-    how_sure="""
-        Likely: only the source was read, where the call has several rows and nothing leaves
-        padding out. Of beams the padded places count 0, which a sum may hold.
-    """,
-)
-def scores_of_padding(source: Source) -> Iterator[Finding]:
-    """Transition scores are added up over all steps, the padded ones too."""
-    if _LEAVES_OUT.search(source.text):
-        return
-    for call in source.calls:
-        if name_of(call) not in ("mean", "sum") or tensor_of(call) is None:
-            continue
-        made = _transitions(source, tensor_of(call))
-        if made is None or not made.args or not _has_several_rows(source, made):
-            continue
-        if name_of(call) == "sum" and _of_beams(made):
-            continue  # padding counts 0 there
-        yield found(
-            "scores-of-padding",
-            WARNING,
-            call,
-            what=f"{source.words(call)} counts the places after a row's end too: padding.",
-            why="Rows end at different steps, and padding has transition scores like any token.",
-            fix="steps.masked_fill(new == tokenizer.pad_token_id, 0).sum(1)  # per row's tokens",
-        )
-        return
-
-
-_LEAVES_OUT = re.compile(
-    r"isinf|isfinite|masked_fill|pad_token_id\s*\)?[\]:)]|< 0|where"
-    r"|(!=|==|\.ne\()\s*\w*\.?(pad|eos)"
-)
-
-
-def _of_beams(made: ast.Call) -> bool:
-    """Tell whether the indices of beams are handed over: what is behind an end then counts 0."""
-    return "beam_indices" in ast.unparse(made)
-
-
-def _transitions(source: Source, node: ast.AST) -> ast.Call | None:
-    """Return the `compute_transition_scores` of which an expression is all scores, as they are."""
-    made = followed(source, node)
-    while isinstance(made, ast.Call) and name_of(made) in (*_OF_A_TENSOR, "exp"):
-        made = followed(source, owner_of(made))
-    transitions = isinstance(made, ast.Call) and name_of(made) == "compute_transition_scores"
-    return made if transitions else None
-
-
-def _has_several_rows(source: Source, made: ast.Call) -> bool:
-    """Tell whether the call whose scores these are has several rows: prompts, or sequences."""
-    field = field_of(source, made.args[0])
-    if field is None or not field.generates:
-        return False
-    asked = asked_of(source, field.call)
-    counts = source.constants(asked.given.get("num_return_sequences")) if asked else []
-    if any(isinstance(one, int) and one > 1 for one in counts):
-        return True
-    opened = [source.placed(each.value) for each in field.call.keywords if each.arg is None]
-    return any(isinstance(one, ast.Call) and keyword(one, "padding") is not None for one in opened)

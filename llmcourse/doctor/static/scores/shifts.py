@@ -1,107 +1,28 @@
-"""Forward passes by hand: graphs that are kept, and logits read one place too late."""
+"""Logits, labels and masks that are one place off."""
 
 import ast
 from collections.abc import Iterator
 
-from llmcourse.doctor.finding import WARNING, Finding
-from llmcourse.doctor.static.reading.fields import index_chain
+from llmcourse.doctor.finding import ERROR, WARNING, Finding
+from llmcourse.doctor.static.reading.fields import index_chain, is_string
+from llmcourse.doctor.static.reading.following import followed, name_at, parts_followed
+from llmcourse.doctor.static.reading.passes import ids_of, is_cross_entropy
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import Source, keyword, last_name, name_of, owner_of
 from llmcourse.doctor.static.reading.tensors import (
     LOGITS,
+    OF_ONE_NUMBER,
     PLACE,
     VOCABULARY,
     axes,
     does,
-    followed,
+    is_none,
     kind,
-    name_at,
     tensor_of,
 )
 from llmcourse.doctor.subject import Subject
 
-_NO_GRAPH = ("no_grad", "inference_mode", "set_grad_enabled", "requires_grad_", "enable_grad")
-_TRAINS = ("backward", "train", "Trainer", "SFTTrainer", "grad")
-# Calls that leave a tensor's graph behind.
-_LEAVES = ("detach", "item", "tolist", "argmax", "numpy", "decode", "float", "int", "multinomial")
 _CHANCES = ("log_softmax", "softmax", "cross_entropy", "gather")
-
-
-@in_the_source(
-    "loop-without-no-grad",
-    subject=Subject.MODEL,
-    severities=(WARNING,),
-    symptom="Memory grows with each text until there is none left.",
-    cause="""
-        A forward pass keeps what a backward pass would need. Whoever keeps its output keeps all of
-        that too.
-    """,
-    fix="Say that nothing is to be learned.",
-    example="""
-        with torch.inference_mode():
-            output = model(**inputs)
-    """,
-    how_sure="""
-        Likely: only the source was read, where nothing trains and nothing switches gradients off.
-    """,
-)
-def loop_without_no_grad(source: Source) -> Iterator[Finding]:
-    """A loop of forward passes keeps its outputs, with their graphs."""
-    if _switches_gradients(source):
-        return
-    for call in source.calls:
-        loops = [one for one in source.above(call) if isinstance(one, ast.For | ast.While)]
-        if not loops or not source.is_forward(call) or keyword(call, "labels") is not None:
-            continue
-        if isinstance(source.parents.get(source.scopes[call].node), ast.ClassDef):
-            continue  # a method: whoever calls it may switch gradients off
-        inside = [node for statement in loops[0].body for node in ast.walk(statement)]
-        kept = _kept(source, call, inside)
-        if kept is None:
-            continue
-        yield found(
-            "loop-without-no-grad",
-            WARNING,
-            call,
-            what=f"{source.words(kept)} keeps a forward pass's graph in each turn of the loop.",
-            why="What a backward pass would need stays in memory: torch.no_grad() leaves it out.",
-            fix=f"with torch.inference_mode(): {source.words(call.func)}(...)",
-        )
-
-
-def _switches_gradients(source: Source) -> bool:
-    """Tell whether the source trains, or names anything that switches gradients off."""
-    named = {last_name(node) for node in source.scopes}
-    return bool(named & {*_NO_GRAPH, *_TRAINS})
-
-
-def _kept(source: Source, call: ast.Call, inside: list[ast.AST]) -> ast.AST | None:
-    """Return what keeps a pass's output beyond its turn of the loop, or None."""
-    for node in inside:
-        appends = isinstance(node, ast.Call) and name_of(node) == "append" and node.args
-        if appends and _has_graph(source, node.args[0], call):
-            return node
-        if isinstance(node, ast.AugAssign) and _has_graph(source, node.value, call):
-            return node
-        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
-            value = getattr(source.parents.get(node), "value", None)
-            if value is not None and _has_graph(source, value, call):
-                return source.parents[node]
-    return None
-
-
-def _has_graph(source: Source, node: ast.AST, call: ast.Call, depth: int = 4) -> bool:
-    """Tell whether an expression is made of a pass's output, and still has its graph."""
-    calls = [name_of(one) for one in ast.walk(node) if isinstance(one, ast.Call)]
-    if set(calls) & set(_LEAVES):
-        return False
-    for part in ast.walk(node):
-        if part is call:
-            return True
-        value = source.value(part) if isinstance(part, ast.Name) else part
-        if value is not part and depth and _has_graph(source, value, call, depth - 1):
-            return True
-    return False
 
 
 @in_the_source(
@@ -183,7 +104,7 @@ def _meets_unshifted(source: Source, node: ast.AST) -> bool:
         if index is None or (plain and not node.args):
             return False
         logits, ids = (node.args[0] if plain else node.func.value), index
-    elif _is_cross_entropy(source, node) and len(node.args) > 1:
+    elif is_cross_entropy(source, node) and len(node.args) > 1:
         logits, ids = node.args[0], node.args[1]
     else:
         return False
@@ -196,17 +117,6 @@ def _meets_unshifted(source: Source, node: ast.AST) -> bool:
     entry = isinstance(ids, ast.Subscript) and ast.unparse(ids.slice) == "'input_ids'"
     owner = ids.value if entry or isinstance(ids, ast.Attribute) else ids
     return isinstance(owner, ast.Name) and owner.id in [one.id for one in fed[1:]]
-
-
-def _is_cross_entropy(source: Source, call: ast.Call) -> bool:
-    """Tell whether a call is a cross entropy: the function, or a `CrossEntropyLoss` that is made.
-
-    `F.cross_entropy(...)`, `loss_fn(...)` of `loss_fn = nn.CrossEntropyLoss()`.
-    """
-    if name_of(call) == "cross_entropy":
-        return True
-    made = source.value(call.func)
-    return isinstance(made, ast.Call) and name_of(made) == "CrossEntropyLoss"
 
 
 def _picked_unshifted(source: Source, node: ast.AST) -> bool:
@@ -338,7 +248,7 @@ def _span(source: Source, node: ast.AST) -> tuple[ast.AST, int | None]:
             if inner is None:
                 return node, None
             node = inner
-        elif isinstance(node, ast.Subscript) and not _is_key(node.slice):
+        elif isinstance(node, ast.Subscript) and not is_string(node.slice):
             parts = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
             at = 0 if row_taken else 1
             if isinstance(parts[0], ast.Constant) and parts[0].value == 0:
@@ -349,20 +259,12 @@ def _span(source: Source, node: ast.AST) -> tuple[ast.AST, int | None]:
                 if lower is None or first:
                     return node.value, None
                 first = lower
-            elif part is not None and not _is_none(part):
+            elif part is not None and not is_none(part):
                 return node.value, None
             node = node.value
         else:
             break
     return node, first
-
-
-def _is_key(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
-
-
-def _is_none(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
 
 
 def _first_place(part: ast.Slice) -> int | None:
@@ -418,3 +320,109 @@ def _pass_of(source: Source, node: ast.AST) -> ast.AST:
         if inner is not part and any(source.is_forward(one) for one in ast.walk(inner)):
             return _pass_of(source, inner)
     return value
+
+
+@in_the_source(
+    "mask-not-shifted",
+    subject=Subject.READING,
+    severities=(WARNING,),
+    symptom="A text's log-probability counts a padding token, and leaves its last token out.",
+    cause="""
+        The log-probability at place i, of `logits[:, :-1]` and `ids[:, 1:]`, is of token i + 1. The
+        mask has to say whether *that* token counts: `mask[:, 1:]`, as the ids.
+    """,
+    fix="Shift the mask as the labels are shifted.",
+    example="(log_probs * attention_mask[:, 1:]).sum(-1)",
+    how_sure="Likely: only the source was read, where shifted tokens meet the unshifted mask.",
+)
+def mask_not_shifted(source: Source) -> Iterator[Finding]:
+    """Tokens' log-probabilities are masked by the places that predict them."""
+    for node in list(source.scopes):
+        pair = _masked(node)
+        if pair is None or not _cuts_last(source, pair[1]) or not _of_next_tokens(source, pair[0]):
+            continue
+        words = source.words(pair[1])
+        yield found(
+            "mask-not-shifted",
+            WARNING,
+            node,
+            what=f"{words} masks log-probabilities by the place that predicts, not by the token.",
+            why="Each is of the next token: the mask has to be shifted as the labels are, by one.",
+            fix=f"{words.replace(':-1]', '1:]')}",
+        )
+        return
+
+
+def _masked(node: ast.AST) -> tuple[ast.AST, ast.AST] | None:
+    """Return (what is masked, the mask) of a product, or of an index by a mask."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        swapped = "mask" in ast.unparse(node.left).lower()
+        return (node.right, node.left) if swapped else (node.left, node.right)
+    if isinstance(node, ast.Call) and name_of(node) in ("masked_select", "masked_fill"):
+        return (tensor_of(node), node.args[-1]) if node.args and tensor_of(node) else None
+    return None
+
+
+def _cuts_last(source: Source, node: ast.AST) -> bool:
+    """Tell whether an expression is a mask without its last place: `mask[:, :-1]`."""
+    node = followed(source, node)
+    while isinstance(node, ast.Call) and name_of(node) in (*OF_ONE_NUMBER, "bool", "contiguous"):
+        node = followed(source, owner_of(node))
+    if not isinstance(node, ast.Subscript) or "mask" not in ast.unparse(node.value).lower():
+        return False
+    return ast.unparse(node).endswith((":, :-1]", "..., :-1]"))
+
+
+def _of_next_tokens(source: Source, node: ast.AST) -> bool:
+    """Tell whether tokens' entries are gathered by ids without their first place."""
+    for part in parts_followed(source, node):
+        if isinstance(part, ast.Call) and name_of(part) in ("gather", "cross_entropy", "nll_loss"):
+            for one in part.args:
+                texts = [ast.unparse(inner) for inner in parts_followed(source, one)]
+                if any(text.endswith(("[:, 1:]", "[..., 1:]", "[:, 1:, None]")) for text in texts):
+                    return True
+    return False
+
+
+@in_the_source(
+    "labels-shifted-twice",
+    severities=(ERROR,),
+    how_sure="Likely where only the source was read: the ids are cut, and so are the labels.",
+)
+def labels_shifted_twice(source: Source) -> Iterator[Finding]:
+    """Ids without their last, and labels without their first."""
+    for call in source.calls:
+        labels = keyword(call, "labels")
+        ids = ids_of(call) if labels is not None and source.is_forward(call) else None
+        if ids is None:
+            continue
+        read, aim = _cut(source, ids), _cut(source, labels)
+        if aim is not None and aim[1] == "rolled" and aim[0] == ast.unparse(ids):
+            read = (aim[0], "rolled")
+        if read is None or aim is None or read[0] != aim[0]:
+            continue
+        if (read[1], aim[1]) not in ((":-1", "1:"), ("rolled", "rolled")):
+            continue
+        yield found(
+            "labels-shifted-twice",
+            ERROR,
+            call,
+            what=f"labels={source.words(labels)} are the ids moved by one, and the model moves "
+            "them again.",
+            why="Each place is compared with the token after the next.",
+            fix=f"{source.words(call.func)}({read[0]}, labels={read[0]})",
+        )
+
+
+def _cut(source: Source, node: ast.AST) -> tuple[str, str] | None:
+    """Return what a tensor of ids is a part of, and which: ("ids", ":-1") of `ids[:, :-1]`."""
+    value = followed(source, node)
+    while isinstance(value, ast.Call) and name_of(value) in ("contiguous", "clone", "to"):
+        value = followed(source, owner_of(value))
+    if isinstance(value, ast.Call) and name_of(value) == "roll" and tensor_of(value) is not None:
+        by = [ast.unparse(one) for one in (*value.args, *(each.value for each in value.keywords))]
+        return (ast.unparse(tensor_of(value)), "rolled") if "-1" in by else None
+    if not isinstance(value, ast.Subscript):
+        return None
+    part = value.slice.elts[-1] if isinstance(value.slice, ast.Tuple) else value.slice
+    return ast.unparse(value.value), ast.unparse(part).replace(" ", "")

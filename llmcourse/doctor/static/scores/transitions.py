@@ -1,213 +1,28 @@
-"""What a call returned, taken for something else: a tensor's fields, raw tokens, scores."""
+"""Scores of the tokens that were written: with which they are paired, raw, processed or padded."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
-from llmcourse.doctor.static.answers.decoding import joins_words
-from llmcourse.doctor.static.reading.asked import Asked, every_asked, is_set_elsewhere
+from llmcourse.doctor.static.reading.asked import Asked, asked_of, every_asked
+from llmcourse.doctor.static.reading.fields import field_of, is_field
+from llmcourse.doctor.static.reading.following import followed, name_at, parts_followed
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, last_name, name_of, owner_of
+from llmcourse.doctor.static.reading.source import (
+    Source,
+    is_true,
+    keyword,
+    last_name,
+    name_of,
+    owner_of,
+)
+from llmcourse.doctor.static.reading.tensors import OF_A_TENSOR, tensor_of
 from llmcourse.doctor.subject import Subject
 
-_FIELDS = (
-    *("sequences", "scores", "logits", "past_key_values", "attentions", "hidden_states"),
-    *("sequences_scores", "beam_indices"),
-)
-_OF_A_TENSOR = ("shape", "size", "ndim", "dim", "dtype", "tolist", "unsqueeze", "squeeze", "view")
-_LOOKS = ("hasattr", "isinstance", "getattr")
 # Settings that put tokens at -inf or shift them, so that scores are not the model's own.
 _SHAPING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "bad_words_ids")
-
-
-@in_the_source(
-    "output-is-a-tensor",
-    subject=Subject.READING,
-    severities=(ERROR,),
-    symptom="`'Tensor' object has no attribute 'past_key_values'` (or `scores`, or `sequences`).",
-    cause="""
-        `generate` returns the ids alone, as a tensor. Scores, cache and hidden states come in an
-        object, and only if that is asked for.
-    """,
-    fix="Ask for the object, and for what it should hold.",
-    example="""
-        made = model.generate(**inputs, return_dict_in_generate=True, output_scores=True)
-        made.sequences, made.scores, made.past_key_values
-    """,
-    how_sure="""
-        Likely: only the source was read. A model's own `generation_config` may ask for it.
-    """,
-)
-def output_is_a_tensor(source: Source) -> Iterator[Finding]:
-    """A field is read of what is a tensor."""
-    if is_set_elsewhere(source, "return_dict_in_generate"):
-        return
-    by_call = {asked.call: asked for asked in every_asked(source)}
-    for node in list(source.scopes):
-        if not isinstance(node, ast.Attribute) or node.attr not in _FIELDS:
-            continue
-        asked = by_call.get(source.value(node.value))
-        if asked is None or not asked.is_whole or "return_dict_in_generate" in asked.given:
-            continue
-        if _is_looked_at(source, node.value):
-            continue
-        yield found(
-            "output-is-a-tensor",
-            ERROR,
-            node,
-            what=f"{source.words(node)} is read, and {asked.words} returned a tensor of ids.",
-            why="A tensor has no such attribute; return_dict_in_generate=True gives the object.",
-            fix=f"{asked.words}(..., return_dict_in_generate=True{_also(node.attr)})",
-        )
-
-
-def _also(field: str) -> str:
-    """Return what else has to be asked for so that a field is there."""
-    fields = ("scores", "logits", "attentions", "hidden_states")
-    return f", output_{field}=True" if field in fields else ""
-
-
-def _is_looked_at(source: Source, node: ast.AST) -> bool:
-    """Tell whether the source asks what a name is: `hasattr(out, "sequences")`."""
-    looks = [call for call in source.calls if name_of(call) in _LOOKS and call.args]
-    return any(ast.unparse(call.args[0]) == ast.unparse(node) for call in looks)
-
-
-@in_the_source(
-    "encoding-has-no-shape",
-    subject=Subject.PROMPTS,
-    severities=(ERROR,),
-    symptom="`AttributeError: shape`, or `KeyError: 'shape'`, where ids were expected.",
-    cause="""
-        A tokenizer returns a dictionary of ids and mask, and so does `apply_chat_template` since
-        version 5 of transformers. The tensor is one of its entries.
-    """,
-    fix='Take `inputs["input_ids"]`, or ask the template for ids alone with `return_dict=False`.',
-    example="""
-        inputs = tokenizer.apply_chat_template(messages, return_tensors="pt", return_dict=True)
-        length = inputs["input_ids"].shape[1]
-    """,
-    how_sure="Likely: only the source was read, where the name stands for a tokenizer's output.",
-)
-def encoding_has_no_shape(source: Source) -> Iterator[Finding]:
-    """The dictionary is used as if it were a tensor, or a list of ids."""
-    yield from _encodings_as_lists(source)
-    for node in list(source.scopes):
-        if not isinstance(node, ast.Attribute) or node.attr not in _OF_A_TENSOR:
-            continue
-        if not _is_only_an_encoding(source, node.value) or _is_looked_at(source, node.value):
-            continue
-        name = source.words(node.value) if isinstance(node.value, ast.Name) else "inputs"
-        yield found(
-            "encoding-has-no-shape",
-            ERROR,
-            node,
-            what=f"{name} is a dictionary of ids and mask, and {name}.{node.attr} is read.",
-            why="It has none: input_ids is its tensor. return_dict=False gives ids alone.",
-            fix=f'{name}["input_ids"].{node.attr}',
-        )
-        return
-
-
-def _encodings_as_lists(source: Source) -> Iterator[Finding]:
-    """Yield where ids are put together, cut or made a tensor, and an encoding is meant as such."""
-    for node in list(source.scopes):
-        if not isinstance(node, ast.Name | ast.Call) or not _is_a_list_there(source, node):
-            continue
-        if not _is_only_an_encoding(source, node) or _is_looked_at(source, node):
-            continue
-        if _has_more_arguments(source, node):
-            continue
-        name = source.words(node) if isinstance(node, ast.Name) else "inputs"
-        yield found(
-            "encoding-has-no-shape",
-            ERROR,
-            node,
-            what=f"{source.words(source.parents[node])[:70]} takes {name} for a list of ids, and "
-            "it is a dictionary of ids and mask.",
-            why="The ids are its input_ids; return_dict=False has the template give ids alone.",
-            fix=f'{name}["input_ids"]',
-        )
-        return
-
-
-def _has_more_arguments(source: Source, node: ast.AST) -> bool:
-    """Tell whether what made an encoding has arguments that are not seen, `**options`."""
-    made = [one for one in source.values(node) if isinstance(one, ast.Call)]
-    return any(each.arg is None for one in made for each in one.keywords)
-
-
-def _is_a_list_there(source: Source, node: ast.AST) -> bool:
-    """Tell whether an expression is used where a list of ids belongs."""
-    above = source.parents.get(node)
-    if isinstance(above, ast.BinOp) and isinstance(above.op, ast.Add):
-        return True
-    if isinstance(above, ast.Subscript) and above.value is node:
-        whole = ast.unparse(above.slice).lstrip("-")
-        return isinstance(above.slice, ast.Slice) or whole.isdigit()
-    if isinstance(above, ast.List) and len(above.elts) == 1:
-        above = source.parents.get(above)
-    makes = ("tensor", "LongTensor", "as_tensor", "extend")
-    return isinstance(above, ast.Call) and name_of(above) in makes and bool(above.args)
-
-
-def _is_only_an_encoding(source: Source, node: ast.AST) -> bool:
-    """Tell whether an expression is a tokenizer's output when it is read: not rebound above."""
-    if source.is_encoding(node):
-        return True
-    if not isinstance(node, ast.Name):
-        return False
-    scope = source.scopes[node]
-    bound = scope.bound.get(node.id, [])
-    first = bound[0] if bound else None
-    here = [node, *source.above(node)]  # what a name is given here, it is not yet
-    later = [value for value in bound[1:] if getattr(value, "lineno", 0) <= node.lineno]
-    later = [value for value in later if value not in here]
-    inside = any(isinstance(above, ast.For | ast.While) for above in source.above(node))
-    return first is not None and not later and not inside and source.is_encoding(first)
-
-
-@in_the_source(
-    "raw-tokens-joined",
-    subject=Subject.READING,
-    severities=(WARNING,),
-    symptom="The text has Ġ, Ċ or ▁ in it, or no spaces; letters with accents are broken.",
-    cause="""
-        `convert_ids_to_tokens` gives the vocabulary's own spelling: a marker for a space, bytes as
-        letters that stand for them. Only decoding turns them back into text.
-    """,
-    fix="Decode the ids; or give the tokens to `convert_tokens_to_string`.",
-    example="text = tokenizer.decode(ids, skip_special_tokens=True)",
-    how_sure="Likely: only the source was read, where the output's tokens are joined to a text.",
-)
-def raw_tokens_joined(source: Source) -> Iterator[Finding]:
-    """The output's raw tokens are put together."""
-    for call in source.calls:
-        tokens = source.value(call.args[0]) if joins_words(call) else None
-        if not isinstance(tokens, ast.Call) or name_of(tokens) != "convert_ids_to_tokens":
-            continue
-        if not tokens.args or not comes_from_output(source, tokens.args[0]):
-            continue
-        owner = source.words(owner_of(tokens))
-        yield found(
-            "raw-tokens-joined",
-            WARNING,
-            call,
-            what=f"{source.words(call)} joins what convert_ids_to_tokens gave.",
-            why="These are the vocabulary's spellings: markers for spaces, bytes for letters.",
-            fix=f"{owner}.decode({source.words(tokens.args[0])})",
-        )
-
-
-def comes_from_output(source: Source, node: ast.AST, depth: int = 4) -> bool:
-    """Tell whether an expression is made of what `generate` returned."""
-    for part in ast.walk(node):
-        if source.is_generate(part):
-            return True
-        value = source.value(part) if isinstance(part, ast.Name) else part
-        if value is not part and depth and comes_from_output(source, value, depth - 1):
-            return True
-    return False
+_CHANCES = re.compile(r"prob|chance|likelihood|ppl|perplexity", re.IGNORECASE)
 
 
 @in_the_source(
@@ -265,59 +80,276 @@ def _goes_to_softmax(source: Source, node: ast.AST) -> bool:
 
 
 @in_the_source(
-    "embeds-output-sliced",
+    "scores-begin-after-prompt",
     subject=Subject.READING,
     severities=(ERROR,),
-    symptom="The answer is empty, or begins in its middle.",
+    symptom="An IndexError, an empty list, or scores of other tokens than those beside them.",
     cause="""
-        From `inputs_embeds` alone `generate` has no ids of the prompt, and returns the new tokens
-        only: the slice takes away the answer's beginning.
+        `scores` and `logits` of a call have one entry for each *new* token; `sequences` begin with
+        the prompt.
     """,
-    fix="Decode the row as it is.",
+    fix="Cut the prompt off the sequences, and leave the scores as they are.",
     example="""
-        output = model.generate(inputs_embeds=embeds, attention_mask=mask)
-        text = tokenizer.decode(output[0])
+        new = made.sequences[0, inputs["input_ids"].shape[1] :]
+        for token, scores in zip(new, made.scores):
     """,
-    how_sure="Likely: only the source was read, where the call gets no `input_ids`.",
+    how_sure="Likely: only the source was read, where a place in the whole row picks a score.",
 )
-def embeds_output_sliced(source: Source) -> Iterator[Finding]:
-    """A prompt's length is cut off an output that holds no prompt."""
-    for asked in every_asked(source):
-        ids = asked.call.args or "input_ids" in asked.given or "inputs" in asked.given
-        if "inputs_embeds" not in asked.given or ids or not asked.is_whole:
+def scores_begin_after_prompt(source: Source) -> Iterator[Finding]:
+    """Scores are cut by the prompt's length, or paired with the whole row."""
+    for node in list(source.scopes):
+        taken = _is_cut_by_prompt(source, node) or _goes_with_the_row(source, node)
+        if not taken:
             continue
-        if any(each.arg is None for each in asked.call.keywords):
-            continue
-        for node in list(source.scopes):
-            if not isinstance(node, ast.Subscript) or not _is_cut(node):
-                continue
-            if source.value(_whole(source, node.value)) is asked.call:
-                name = source.words(node.value)
-                yield found(
-                    "embeds-output-sliced",
-                    ERROR,
-                    node,
-                    what=f"{source.words(node)} cuts a prompt off, and {name} holds none.",
-                    why="From inputs_embeds alone generate returns only the new tokens.",
-                    fix=f"{name}[0]" if isinstance(node.slice, ast.Tuple) else name,
-                )
+        yield found(
+            "scores-begin-after-prompt",
+            ERROR,
+            node,
+            what=f"{source.words(node)} takes the scores' places for those of the whole row.",
+            why="There is a score for each new token, and none for the prompt's.",
+            fix='made.sequences[0, inputs["input_ids"].shape[1]:]  # goes with made.scores',
+        )
 
 
-def _whole(source: Source, node: ast.AST) -> ast.AST:
-    """Return the output of a row or of `.sequences`."""
-    value = source.value(node)
-    if isinstance(value, ast.Subscript) or (
-        isinstance(value, ast.Attribute) and value.attr == "sequences"
-    ):
-        return _whole(source, value.value)
-    return node
+def _is_scores(source: Source, node: ast.AST) -> bool:
+    value = followed(source, node)
+    named = isinstance(value, ast.Attribute) and value.attr in ("scores", "logits")
+    return named and source.is_generate(source.placed(value.value))
 
 
-def _is_cut(node: ast.Subscript) -> bool:
-    """Tell whether a slice begins after some length: `[0, n:]`, `[:, n:]`, `[n:]`."""
-    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-    last = parts[-1]
-    if not isinstance(last, ast.Slice) or last.lower is None:
+def _is_cut_by_prompt(source: Source, node: ast.AST) -> bool:
+    if not isinstance(node, ast.Subscript) or not _is_scores(source, node.value):
         return False
-    lengths = [last_name(part) for part in ast.walk(last.lower)]
-    return bool({"shape", "len", "length", "prompt_length", "input_length"} & set(lengths))
+    place = node.slice.lower if isinstance(node.slice, ast.Slice) else node.slice
+    if place is None or isinstance(place, ast.Constant | ast.UnaryOp):
+        return False
+    if isinstance(node.slice, ast.Name) and _counts_the_row(source, node.slice):
+        return True
+    if isinstance(place, ast.BinOp) and isinstance(place.op, ast.Sub):
+        return False
+    measured = [ast.unparse(part) for part in parts_followed(source, place, 3)]
+    return any("input_ids" in one and ("shape" in one or "len(" in one) for one in measured)
+
+
+def _counts_the_row(source: Source, name: ast.Name) -> bool:
+    """Tell whether a name is the number in an `enumerate` of a whole row."""
+    for above in source.above(name):
+        loops = [above] if isinstance(above, ast.For) else getattr(above, "generators", [])
+        for loop in loops:
+            target, through = loop.target, loop.iter
+            counts = isinstance(through, ast.Call) and last_name(through.func) == "enumerate"
+            if not counts or not isinstance(target, ast.Tuple) or not through.args:
+                continue
+            if name_at(target.elts[0]) == name.id:
+                return source.is_output_row(through.args[0])
+    return False
+
+
+def _goes_with_the_row(source: Source, node: ast.AST) -> bool:
+    """Tell whether `zip` pairs scores with a whole row."""
+    if not isinstance(node, ast.Call) or last_name(node.func) != "zip":
+        return False
+    scored = any(_is_scores(source, one) for one in node.args)
+    return scored and any(source.is_output_row(one) for one in node.args)
+
+
+@in_the_source(
+    "transition-scores-raw",
+    subject=Subject.READING,
+    severities=(ERROR, WARNING),
+    symptom="Chances above 1, or sums that are no log-probabilities.",
+    cause="""
+        `compute_transition_scores` gives what is in `scores`: raw numbers, unless
+        `normalize_logits=True`. Of beams they are normalized, and `beam_indices` say which beam
+        each token came from.
+    """,
+    fix="Ask for normalized ones; with beams, hand over the indices.",
+    example="""
+        model.compute_transition_scores(made.sequences, made.scores, normalize_logits=True)
+    """,
+    how_sure="""
+        Likely: only the source was read. An error for beams without their indices, a warning where
+        raw scores are taken for chances.
+    """,
+)
+def transition_scores_raw(source: Source) -> Iterator[Finding]:
+    """Transition scores that are not normalized, or of the wrong beams."""
+    by_call = {asked.call: asked for asked in every_asked(source)}
+    for call in source.calls:
+        if name_of(call) != "compute_transition_scores" or not call.args:
+            continue
+        made = followed(source, call.args[0])
+        made = source.placed(made.value) if isinstance(made, ast.Attribute) else made
+        asked = by_call.get(made)
+        if asked is None or any(each.arg is None for each in call.keywords):
+            continue
+        beams = source.constants(asked.given.get("num_beams"))
+        several = any(isinstance(one, int) and one > 1 for one in beams)
+        indices = keyword(call, "beam_indices") is not None or len(call.args) > 2
+        lost = several and not indices
+        raw = not several and not beams and len(call.args) < 4
+        raw &= not is_true(keyword(call, "normalize_logits")) and _are_chances(source, call)
+        if not lost and not raw:
+            continue
+        yield found(
+            "transition-scores-raw",
+            ERROR if lost else WARNING,
+            call,
+            what="The scores are of beams, and beam_indices= are not given."
+            if lost
+            else "Transition scores without normalize_logits=True are taken for log-chances.",
+            why="Each score is read from the beam of that number, not the one the token is of."
+            if lost
+            else "They are raw scores: their exponent is no chance.",
+            fix=f"{source.words(call.func)}(made.sequences, made.scores, "
+            + ("made.beam_indices)" if lost else "normalize_logits=True)"),
+        )
+
+
+def _are_chances(source: Source, call: ast.Call) -> bool:
+    """Tell whether what a call gives, or the name that it gets, is put into `exp` or named so."""
+    statement = next((one for one in source.above(call) if isinstance(one, ast.stmt)), None)
+    if not isinstance(statement, ast.Assign):
+        return statement is not None and "exp(" in ast.unparse(statement)
+    name = last_name(statement.targets[0])
+    if _CHANCES.search(name):
+        return True
+    exponents = [node for node in source.calls if name_of(node) in ("exp", "exp_")]
+    return any(
+        name_at(part) == name for node in exponents for part in parts_followed(source, node, 2)
+    )
+
+
+@in_the_source(
+    "scores-of-padding",
+    subject=Subject.READING,
+    severities=(WARNING,),
+    symptom="Short answers of a batch get other scores than alone, often far lower ones.",
+    cause="""
+        A row that has ended is filled up with padding until the longest row ends, and
+        `compute_transition_scores` gives a number for these places too. A mean or sum over all
+        steps counts them.
+    """,
+    fix="Count the new tokens of each row alone.",
+    example="""
+        new = out.sequences[:, inputs["input_ids"].shape[1] :]
+        counts = new != tokenizer.pad_token_id
+        mean = steps.masked_fill(~counts, 0).sum(1) / counts.sum(1)
+    """,
+    how_sure="""
+        Likely: only the source was read, where the call has several rows and nothing leaves
+        padding out. Of beams the padded places count 0, which a sum may hold.
+    """,
+)
+def scores_of_padding(source: Source) -> Iterator[Finding]:
+    """Transition scores are added up over all steps, the padded ones too."""
+    if _LEAVES_OUT.search(source.text):
+        return
+    for call in source.calls:
+        if name_of(call) not in ("mean", "sum") or tensor_of(call) is None:
+            continue
+        made = _transitions(source, tensor_of(call))
+        if made is None or not made.args or not _has_several_rows(source, made):
+            continue
+        if name_of(call) == "sum" and _of_beams(made):
+            continue  # padding counts 0 there
+        yield found(
+            "scores-of-padding",
+            WARNING,
+            call,
+            what=f"{source.words(call)} counts the places after a row's end too: padding.",
+            why="Rows end at different steps, and padding has transition scores like any token.",
+            fix="steps.masked_fill(new == tokenizer.pad_token_id, 0).sum(1)  # per row's tokens",
+        )
+        return
+
+
+_LEAVES_OUT = re.compile(
+    r"isinf|isfinite|masked_fill|pad_token_id\s*\)?[\]:)]|< 0|where"
+    r"|(!=|==|\.ne\()\s*\w*\.?(pad|eos)"
+)
+
+
+def _of_beams(made: ast.Call) -> bool:
+    """Tell whether the indices of beams are handed over: what is behind an end then counts 0."""
+    return "beam_indices" in ast.unparse(made)
+
+
+def _transitions(source: Source, node: ast.AST) -> ast.Call | None:
+    """Return the `compute_transition_scores` of which an expression is all scores, as they are."""
+    made = followed(source, node)
+    while isinstance(made, ast.Call) and name_of(made) in (*OF_A_TENSOR, "exp"):
+        made = followed(source, owner_of(made))
+    transitions = isinstance(made, ast.Call) and name_of(made) == "compute_transition_scores"
+    return made if transitions else None
+
+
+def _has_several_rows(source: Source, made: ast.Call) -> bool:
+    """Tell whether the call whose scores these are has several rows: prompts, or sequences."""
+    field = field_of(source, made.args[0])
+    if field is None or not field.generates:
+        return False
+    asked = asked_of(source, field.call)
+    counts = source.constants(asked.given.get("num_return_sequences")) if asked else []
+    if any(isinstance(one, int) and one > 1 for one in counts):
+        return True
+    opened = [source.placed(each.value) for each in field.call.keywords if each.arg is None]
+    return any(isinstance(one, ast.Call) and keyword(one, "padding") is not None for one in opened)
+
+
+@in_the_source(
+    "sequence-scores-averaged",
+    subject=Subject.READING,
+    severities=(WARNING, NOTE),
+    symptom="`sequences_scores` is not the sum of the tokens' log-probabilities.",
+    cause="""
+        A beam's score is that sum divided by the number of new tokens to the power of
+        `length_penalty`, which is 1 by default: a mean.
+    """,
+    fix="Sum the transition scores, or search with `length_penalty=0.0`.",
+    example="""
+        steps = model.compute_transition_scores(out.sequences, out.scores, out.beam_indices)
+        steps.sum(dim=1)
+    """,
+    how_sure="""
+        Likely: only the source was read. A warning beside the sum of transition scores, a note
+        where the score's exponential is taken, which is right for a mean probability of a token.
+    """,
+)
+def sequence_scores_averaged(source: Source) -> Iterator[Finding]:
+    """A mean of log-probabilities is taken for their sum."""
+    reads = [one for one in source.scopes if is_field(one, "sequences_scores")]
+    if not reads or "length_penalty" in source.text:
+        return
+    divided = any(
+        isinstance(one, ast.BinOp) and isinstance(one.op, ast.Div) for one in source.scopes
+    )
+    summed = [one for one in source.calls if name_of(one) == "sum" and _of_transitions(source, one)]
+    exps = [one for one in source.calls if name_of(one) == "exp" and _reads(source, one, reads)]
+    if divided or not (summed or exps):
+        return
+    read = source.words(reads[0])
+    yield found(
+        "sequence-scores-averaged",
+        WARNING if summed else NOTE,
+        reads[0] if summed else exps[0],
+        what=f"{read} is a mean over the new tokens: their sum divided by the length.",
+        why="With length_penalty=1.0, the default, it is not the log-probability of the sequence.",
+        fix="model.generate(..., length_penalty=0.0)  # then the score is the sum",
+    )
+
+
+def _of_transitions(source: Source, call: ast.Call) -> bool:
+    """Tell whether a call sums transition scores themselves, not what was made of them."""
+    made = source.value(owner_of(call))
+    if isinstance(made, ast.Name) and call.args:  # torch.sum(steps)
+        made = source.value(call.args[0])
+    return isinstance(made, ast.Call) and name_of(made) == "compute_transition_scores"
+
+
+def _reads(source: Source, call: ast.Call, reads: list[ast.AST]) -> bool:
+    """Tell whether a call is of one of these attributes, as owner or argument."""
+    given = [owner_of(call), *call.args]
+    given = [source.value(one) for one in given]
+    given = [one.value if isinstance(one, ast.Subscript) else one for one in given]
+    return any(one in reads for one in given)

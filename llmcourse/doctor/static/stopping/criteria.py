@@ -1,21 +1,20 @@
-"""Stopping criteria that cannot stop anything, and stop words that never come."""
+"""Stopping criteria: never true, true of the prompt, or asked of one row."""
 
 import ast
 import re
 from collections.abc import Iterator
 
-from llmcourse.doctor.finding import ERROR, WARNING, Finding
-from llmcourse.doctor.static.reading.asked import every_asked
+from llmcourse.doctor.finding import WARNING, Finding
+from llmcourse.doctor.static.reading.asked import every_asked, prompts_of, rows_asked
+from llmcourse.doctor.static.reading.classes import Written, written
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import Source, is_false, last_name, name_of, owner_of
-from llmcourse.doctor.static.rules.states import Written, written
 from llmcourse.doctor.subject import Subject
 
 _DECODES = ("decode", "convert_ids_to_tokens")
-_STOPS = ("stop_strings", "stop_sequence", "stop")
-_ESCAPED = re.compile(r"\\[nrt]")
 # Words of several pieces with every tokenizer: letters with other signs, words, or a long one.
 _SEVERAL = re.compile(r"\w[^\w\s]|[^\w\s]\w|\w\s+\w|\n\S|\w{12}")
+_FLATTENS = ("ravel()", "flatten()", "view(-1)", "reshape(-1)")
 
 
 @in_the_source(
@@ -85,54 +84,6 @@ def _may_skip(loop: ast.AST) -> bool:
 
 
 @in_the_source(
-    "criterion-of-wrong-form",
-    subject=Subject.ENDS,
-    severities=(ERROR,),
-    symptom="A TypeError within `generate`, at the first step.",
-    cause="""
-        `generate` calls a criterion with ids and scores, and joins what it returns with a tensor:
-        True, False, or a tensor with one of them for each row. A list cannot be joined.
-    """,
-    fix="Take both arguments, and return a tensor.",
-    example="""
-        def __call__(self, input_ids, scores, **kwargs):
-            ends = [self.has_ended(row) for row in input_ids]
-            return torch.tensor(ends, device=input_ids.device)
-    """,
-    how_sure="Likely: only the source was read, where the class stands.",
-)
-def criterion_of_wrong_form(source: Source) -> Iterator[Finding]:
-    """A criterion that returns a list, or takes no scores."""
-    for one in written(source):
-        if one.is_processor:
-            continue
-        arguments = one.call.args
-        several = len(arguments.posonlyargs) + len(arguments.args) > 2 or arguments.vararg
-        listed = next((node for node in ast.walk(one.call) if _returns_list(source, node)), None)
-        if several and listed is None:
-            continue
-        yield found(
-            "criterion-of-wrong-form",
-            ERROR,
-            listed or one.call,
-            what=f"{one.node.name}.__call__ returns a list."
-            if several
-            else f"{one.node.name}.__call__ takes no scores.",
-            why="generate joins what it returns with a tensor of one True or False for each row."
-            if several
-            else "generate calls it with ids and scores.",
-            fix="return torch.tensor(ends, device=input_ids.device)"
-            if several
-            else "def __call__(self, input_ids, scores, **kwargs):",
-        )
-
-
-def _returns_list(source: Source, node: ast.AST) -> bool:
-    value = source.value(node.value) if isinstance(node, ast.Return) and node.value else None
-    return isinstance(value, ast.List | ast.ListComp)
-
-
-@in_the_source(
     "stop-word-in-one-token",
     subject=Subject.ENDS,
     severities=(WARNING,),
@@ -195,33 +146,131 @@ def _words_of(source: Source, node: ast.AST, one: Written) -> list[str]:
 
 
 @in_the_source(
-    "stop-string-with-backslash",
+    "stop-reads-the-prompt",
     subject=Subject.ENDS,
     severities=(WARNING,),
-    symptom="A stop at the end of a line never comes.",
-    cause=r"""
-        `"\\n"` and `r"\n"` are two characters, a backslash and an n. The model writes the one
-        character that ends a line.
+    symptom="It stops at once or too early, though the stop word has not been written.",
+    cause="""
+        A criterion gets prompt and new tokens in one row. Looking for a word, or its pieces,
+        anywhere in the row finds those of the prompt, and pieces in any order.
     """,
-    fix="Write it with one backslash; decode what comes from a shell or a file.",
-    example=r"""
-        model.generate(**inputs, stop_strings=["\n"], tokenizer=tokenizer)
-    """,
-    how_sure="Likely: only the source was read, where a backslash and an n stand in a stop word.",
+    fix="Look at the end of the row, or use `stop_strings`.",
+    example='model.generate(**inputs, stop_strings=["###"], tokenizer=tokenizer)',
+    how_sure="Likely: only the source was read, where the whole row is searched.",
 )
-def stop_string_with_backslash(source: Source) -> Iterator[Finding]:
-    """A stop string with an escape that was escaped."""
-    for asked in every_asked(source):
-        stops = [one for name in _STOPS for one in source.constants(asked.given.get(name))]
-        wrong = next((one for one in stops if isinstance(one, str) and _ESCAPED.search(one)), None)
-        if wrong is None:
+def stop_reads_the_prompt(source: Source) -> Iterator[Finding]:
+    """A criterion searches all of the row, the prompt included."""
+    for one in written(source):
+        if one.is_processor:
             continue
-        right = wrong.replace("\\n", "\n").replace("\\t", "\t").replace("\\r", "\r")
-        yield found(
-            "stop-string-with-backslash",
-            WARNING,
-            asked.call,
-            what=f"The stop string {wrong!r} has a backslash and a letter in it.",
-            why="The model writes the end of a line as one character: these two never come.",
-            fix=f"stop_strings=[{right!r}]",
-        )
+        for node in ast.walk(one.call):
+            if not _searches_a_row(source, node, one.ids):
+                continue
+            yield found(
+                "stop-reads-the-prompt",
+                WARNING,
+                node,
+                what=f"{source.words(node)} looks for the stop word anywhere, the prompt included.",
+                why="What the prompt holds stops the text, as do a word's tokens in any order.",
+                fix="model.generate(..., stop_strings=[word], tokenizer=tokenizer)",
+            )
+            break
+
+
+def _searches_a_row(source: Source, node: ast.AST, ids: str) -> bool:
+    if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In):
+        return _holds_the_row(source, node.comparators[0], ids)
+    if not isinstance(node, ast.Call):
+        return False
+    if name_of(node) == "isin" and len(node.args) == 2:
+        return _is_whole_row(node.args[1], ids)
+    if name_of(node) in ("search", "findall") and len(node.args) == 2:
+        return _holds_the_row(source, node.args[1], ids)
+    if name_of(node) == "any" and isinstance(owner_of(node), ast.Compare):  # (ids == 13).any()
+        asked = owner_of(node).left
+        return last_name(asked) == ids or _is_whole_row(asked, ids)
+    finds = name_of(node) in ("find", "count") and bool(node.args)
+    return finds and _holds_the_row(source, owner_of(node), ids)
+
+
+def _holds_the_row(source: Source, node: ast.AST, ids: str) -> bool:
+    """Tell whether an expression is a whole row, its text, or the text of one row of all."""
+    text = source.value(node)
+    if isinstance(text, ast.Call) and name_of(text) in ("lower", "upper", "strip"):
+        text = source.value(owner_of(text))
+    if isinstance(text, ast.Subscript) and isinstance(text.slice, ast.Constant):
+        texts = source.value(text.value)
+        if isinstance(texts, ast.Call) and name_of(texts) == "batch_decode" and texts.args:
+            return last_name(texts.args[0]) == ids
+    decodes = isinstance(text, ast.Call) and name_of(text) == "decode" and text.args
+    return _is_whole_row(source.value(text.args[0]) if decodes else text, ids)
+
+
+def _is_whole_row(node: ast.AST, ids: str) -> bool:
+    """Tell whether a node is `input_ids[0]`, or a list of it."""
+    while isinstance(node, ast.Call) and name_of(node) in ("tolist", "cpu"):
+        node = getattr(node.func, "value", ast.Constant(None))
+    row = isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant)
+    return row and last_name(node.value) == ids
+
+
+@in_the_source(
+    "criterion-of-one-row",
+    subject=Subject.ENDS,
+    severities=(WARNING,),
+    symptom="In a batch the other answers break off as soon as the first has ended, or never do.",
+    cause="""
+        A criterion that looks at row 0 and returns one True or False ends all rows with it.
+        `generate` takes an answer for each row.
+    """,
+    fix="Return a tensor with a True or False for each row.",
+    example="""
+        def __call__(self, input_ids, scores, **kwargs):
+            return input_ids[:, -1] == self.token
+    """,
+    how_sure="Likely: only the source was read, where a batch is padded for such a call.",
+)
+def criterion_of_one_row(source: Source) -> Iterator[Finding]:
+    """A criterion that looks at the first row, in a call of several."""
+    classes = {one.node.name: one for one in written(source) if not one.is_processor}
+    for asked in every_asked(source):
+        given = source.value(asked.given.get("stopping_criteria", ast.Constant(None)))
+        several = prompts_of(source, asked) or rows_asked(source, asked)
+        if isinstance(given, ast.Constant) or several is None:
+            continue
+        made = [part for part in ast.walk(given) if isinstance(part, ast.Name | ast.Call)]
+        names = {name_of(one) for one in map(source.value, made) if isinstance(one, ast.Call)}
+        for name in names & classes.keys():
+            text = ast.unparse(classes[name].call)
+            ids = classes[name].ids
+            first = f"{ids}[0]" in text or f"{ids}[0, " in text
+            first &= "for " not in text and f"{ids}[:, " not in text
+            flat = any(f"{ids}.{how}" in text for how in _FLATTENS)
+            if not first and not flat and not _asks_any_row(classes[name].call, ids):
+                continue
+            what = f"{ids}[0]" if first else f"all rows of {ids} as one"
+            yield found(
+                "criterion-of-one-row",
+                WARNING,
+                classes[name].call,
+                what=f"{name} looks at {what}, and the call has several rows.",
+                why="What it says of one row ends all of them.",
+                fix=f"return ...  # a True or False for each row of {ids}",
+            )
+
+
+def _asks_any_row(call: ast.FunctionDef, ids: str) -> bool:
+    """Tell whether a criterion is true of all as soon as it is of any row."""
+    for node in ast.walk(call):
+        value = node.value if isinstance(node, ast.Return) else None
+        while isinstance(value, ast.Call) and name_of(value) in ("bool", "item"):
+            value = value.args[0] if value.args else owner_of(value)
+        if value is None or f"{ids}[:, -" not in ast.unparse(value):
+            continue
+        listed = isinstance(value, ast.Compare) and isinstance(value.ops[0], ast.In)
+        if listed and ast.unparse(value.comparators[0]).endswith("tolist()"):
+            return True
+        whole = isinstance(value, ast.Call) and not value.args and not value.keywords
+        if whole and name_of(value) == "any":
+            return True
+    return False

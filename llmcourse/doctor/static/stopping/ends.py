@@ -1,11 +1,12 @@
-"""Rows of a batch that ended early: their padding is counted, their end looked for at the last."""
+"""The end token: compared with its text, looked for at another place, counted as padding."""
 
 import ast
 import re
 from collections.abc import Iterator
 
-from llmcourse.doctor.finding import WARNING, Finding
+from llmcourse.doctor.finding import ERROR, WARNING, Finding
 from llmcourse.doctor.static.reading.asked import Asked, every_asked
+from llmcourse.doctor.static.reading.following import followed, parts_followed
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
@@ -15,11 +16,86 @@ from llmcourse.doctor.static.reading.source import (
     name_of,
     owner_of,
 )
-from llmcourse.doctor.static.reading.tensors import followed, parts_followed
 from llmcourse.doctor.subject import Subject
 
 _END = re.compile(r"eos|end_token|end_id|im_end|eot")
 _COUNTS = re.compile(r"len|tok|num|count|new|size", re.IGNORECASE)
+
+
+@in_the_source(
+    "end-never-matches",
+    subject=Subject.ENDS,
+    severities=(ERROR,),
+    symptom="A loop written by hand runs until its limit, though it looks for the end.",
+    cause="""
+        A chosen token is a number or a tensor; `eos_token` is a text, and `is` asks whether two are
+        one object. Neither is ever true.
+    """,
+    fix="Compare ids, with `==`.",
+    example="""
+        if token.item() == tokenizer.eos_token_id:
+            break
+    """,
+    how_sure="Likely: only the source was read, where what is compared was chosen by its id.",
+)
+def end_never_matches(source: Source) -> Iterator[Finding]:
+    """A token's id is compared with the end's text, or by identity."""
+    for node in list(source.scopes):
+        if not isinstance(node, ast.Compare) or len(node.comparators) != 1:
+            continue
+        sides = [node.left, node.comparators[0]]
+        if isinstance(node.ops[0], ast.In | ast.NotIn):
+            yield from _id_among_texts(source, node)
+            continue
+        same = isinstance(node.ops[0], ast.Is | ast.IsNot)
+        ends = [one for one in sides if last_name(one) in ("eos_token", "eos_token_id")]
+        others = [one for one in sides if one not in ends]
+        if len(ends) != 1 or not isinstance(node.ops[0], ast.Is | ast.IsNot | ast.Eq | ast.NotEq):
+            continue
+        text = last_name(ends[0]) == "eos_token"
+        if not (text or same) or not _is_chosen(source, others[0]):
+            continue
+        words = source.words(others[0])
+        yield found(
+            "end-never-matches",
+            ERROR,
+            node,
+            what=f"{source.words(node)} compares a token's id with a text."
+            if text
+            else f"{source.words(node)} asks whether two are one object, not whether they agree.",
+            why="It is never so, and the loop runs until its limit.",
+            fix=f"{words} == tokenizer.eos_token_id",
+        )
+
+
+def _id_among_texts(source: Source, node: ast.Compare) -> Iterator[Finding]:
+    """Yield where an id is looked for among texts: `token in ["</s>"]`."""
+    texts = followed(source, node.comparators[0])
+    elements = getattr(texts, "elts", [])
+    known = [
+        (isinstance(one, ast.Constant) and isinstance(one.value, str))
+        or last_name(one) in ("eos_token", "pad_token")
+        for one in elements
+    ]
+    if not known or not all(known) or not _is_chosen(source, node.left):
+        return
+    yield found(
+        "end-never-matches",
+        ERROR,
+        node,
+        what=f"{source.words(node)} looks for a token's id among texts.",
+        why="It is never among them, and the loop runs until its limit.",
+        fix=f"{source.words(node.left)} in tokenizer.convert_tokens_to_ids(...)",
+    )
+
+
+def _is_chosen(source: Source, node: ast.AST) -> bool:
+    """Tell whether an expression is a token that was chosen, as an id."""
+    value = followed(source, node)
+    while isinstance(value, ast.Call) and name_of(value) in ("item", "squeeze", "int", "cpu"):
+        inner = owner_of(value) if owner_of(value) is not value.func else value.args[0]
+        value = followed(source, inner)
+    return isinstance(value, ast.Call) and name_of(value) in ("argmax", "multinomial")
 
 
 def _batches(source: Source) -> set[ast.AST]:

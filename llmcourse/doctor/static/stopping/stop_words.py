@@ -1,4 +1,4 @@
-"""Words that are encoded out of their context: banned ones, stop words, a prompt's last space."""
+"""Words to stop at, or never to write: encoded out of their context, or escaped."""
 
 import ast
 import re
@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from llmcourse.doctor.finding import NOTE, WARNING, Finding
 from llmcourse.doctor.static.reading.asked import every_asked
+from llmcourse.doctor.static.reading.classes import written
+from llmcourse.doctor.static.reading.following import parts_followed
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import Source, keyword, last_name, name_of, owner_of
-from llmcourse.doctor.static.reading.tensors import parts_followed
-from llmcourse.doctor.static.rules.states import written
 from llmcourse.doctor.subject import Subject
 
 _WORD = re.compile(r"^ ?[A-Za-z][A-Za-z']+$")
@@ -21,8 +21,9 @@ _SENTENCE_PIECE = re.compile(
     re.IGNORECASE,
 )
 _ENCODES = ("encode", "tokenize", "convert_tokens_to_ids", "encode_plus", "batch_encode_plus")
-# Prompts whose templates end in a space: Llama 2's and Mistral's.
-_SPACE_OF_A_TEMPLATE = re.compile(r"(\]|>) $")
+_STOPS = ("stop_strings", "stop_sequence", "stop")
+_ESCAPED = re.compile(r"\\[nrt]")
+_MARK = re.compile(r"^\s*(<.*>|\[.*\])\s*$")
 
 
 @in_the_source(
@@ -189,62 +190,75 @@ def _ids_of_words(source: Source, node: ast.AST) -> list[str]:
 
 
 @in_the_source(
-    "trailing-space",
+    "stop-string-with-backslash",
+    subject=Subject.ENDS,
+    severities=(WARNING,),
+    symptom="A stop at the end of a line never comes.",
+    cause=r"""
+        `"\\n"` and `r"\n"` are two characters, a backslash and an n. The model writes the one
+        character that ends a line.
+    """,
+    fix="Write it with one backslash; decode what comes from a shell or a file.",
+    example=r"""
+        model.generate(**inputs, stop_strings=["\n"], tokenizer=tokenizer)
+    """,
+    how_sure="Likely: only the source was read, where a backslash and an n stand in a stop word.",
+)
+def stop_string_with_backslash(source: Source) -> Iterator[Finding]:
+    """A stop string with an escape that was escaped."""
+    for asked in every_asked(source):
+        stops = [one for name in _STOPS for one in source.constants(asked.given.get(name))]
+        wrong = next((one for one in stops if isinstance(one, str) and _ESCAPED.search(one)), None)
+        if wrong is None:
+            continue
+        right = wrong.replace("\\n", "\n").replace("\\t", "\t").replace("\\r", "\r")
+        yield found(
+            "stop-string-with-backslash",
+            WARNING,
+            asked.call,
+            what=f"The stop string {wrong!r} has a backslash and a letter in it.",
+            why="The model writes the end of a line as one character: these two never come.",
+            fix=f"stop_strings=[{right!r}]",
+        )
+
+
+@in_the_source(
+    "eos-from-encode",
     severities=(WARNING,),
     how_sure="""
-        Likely: only the source was read, where the text ends in a space. Some tokenizers drop it.
+        Likely where only the source was read: the end is the ids, or one of the ids, of a word that
+        stands there.
     """,
 )
-def trailing_space(source: Source) -> Iterator[Finding]:
-    """A prompt ends in a space."""
-    for call in _encodings_read(source):
-        for text in _ends_of(source, call.args[0]):
-            if not text.endswith(" ") or text.endswith("  ") or not text.strip():
-                continue
-            if _SPACE_OF_A_TEMPLATE.search(text):
-                continue
-            yield found(
-                "trailing-space",
-                WARNING,
-                call,
-                what=f"The prompt ends in a space: {text[-20:]!r}.",
-                why="Words bring their own space, so the next token is one that hardly fits.",
-                fix=f"{source.words(call.func)}(prompt.rstrip(), ...)",
-            )
-            break
-
-
-def _encodings_read(source: Source) -> list[ast.Call]:
-    """Return the calls that tokenize for `generate`, a pipeline's among them, each once."""
-    read: list[ast.Call] = []
+def eos_from_encode(source: Source) -> Iterator[Finding]:
+    """The ids of a word as ends of a text."""
     for asked in every_asked(source):
-        for part in ast.walk(asked.call):
-            value = source.placed(part) if isinstance(part, ast.Name | ast.Call) else part
-            if isinstance(value, ast.Attribute | ast.Subscript):
-                value = source.placed(value.value)
-            encodes = isinstance(value, ast.Call) and source.is_tokenizer(value.func)
-            if encodes and value.args and value not in read:
-                read.append(value)
-        if source.pipeline(asked.call.func) is not None and asked.call.args:
-            read.append(asked.call)
-    return read
+        given = asked.given.get("eos_token_id")
+        text = None if given is None else _encoded(source, given)
+        if text is None or _MARK.match(text) or not re.search(r"\w|##", text):
+            continue
+        yield found(
+            "eos-from-encode",
+            WARNING,
+            asked.call,
+            what=f"eos_token_id={source.words(given)}: ids of {text!r}, each of which ends a text.",
+            why="A word may be several tokens, and others in a text; the first may begin texts.",
+            fix=f"{asked.words}(..., stop_strings=[{text!r}], tokenizer=tokenizer)",
+        )
 
 
-def _ends_of(source: Source, node: ast.AST, depth: int = 5) -> list[str]:
-    """Return the last pieces of text that a prompt may end with, as far as they are written."""
+def _encoded(source: Source, node: ast.AST) -> str | None:
+    """Return the text of several characters of which a value is the ids, or the first or last."""
     value = source.value(node)
-    if isinstance(value, ast.Subscript):
-        value = source.value(value.value)
-    if depth == 0:
-        return []
-    if isinstance(value, ast.Constant):
-        return [value.value] if isinstance(value.value, str) else []
-    if isinstance(value, ast.JoinedStr) and value.values:
-        return _ends_of(source, value.values[-1], depth - 1)
-    if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add):
-        return _ends_of(source, value.right, depth - 1)
-    if isinstance(value, ast.Call) and name_of(value) == "format":
-        return _ends_of(source, owner_of(value), depth - 1)
-    inner = value.elts if isinstance(value, ast.List | ast.Tuple) else []
-    inner = [value.elt] if isinstance(value, ast.ListComp) else inner
-    return [text for one in inner for text in _ends_of(source, one, depth - 1)]
+    if isinstance(value, ast.Subscript) or (
+        isinstance(value, ast.Attribute) and value.attr == "input_ids"
+    ):
+        return _encoded(source, value.value)
+    if not isinstance(value, ast.Call) or not value.args:
+        return None
+    encodes = name_of(value) == "encode" and source.is_tokenizer(owner_of(value))
+    if not encodes and not source.is_tokenizer(value.func):
+        return None
+    texts = source.constants(value.args[0])
+    known = len(texts) == 1 and isinstance(texts[0], str) and len(texts[0].strip()) > 1
+    return texts[0] if known else None

@@ -1,184 +1,18 @@
-"""Streamers in use: read twice, by the wrong kind of loop, by a server, written by oneself."""
+"""Streamers of servers, and streamers of one's own."""
 
 import ast
 import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
-from llmcourse.doctor.static.reading.asked import Asked, every_asked
+from llmcourse.doctor.static.reading.asked import every_asked
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import Scope, Source, last_name, name_of
-from llmcourse.doctor.static.reading.tensors import followed
+from llmcourse.doctor.static.reading.streams import streams_read
 from llmcourse.doctor.subject import Subject
 
-_KINDS = ("TextStreamer", "TextIteratorStreamer", "AsyncTextIteratorStreamer")
-_READS = ("list", "tuple", "join", "enumerate", "set", "sorted", "StreamingResponse", "Response")
 _SERVES = re.compile(r"\b(fastapi|flask|starlette|sanic|quart|aiohttp|gradio|bottle|django)\b")
 _ROUTES = ("get", "post", "put", "route", "websocket", "on_message", "event", "command")
-
-
-def _reads(source: Source) -> Iterator[tuple[ast.AST, ast.AST, ast.Call]]:
-    """Yield where a streamer is read to its end: the place, what is read, what made it."""
-    for node in list(source.scopes):
-        if isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
-            read = node.iter
-        elif isinstance(node, ast.Call) and name_of(node) in _READS and node.args:
-            read = node.args[0]
-        else:
-            continue
-        if isinstance(read, ast.Call) and last_name(read.func) == "enumerate" and read.args:
-            read = read.args[0]
-        made = followed(source, read)
-        if isinstance(made, ast.Call) and name_of(made) in _KINDS:
-            yield node if hasattr(node, "lineno") else read, read, made
-
-
-@in_the_source(
-    "stream-read-twice",
-    subject=Subject.READING,
-    severities=(ERROR,),
-    symptom="The program shows the answer, and then waits for ever.",
-    cause="""
-        A streamer is a queue: what was read is gone. Who goes through it again waits for pieces
-        that nobody will put there.
-    """,
-    fix="Keep the pieces while they come.",
-    example="""
-        pieces = []
-        for piece in streamer:
-            print(piece, end="", flush=True)
-            pieces.append(piece)
-        answer = "".join(pieces)
-    """,
-    how_sure="Likely: only the source was read, where one call fills it and two places empty it.",
-)
-def stream_read_twice(source: Source) -> Iterator[Finding]:
-    """A streamer is gone through a second time."""
-    first: dict[tuple[Scope, ast.Call], ast.AST] = {}
-    for node, read, made in sorted(_reads(source), key=lambda one: one[1].lineno):
-        name = last_name(read)
-        if name_of(made) == "TextStreamer" or not isinstance(read, ast.Name):
-            continue
-        scope = source.scopes[read]
-        before = first.setdefault((scope, made), node)
-        if before is node or _leaves_early(before) or _are_alternatives(source, before, read):
-            continue
-        if _fills(source, scope, name) > 1:
-            continue
-        yield found(
-            "stream-read-twice",
-            ERROR,
-            read,
-            what=f"{name}, a {name_of(made)}, was read to its end above, and is read again.",
-            why="A streamer is a queue: it is empty then, and the second reader waits for ever.",
-            fix='pieces = list(streamer); text = "".join(pieces)  # read once, and kept',
-        )
-        return
-
-
-def _leaves_early(node: ast.AST) -> bool:
-    """Tell whether a loop may end before the stream does."""
-    return any(isinstance(one, ast.Break | ast.Return) for one in ast.walk(node))
-
-
-def _are_alternatives(source: Source, one: ast.AST, other: ast.AST) -> bool:
-    """Tell whether two places are in the arms of one `if`, or one ends with a return there."""
-    ifs = [above for above in source.above(one) if isinstance(above, ast.If)]
-    here = list(source.above(other))
-    return any(above in here or isinstance(above.body[-1], ast.Return) for above in ifs)
-
-
-def _fills(source: Source, scope: Scope, name: str) -> int:
-    """Return how many calls of a function put something into a streamer."""
-    calls = [asked.call for asked in every_asked(source) if source.scopes[asked.call] is scope]
-    return sum(_names(call, name) for call in calls)
-
-
-@in_the_source(
-    "stream-left-running",
-    subject=Subject.READING,
-    severities=(NOTE,),
-    symptom="After a stream was left, the next answer is slow, and the machine stays busy.",
-    cause="""
-        Who leaves the loop stops reading. `generate` in its thread does not know that, and goes on
-        to its end or its limit.
-    """,
-    fix="Give it a criterion that the reader can make true.",
-    example="""
-        class Cancelled(StoppingCriteria):
-            def __call__(self, input_ids, scores, **kwargs):
-                return stop.is_set()  # a threading.Event
-    """,
-    how_sure="""
-        Likely, and a note: only the source was read, where a loop ends early and the call has no
-        criterion or stop string.
-    """,
-)
-def stream_left_running(source: Source) -> Iterator[Finding]:
-    """A stream's loop is left, and generate goes on."""
-    reads = list(_reads(source))
-    for node, read, made in reads:
-        if not isinstance(node, ast.For) or name_of(made) != "TextIteratorStreamer":
-            continue
-        if sum(other is made for *_, other in reads) > 1:
-            continue  # read on elsewhere
-        leaves = [one for one in ast.walk(node) if isinstance(one, ast.Break | ast.Return)]
-        calls = [asked for asked in every_asked(source) if _names(asked.call, last_name(read))]
-        calls += [one for one in every_asked(source) if one.kind == "thread" and not calls]
-        if not leaves or not calls or not all(_goes_on(source, one) for one in calls):
-            continue
-        yield found(
-            "stream-left-running",
-            NOTE,
-            leaves[0],
-            what=f"The loop through {source.words(read)} is left, and generate is not stopped.",
-            why="In its thread it goes on to its end or its limit, and keeps the machine busy.",
-            fix="stopping_criteria=[Cancelled(stop)]  # with stop.set() before the loop is left",
-        )
-
-
-def _names(call: ast.Call, name: str) -> bool:
-    return any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(call))
-
-
-def _goes_on(source: Source, asked: Asked) -> bool:
-    """Tell whether a call is seen to have nothing that could stop it early."""
-    return asked.is_whole and not {"stopping_criteria", "stop_strings"} & asked.given.keys()
-
-
-@in_the_source(
-    "streamer-of-another-kind",
-    subject=Subject.READING,
-    severities=(ERROR,),
-    symptom="`TypeError: 'TextStreamer' object is not iterable`, or the same of `async for`.",
-    cause="""
-        `TextStreamer` prints, and gives nothing back. `TextIteratorStreamer` is gone through by
-        `for`, `AsyncTextIteratorStreamer` by `async for`.
-    """,
-    fix="Take the streamer of the loop.",
-    example="streamer = TextIteratorStreamer(tokenizer, skip_prompt=True)",
-    how_sure="Likely: only the source was read, where the streamer is made.",
-)
-def streamer_of_another_kind(source: Source) -> Iterator[Finding]:
-    """A streamer is gone through in a way that it does not know."""
-    for node, read, made in _reads(source):
-        above, kind = source.parents.get(read), name_of(made)
-        waits = isinstance(above, ast.AsyncFor) or bool(getattr(above, "is_async", 0))
-        serves = isinstance(node, ast.Call) and name_of(node) in ("StreamingResponse", "Response")
-        wanted = "AsyncTextIteratorStreamer" if waits else "TextIteratorStreamer"
-        if kind == wanted or (serves and kind != "TextStreamer"):
-            continue
-        yield found(
-            "streamer-of-another-kind",
-            ERROR,
-            read,
-            what=f"{source.words(read)} is a {kind}, and is gone through by "
-            + ("async for." if waits else "for."),
-            why="TextStreamer prints and yields nothing."
-            if kind == "TextStreamer"
-            else "for wants TextIteratorStreamer, async for AsyncTextIteratorStreamer.",
-            fix=f"{wanted}(tokenizer, skip_prompt=True)",
-        )
 
 
 @in_the_source(
@@ -241,7 +75,7 @@ def _helpers_called(source: Source) -> Iterator[ast.Call]:
 
 
 def _sync_reads(source: Source) -> Iterator[ast.AST]:
-    for node, read, made in _reads(source):
+    for node, read, made in streams_read(source):
         waits = isinstance(node, ast.AsyncFor | ast.Call)
         if name_of(made) == "TextIteratorStreamer" and not waits:
             yield read
@@ -408,52 +242,3 @@ def prompt_put_first(source: Source) -> Iterator[Finding]:
                 why="The first value is the prompt, (1, length); later ones are a token, (1,).",
                 fix="if self.is_prompt: self.is_prompt = False; return",
             )
-
-
-@in_the_source(
-    "piece-yielded-alone",
-    subject=Subject.READING,
-    severities=(WARNING,),
-    symptom="The page shows one word at a time, each in place of the last.",
-    cause="""
-        What a function yields to Gradio replaces what is shown. It has to be the whole text so far;
-        a streamer gives pieces.
-    """,
-    fix="Put the pieces together.",
-    example="""
-        text = ""
-        for piece in streamer:
-            text += piece
-            yield text
-    """,
-    how_sure="Likely: only the source was read, where a script with Gradio yields bare pieces.",
-)
-def piece_yielded_alone(source: Source) -> Iterator[Finding]:
-    """A streamer's piece is yielded to Gradio."""
-    imports = [node for node in source.scopes if isinstance(node, ast.Import | ast.ImportFrom)]
-    if not any("gradio" in ast.unparse(one) for one in imports):
-        return
-    for node, _, made in _reads(source):
-        if name_of(made) != "TextIteratorStreamer" or not isinstance(node, ast.For):
-            continue
-        for inner in ast.walk(node):
-            bare = isinstance(inner, ast.Yield) and isinstance(inner.value, ast.Name)
-            if not bare or inner.value.id != last_name(node.target) or _grows(node):
-                continue
-            yield found(
-                "piece-yielded-alone",
-                WARNING,
-                inner,
-                what=f"{inner.value.id} is one piece of the stream, and is yielded to Gradio.",
-                why="What is yielded replaces what is shown: only the last piece is seen.",
-                fix=f"text += {inner.value.id}; yield text",
-            )
-
-
-def _grows(loop: ast.For) -> bool:
-    """Tell whether a loop gives its own variable another value."""
-    return any(
-        isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store) and one.id == loop.target.id
-        for statement in loop.body
-        for one in ast.walk(statement)
-    )

@@ -1,20 +1,22 @@
-"""Streamers and pipelines as they are written: threads that never run, outputs read as others."""
+"""A stream and its reader: threads that never run, streams read late, twice or wrongly."""
 
 import ast
-import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
+from llmcourse.doctor.static.reading.answers import ITERATORS
+from llmcourse.doctor.static.reading.asked import Asked, every_asked
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, keyword, last_name, name_of, owner_of
+from llmcourse.doctor.static.reading.source import (
+    Scope,
+    Source,
+    keyword,
+    last_name,
+    name_of,
+    owner_of,
+)
+from llmcourse.doctor.static.reading.streams import STREAMERS, streams_read
 from llmcourse.doctor.subject import Subject
-
-_ITERATORS = ("TextIteratorStreamer", "AsyncTextIteratorStreamer")
-_MESSAGES = re.compile(r"^(messages|chats?|conversation|dialogue?|history)$")
-OF_TEXTS = ("strip", "split", "lower", "upper", "replace", "startswith", "endswith", "find")
-OF_TEXTS += ("splitlines", "removeprefix", "partition", "rsplit", "encode", "lstrip", "rstrip")
-_PARSES = ("loads", "int", "float", "literal_eval")
-_ANSWER = re.compile(r"answer|reply|response|completion|summary|translation", re.IGNORECASE)
 
 
 @in_the_source(
@@ -72,7 +74,7 @@ def stream_read_late(source: Source) -> Iterator[Finding]:
     """The stream is read after the text is complete."""
     for call in source.calls:
         made = _streamer_of(source, call)
-        if made is None or name_of(made) not in _ITERATORS:
+        if made is None or name_of(made) not in ITERATORS:
             continue
         if keyword(made, "timeout") is None and source.scopes[made] is not source.scopes[call]:
             continue
@@ -113,7 +115,7 @@ def _streamer_of(source: Source, call: ast.Call) -> ast.Call | None:
         return None
     for node in ast.walk(call):
         value = source.value(node) if isinstance(node, ast.Name) else None
-        if isinstance(value, ast.Call) and name_of(value) in _ITERATORS:
+        if isinstance(value, ast.Call) and name_of(value) in ITERATORS:
             return value
     return None
 
@@ -156,141 +158,229 @@ def _joined_before(source: Source, thread: ast.Call, read: ast.AST) -> ast.Call 
 
 
 @in_the_source(
-    "pipeline-chat-as-text",
+    "streamer-timeout",
     subject=Subject.READING,
-    severities=(ERROR,),
-    symptom="`AttributeError: 'list' object has no attribute 'strip'`, or a list in place of text.",
+    severities=(WARNING,),
+    symptom="Reading a streamer ends with `queue.Empty`, before the first word or in between.",
     cause="""
-        A pipeline that is given messages gives messages back: `generated_text` is the whole chat, a
-        list, with the answer as its last message.
+        `timeout` is how many seconds the reader waits for each piece. The first comes after the
+        prompt was read, which takes longer than any other.
     """,
-    fix="Take the last message's content.",
-    example='answer = pipe(messages)[0]["generated_text"][-1]["content"]',
-    how_sure="Likely: only the source was read, where messages go in and text is taken out.",
+    fix="Wait long enough for the longest prompt.",
+    example="TextIteratorStreamer(tokenizer, skip_prompt=True, timeout=60)",
+    how_sure="Likely: only the source was read, where the timeout is below a second.",
 )
-def pipeline_chat_as_text(source: Source) -> Iterator[Finding]:
-    """The chat that a pipeline returns is taken for a text."""
-    for node, call in generated_texts(source):
-        if not _gets_messages(source, call) or keyword(call, "return_full_text") is not None:
+def streamer_timeout(source: Source) -> Iterator[Finding]:
+    """A streamer whose reader hardly waits."""
+    for call in source.calls:
+        if name_of(call) not in STREAMERS or keyword(call, "timeout") is None:
             continue
-        if not any(_is_used_as_text(source, use) for use in source.uses(node)):
+        values = source.constants(keyword(call, "timeout"))
+        short = [one for one in values if isinstance(one, int | float) and one < 1]
+        if not short:
             continue
         yield found(
-            "pipeline-chat-as-text",
+            "streamer-timeout",
+            WARNING,
+            call,
+            what=f"timeout={short[0]}: the reader waits {short[0]} seconds for each piece.",
+            why="The first comes after the prompt was read; until then queue.Empty is raised.",
+            fix=f"{name_of(call)}(..., timeout=60)",
+        )
+
+
+@in_the_source(
+    "stream-read-twice",
+    subject=Subject.READING,
+    severities=(ERROR,),
+    symptom="The program shows the answer, and then waits for ever.",
+    cause="""
+        A streamer is a queue: what was read is gone. Who goes through it again waits for pieces
+        that nobody will put there.
+    """,
+    fix="Keep the pieces while they come.",
+    example="""
+        pieces = []
+        for piece in streamer:
+            print(piece, end="", flush=True)
+            pieces.append(piece)
+        answer = "".join(pieces)
+    """,
+    how_sure="Likely: only the source was read, where one call fills it and two places empty it.",
+)
+def stream_read_twice(source: Source) -> Iterator[Finding]:
+    """A streamer is gone through a second time."""
+    first: dict[tuple[Scope, ast.Call], ast.AST] = {}
+    for node, read, made in sorted(streams_read(source), key=lambda one: one[1].lineno):
+        name = last_name(read)
+        if name_of(made) == "TextStreamer" or not isinstance(read, ast.Name):
+            continue
+        scope = source.scopes[read]
+        before = first.setdefault((scope, made), node)
+        if before is node or _leaves_early(before) or _are_alternatives(source, before, read):
+            continue
+        if _fills(source, scope, name) > 1:
+            continue
+        yield found(
+            "stream-read-twice",
             ERROR,
-            node,
-            what=f"{source.words(node)} is a list of messages, and is used as a text.",
-            why="Given messages a pipeline returns the chat, with the answer as its last message.",
-            fix=f'{source.words(node)}[-1]["content"]',
+            read,
+            what=f"{name}, a {name_of(made)}, was read to its end above, and is read again.",
+            why="A streamer is a queue: it is empty then, and the second reader waits for ever.",
+            fix='pieces = list(streamer); text = "".join(pieces)  # read once, and kept',
+        )
+        return
+
+
+def _leaves_early(node: ast.AST) -> bool:
+    """Tell whether a loop may end before the stream does."""
+    return any(isinstance(one, ast.Break | ast.Return) for one in ast.walk(node))
+
+
+def _are_alternatives(source: Source, one: ast.AST, other: ast.AST) -> bool:
+    """Tell whether two places are in the arms of one `if`, or one ends with a return there."""
+    ifs = [above for above in source.above(one) if isinstance(above, ast.If)]
+    here = list(source.above(other))
+    return any(above in here or isinstance(above.body[-1], ast.Return) for above in ifs)
+
+
+def _fills(source: Source, scope: Scope, name: str) -> int:
+    """Return how many calls of a function put something into a streamer."""
+    calls = [asked.call for asked in every_asked(source) if source.scopes[asked.call] is scope]
+    return sum(_names(call, name) for call in calls)
+
+
+@in_the_source(
+    "stream-left-running",
+    subject=Subject.READING,
+    severities=(NOTE,),
+    symptom="After a stream was left, the next answer is slow, and the machine stays busy.",
+    cause="""
+        Who leaves the loop stops reading. `generate` in its thread does not know that, and goes on
+        to its end or its limit.
+    """,
+    fix="Give it a criterion that the reader can make true.",
+    example="""
+        class Cancelled(StoppingCriteria):
+            def __call__(self, input_ids, scores, **kwargs):
+                return stop.is_set()  # a threading.Event
+    """,
+    how_sure="""
+        Likely, and a note: only the source was read, where a loop ends early and the call has no
+        criterion or stop string.
+    """,
+)
+def stream_left_running(source: Source) -> Iterator[Finding]:
+    """A stream's loop is left, and generate goes on."""
+    reads = list(streams_read(source))
+    for node, read, made in reads:
+        if not isinstance(node, ast.For) or name_of(made) != "TextIteratorStreamer":
+            continue
+        if sum(other is made for *_, other in reads) > 1:
+            continue  # read on elsewhere
+        leaves = [one for one in ast.walk(node) if isinstance(one, ast.Break | ast.Return)]
+        calls = [asked for asked in every_asked(source) if _names(asked.call, last_name(read))]
+        calls += [one for one in every_asked(source) if one.kind == "thread" and not calls]
+        if not leaves or not calls or not all(_goes_on(source, one) for one in calls):
+            continue
+        yield found(
+            "stream-left-running",
+            NOTE,
+            leaves[0],
+            what=f"The loop through {source.words(read)} is left, and generate is not stopped.",
+            why="In its thread it goes on to its end or its limit, and keeps the machine busy.",
+            fix="stopping_criteria=[Cancelled(stop)]  # with stop.set() before the loop is left",
         )
 
 
-def _is_used_as_text(source: Source, node: ast.AST) -> bool:
-    """Tell whether an expression is used as only texts are, or becomes what a message says."""
-    use = source.parents.get(node)
-    if isinstance(use, ast.Attribute):
-        return use.attr in OF_TEXTS
-    if isinstance(use, ast.Call):
-        return name_of(use) in _PARSES and node in use.args
-    if isinstance(use, ast.BinOp) and isinstance(use.op, ast.Add):
-        other = use.right if use.left is node else use.left
-        return any(isinstance(one, str) for one in source.constants(other))
-    if isinstance(use, ast.Dict):
-        pairs = zip(use.keys, use.values, strict=True)
-        return any(
-            value is node and source.constants(key) == ["content"]
-            for key, value in pairs
-            if key is not None
+def _names(call: ast.Call, name: str) -> bool:
+    return any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(call))
+
+
+def _goes_on(source: Source, asked: Asked) -> bool:
+    """Tell whether a call is seen to have nothing that could stop it early."""
+    return asked.is_whole and not {"stopping_criteria", "stop_strings"} & asked.given.keys()
+
+
+@in_the_source(
+    "streamer-of-another-kind",
+    subject=Subject.READING,
+    severities=(ERROR,),
+    symptom="`TypeError: 'TextStreamer' object is not iterable`, or the same of `async for`.",
+    cause="""
+        `TextStreamer` prints, and gives nothing back. `TextIteratorStreamer` is gone through by
+        `for`, `AsyncTextIteratorStreamer` by `async for`.
+    """,
+    fix="Take the streamer of the loop.",
+    example="streamer = TextIteratorStreamer(tokenizer, skip_prompt=True)",
+    how_sure="Likely: only the source was read, where the streamer is made.",
+)
+def streamer_of_another_kind(source: Source) -> Iterator[Finding]:
+    """A streamer is gone through in a way that it does not know."""
+    for node, read, made in streams_read(source):
+        above, kind = source.parents.get(read), name_of(made)
+        waits = isinstance(above, ast.AsyncFor) or bool(getattr(above, "is_async", 0))
+        serves = isinstance(node, ast.Call) and name_of(node) in ("StreamingResponse", "Response")
+        wanted = "AsyncTextIteratorStreamer" if waits else "TextIteratorStreamer"
+        if kind == wanted or (serves and kind != "TextStreamer"):
+            continue
+        yield found(
+            "streamer-of-another-kind",
+            ERROR,
+            read,
+            what=f"{source.words(read)} is a {kind}, and is gone through by "
+            + ("async for." if waits else "for."),
+            why="TextStreamer prints and yields nothing."
+            if kind == "TextStreamer"
+            else "for wants TextIteratorStreamer, async for AsyncTextIteratorStreamer.",
+            fix=f"{wanted}(tokenizer, skip_prompt=True)",
         )
-    return False
 
 
-def pipelines_with_the_prompt(source: Source) -> Iterator[tuple[ast.AST, str, str]]:
-    """Yield where a pipeline's text is used as the answer alone: the node, how grave, and the use.
-
-    The text begins with the prompt, unless `return_full_text=False` is said.
-    """
-    for node, call in generated_texts(source):
-        made = source.pipeline(call.func)
-        told = [keyword(one, "return_full_text") for one in (call, made) if one is not None]
-        unpacked = any(each.arg is None for each in call.keywords)
-        if any(one is not None for one in told) or unpacked or not _gets_text(source, call):
+@in_the_source(
+    "piece-yielded-alone",
+    subject=Subject.READING,
+    severities=(WARNING,),
+    symptom="The page shows one word at a time, each in place of the last.",
+    cause="""
+        What a function yields to Gradio replaces what is shown. It has to be the whole text so far;
+        a streamer gives pieces.
+    """,
+    fix="Put the pieces together.",
+    example="""
+        text = ""
+        for piece in streamer:
+            text += piece
+            yield text
+    """,
+    how_sure="Likely: only the source was read, where a script with Gradio yields bare pieces.",
+)
+def piece_yielded_alone(source: Source) -> Iterator[Finding]:
+    """A streamer's piece is yielded to Gradio."""
+    imports = [node for node in source.scopes if isinstance(node, ast.Import | ast.ImportFrom)]
+    if not any("gradio" in ast.unparse(one) for one in imports):
+        return
+    for node, _, made in streams_read(source):
+        if name_of(made) != "TextIteratorStreamer" or not isinstance(node, ast.For):
             continue
-        used = [_use_of_an_answer(source, use) for use in source.uses(node)]
-        used = sorted((one for one in used if one is not None), key=lambda one: one[0] == NOTE)
-        if used:
-            yield node, *used[0]
+        for inner in ast.walk(node):
+            bare = isinstance(inner, ast.Yield) and isinstance(inner.value, ast.Name)
+            if not bare or inner.value.id != last_name(node.target) or _grows(node):
+                continue
+            yield found(
+                "piece-yielded-alone",
+                WARNING,
+                inner,
+                what=f"{inner.value.id} is one piece of the stream, and is yielded to Gradio.",
+                why="What is yielded replaces what is shown: only the last piece is seen.",
+                fix=f"text += {inner.value.id}; yield text",
+            )
 
 
-def _use_of_an_answer(source: Source, node: ast.AST) -> tuple[str, str] | None:
-    """Return how grave it is that a text begins with its prompt, and how it is used, or None."""
-    use = source.parents.get(node)
-    if isinstance(use, ast.Call) and name_of(use) in _PARSES and node in use.args:
-        return WARNING, f"{name_of(use)} reads it"
-    if isinstance(use, ast.Compare) and isinstance(use.ops[0], ast.Eq):
-        return WARNING, "it is compared with a text"
-    if isinstance(use, ast.Attribute) and use.attr == "startswith":
-        return WARNING, "its beginning is looked at"
-    if _kept_as_answer(source, use):
-        return WARNING, "it is kept as the assistant's message"
-    if isinstance(use, ast.Assign) and _ANSWER.search(last_name(use.targets[0])):
-        return NOTE, f"it is called {last_name(use.targets[0])}"
-    if isinstance(use, ast.Return) and not isinstance(node, ast.Name):
-        return NOTE, "it is returned"
-    return None
-
-
-def _kept_as_answer(source: Source, use: ast.AST) -> bool:
-    """Tell whether a name is bound to what becomes the content of an assistant's message."""
-    if not isinstance(use, ast.Assign) or not isinstance(use.targets[0], ast.Name):
-        return False
-    for node in source.scopes:
-        if isinstance(node, ast.Dict) and source.scopes[node] is source.scopes[use]:
-            keys = [key.value if isinstance(key, ast.Constant) else None for key in node.keys]
-            says = dict(zip(keys, node.values, strict=True))
-            if source.constants(says.get("role")) == ["assistant"]:
-                content = says.get("content")
-                if isinstance(content, ast.Name) and source.value(content) is use.value:
-                    return True
-    return False
-
-
-def generated_texts(source: Source) -> Iterator[tuple[ast.Subscript, ast.Call]]:
-    """Yield each `[...]["generated_text"]` with the pipeline's call that it comes from."""
-    for node in list(source.scopes):
-        if not isinstance(node, ast.Subscript) or not isinstance(node.slice, ast.Constant):
-            continue
-        if node.slice.value != "generated_text" or isinstance(node.ctx, ast.Store):
-            continue
-        value = source.value(node.value)
-        while isinstance(value, ast.Subscript):
-            value = source.value(value.value)
-        if not isinstance(value, ast.Call):
-            continue
-        if source.pipeline(value.func) is not None:
-            yield node, value
-
-
-def _gets_messages(source: Source, call: ast.Call) -> bool:
-    """Tell whether a pipeline is given a chat: a list of messages, or a name that says so."""
-    if not call.args:
-        return False
-    value = source.value(call.args[0])
-    if isinstance(value, ast.List) and value.elts:
-        first = source.value(value.elts[0])
-        return isinstance(first, ast.Dict) and any(
-            isinstance(key, ast.Constant) and key.value == "role" for key in first.keys
-        )
-    return bool(_MESSAGES.search(last_name(call.args[0])))
-
-
-def _gets_text(source: Source, call: ast.Call) -> bool:
-    """Tell whether a pipeline is given one text, as far as that is seen."""
-    if not call.args:
-        return False
-    value = source.value(call.args[0])
-    if isinstance(value, ast.JoinedStr):
-        return True
-    if isinstance(value, ast.Constant):
-        return isinstance(value.value, str)
-    return "prompt" in last_name(call.args[0]).lower()
+def _grows(loop: ast.For) -> bool:
+    """Tell whether a loop gives its own variable another value."""
+    return any(
+        isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store) and one.id == loop.target.id
+        for statement in loop.body
+        for one in ast.walk(statement)
+    )

@@ -6,6 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from llmcourse.doctor.static.reading.following import followed, parts_followed
+from llmcourse.doctor.static.reading.functions import returns_of
+from llmcourse.doctor.static.reading.pipelines import PARSES, generated_texts
 from llmcourse.doctor.static.reading.source import (
     Source,
     is_false,
@@ -15,16 +18,13 @@ from llmcourse.doctor.static.reading.source import (
     name_of,
     owner_of,
 )
-from llmcourse.doctor.static.reading.tensors import followed, parts_followed
-from llmcourse.doctor.static.stopping.streams import generated_texts
 
-_DECODES = ("decode", "batch_decode")
+DECODES = ("decode", "batch_decode")
 _STRIPS = ("strip", "lstrip", "rstrip")
 _CASES = {"lower": "lower", "casefold": "lower", "upper": "upper"}
 _LEAVES_A_TEXT = (*_STRIPS, *_CASES, "replace", "removeprefix", "removesuffix", "rstrip")
 _CUTS = ("split", "rsplit", "partition", "rpartition", "splitlines", "replace", "removeprefix")
 LOOKS = ("find", "rfind", "index", "count")
-_PARSES = ("loads", "int", "float", "literal_eval")
 # Names of arguments that are what a model wrote, where a source has one.
 _CALLED = re.compile(
     r"^(model_|llm_)?(response|reply|completion|generation|generated)(_text|_str)?$"
@@ -34,7 +34,7 @@ _SERVED = re.compile(r"\.choices\[0\]\.(message\.content|text)\b|\.outputs\[0\]\
 _RULES = ("logits_processor", "prefix_allowed_tokens_fn", "constraints", "guidance")
 _ROLES = ("role", "content", "system", "user", "assistant")
 _MAKES_A_LIST = ("split", "rsplit", "partition", "rpartition", "splitlines")
-_ITERATORS = ("TextIteratorStreamer", "AsyncTextIteratorStreamer")
+ITERATORS = ("TextIteratorStreamer", "AsyncTextIteratorStreamer")
 _DEEP = 9
 _HOP = 3  # what a step into a function or out of it counts
 
@@ -53,7 +53,7 @@ class Answer:
     @property
     def is_decoded(self) -> bool:
         """Whether a tokenizer's `decode` made it: no pipeline, and no streamer."""
-        return isinstance(self.made, ast.Call) and name_of(self.made) in _DECODES
+        return isinstance(self.made, ast.Call) and name_of(self.made) in DECODES
 
     def cut(self) -> "Answer":
         """Return the answer after a part was taken away."""
@@ -64,7 +64,7 @@ class Answer:
 def has_answers(source: Source) -> bool:
     """Tell whether a source has anything that gives a model's text."""
     names = {name_of(call) for call in source.calls}
-    gives = {"decode", "batch_decode", "pipeline", *_ITERATORS, "generate"}
+    gives = {"decode", "batch_decode", "pipeline", *ITERATORS, "generate"}
     return bool(names & gives) or bool(_SERVED.search(source.text))
 
 
@@ -102,7 +102,7 @@ def _is_served(value: ast.Attribute) -> bool:
 
 def _of_call(source: Source, call: ast.Call, depth: int) -> Answer | None:
     name = name_of(call)
-    if name in _DECODES and call.args and _decodes(source, call):
+    if name in DECODES and call.args and _decodes(source, call):
         return _decoded(source, call)
     if name == "str" and len(call.args) == 1:
         return answer_at(source, call.args[0], depth - 1)
@@ -189,7 +189,7 @@ def _is_one_token(source: Source, rows: ast.AST) -> bool:
 def _streamed(source: Source, pieces: ast.AST) -> Answer | None:
     """Return the text that a streamer's pieces are; None for other lists."""
     made = followed(source, pieces)
-    if not isinstance(made, ast.Call) or name_of(made) not in _ITERATORS:
+    if not isinstance(made, ast.Call) or name_of(made) not in ITERATORS:
         return None
     return Answer(made, False if is_true(keyword(made, "skip_prompt")) else None)
 
@@ -269,18 +269,11 @@ def _returned(source: Source, call: ast.Call, depth: int) -> Answer | None:
     plain = isinstance(call.func, ast.Name) or last_name(owner_of(call)) == "self"
     if not plain:
         return None
-    for value in _returns_of(source, last_name(call.func)):
+    for value in returns_of(source, last_name(call.func)):
         text = answer_at(source, value, depth - _HOP)
         if text is not None:
             return text
     return None
-
-
-def _returns_of(source: Source, name: str) -> Iterator[ast.AST]:
-    for node, scope in list(source.scopes.items()):
-        returns = isinstance(node, ast.Return) and getattr(scope.node, "name", "") == name
-        if returns and node.value is not None:
-            yield node.value
 
 
 def prompt_of(source: Source, answer: Answer) -> str:
@@ -378,7 +371,7 @@ def prompts_parsed(source: Source) -> Iterator[tuple[ast.AST, str, Answer]]:
 
 def _read_at(node: ast.AST) -> tuple[ast.AST, str] | None:
     """Return the text that a place parses or compares, and how; None for other places."""
-    if isinstance(node, ast.Call) and name_of(node) in _PARSES and node.args:
+    if isinstance(node, ast.Call) and name_of(node) in PARSES and node.args:
         return node.args[0], f"{ast.unparse(node.func)} reads it"
     if isinstance(node, ast.Call) and name_of(node) == "startswith" and node.args:
         return owner_of(node), "its beginning is looked at"
@@ -397,12 +390,6 @@ def _given(source: Source) -> set[str]:
     return {source.words(call.args[0]) for call in source.calls if _encodes(source, call)}
 
 
-def is_written(source: Source, node: ast.AST) -> bool:
-    """Tell whether a part stands in the script, and is not what a target of several gets."""
-    above = source.parents.get(node)
-    return not (isinstance(above, ast.Assign) and above.value is not node)
-
-
 def is_constrained(source: Source, answer: Answer) -> bool:
     """Tell whether a call lets the model write only what some rule allows."""
     calls = [part for part in parts_followed(source, answer.made) if source.is_generate(part)]
@@ -415,3 +402,14 @@ def is_guarded(source: Source, node: ast.AST) -> bool:
     """Tell whether a place stands in a `try`, or where something was asked before."""
     kinds = (ast.Try, ast.If, ast.IfExp, ast.While, ast.BoolOp)
     return any(isinstance(above, kinds) for above in source.above(node))
+
+
+def decoding(source: Source, text: ast.AST) -> ast.Call | None:
+    """Return the call that decoded a text, one of a list of texts too."""
+    value = followed(source, text)
+    if isinstance(value, ast.Subscript):
+        value = followed(source, value.value)
+    if isinstance(value, ast.Call) and name_of(value) in ("strip", "lstrip", "rstrip"):
+        return decoding(source, owner_of(value))
+    decodes = isinstance(value, ast.Call) and name_of(value) in DECODES and bool(value.args)
+    return value if decodes and source.is_tokenizer(owner_of(value)) else None
