@@ -10,6 +10,7 @@ from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
     is_false,
+    is_string,
     keyword,
     last_name,
     name_of,
@@ -73,7 +74,7 @@ def _prompt_ends_open(source: Source) -> bool:
     for node in list(source.scopes):
         text = node.values[-1] if isinstance(node, ast.JoinedStr) and node.values else node
         inner = isinstance(source.parents.get(node), ast.JoinedStr | ast.FormattedValue)
-        plain = isinstance(text, ast.Constant) and isinstance(text.value, str)
+        plain = is_string(text)
         if plain and not inner and _ENDS_OPEN.search(text.value) and "nswer" in text.value:
             return True
     return False
@@ -107,7 +108,7 @@ def _written(source: Source, node: ast.AST) -> list[str]:
     value = source.value(node)
     if isinstance(value, ast.Subscript):  # a loop's variable
         through = source.value(value.value)
-        if isinstance(through, ast.Constant) and isinstance(through.value, str):
+        if is_string(through):
             return list(through.value)
     return [one for one in source.constants(node) if isinstance(one, str)]
 
@@ -157,7 +158,7 @@ def _against(source: Source, node: ast.AST) -> tuple[ast.AST | None, list[str]]:
     if isinstance(node, ast.Compare) and len(node.ops) == 1:
         words = _compared(source, node)
         return node.left, words
-    if isinstance(node, ast.Call) and name_of(node) == "startswith" and node.args:
+    if name_of(node) == "startswith" and node.args:
         words = [one for one in source.constants(node.args[0]) if isinstance(one, str)]
         return owner_of(node), words if all(map(_WORD.match, words)) else []
     if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Name):
@@ -190,12 +191,12 @@ def _compared(source: Source, node: ast.Compare) -> list[str]:
 def _is_new_text(source: Source, node: ast.AST) -> bool:
     """Tell whether an expression is decoded from a token that was chosen by its logit."""
     made = followed(source, node)
-    if not isinstance(made, ast.Call) or name_of(made) != "decode" or not made.args:
+    if name_of(made) != "decode" or not made.args:
         return False
     if not source.is_tokenizer(owner_of(made)):
         return False
     parts = parts_followed(source, made.args[0])
-    return any(isinstance(part, ast.Call) and name_of(part) == "argmax" for part in parts)
+    return any(name_of(part) == "argmax" for part in parts)
 
 
 def _is_stripped(source: Source, node: ast.AST) -> bool:
@@ -249,7 +250,7 @@ def first_id_of_a_word(source: Source) -> Iterator[Finding]:
 
 
 def _looked_up_with_space(source: Source, node: ast.AST) -> str | None:
-    if not isinstance(node, ast.Call) or name_of(node) != "convert_tokens_to_ids" or not node.args:
+    if name_of(node) != "convert_tokens_to_ids" or not node.args:
         return None
     words = [one for one in source.constants(node.args[0]) if isinstance(one, str)]
     return next((word for word in words if word.startswith(" ") and word.strip()), None)
@@ -261,7 +262,7 @@ def _first_id_of(source: Source, node: ast.AST) -> str | None:
         return None
     if isinstance(above := source.parents.get(node), ast.keyword) and above.arg == "eos_token_id":
         return None  # as the end of a text: a mistake of its own
-    encodes = isinstance(node.value, ast.Call) and name_of(node.value) == "encode"
+    encodes = name_of(node.value) == "encode"
     value = node.value if encodes else owner_of_ids(node.value)
     if not isinstance(value, ast.Call) or not value.args:
         return None

@@ -69,7 +69,7 @@ def _taken_for_new(source: Source, node: ast.AST) -> bool:
             return False
         if isinstance(above, ast.BinOp) and isinstance(above.op, ast.Div):
             return _is_time(source, above.right)
-        if isinstance(above, ast.Call) and name_of(above) in ("append", "extend"):
+        if name_of(above) in ("append", "extend"):
             return bool(_NEW.search(last_name(owner_of(above))))
         if isinstance(above, ast.Assign) and isinstance(above.targets[0], ast.Name):
             return _name_means_new(source, above.targets[0])
@@ -128,12 +128,12 @@ def words_counted_as_tokens(source: Source) -> Iterator[Finding]:
         if last_name(call.func) != "len" or len(call.args) != 1:
             continue
         counted = followed(source, call.args[0])
-        words = isinstance(counted, ast.Call) and name_of(counted) == "split" and not counted.args
+        words = name_of(counted) == "split" and not counted.args
         text = owner_of(counted) if words else call.args[0]
         if decoding(source, text) is None or not _called_tokens(source, call):
             continue
         given = followed(source, text)
-        if isinstance(given, ast.Call) and name_of(given) == "batch_decode":
+        if name_of(given) == "batch_decode":
             continue  # how many texts
         of = "words" if words else "characters"
         yield found(
@@ -212,7 +212,7 @@ def _whose_tokens_are_counted(node: ast.AST) -> ast.AST | None:
     """Return `x` of `len(x)`, `x.shape[1]` and `x.numel()`; None for other nodes."""
     if isinstance(node, ast.Call) and last_name(node.func) == "len" and len(node.args) == 1:
         return node.args[0]
-    if isinstance(node, ast.Call) and name_of(node) in ("numel", "size"):
+    if name_of(node) in ("numel", "size"):
         return owner_of(node)
     of_shape = isinstance(node, ast.Subscript) and last_name(node.value) == "shape"
     return node.value.value if of_shape and isinstance(node.value, ast.Attribute) else None
@@ -336,6 +336,6 @@ def _is_a_time(source: Source, node: ast.AST) -> bool:
     for part in [inner for one in seen for inner in ast.walk(one)]:
         value = source.value(part) if isinstance(part, ast.Name) else part
         for one in ast.walk(value):
-            if isinstance(one, ast.Call) and name_of(one) in _CLOCKS:
+            if name_of(one) in _CLOCKS:
                 return True
     return False

@@ -221,7 +221,7 @@ def _is_text(source: Source, node: ast.AST) -> bool:
         return True
     if isinstance(value, ast.Constant):
         return isinstance(value.value, str)
-    if isinstance(value, ast.Call) and name_of(value) == "apply_chat_template":
+    if name_of(value) == "apply_chat_template":
         asks = keyword(value, "tokenize")
         return isinstance(asks, ast.Constant) and asks.value is False
     given = [call.args[0] for call in source.calls if call.args and source.is_tokenizer(call.func)]
@@ -271,7 +271,7 @@ def _cut_text(source: Source, node: ast.AST) -> tuple[ast.Call, str] | None:
     """Return the call that decoded the text which is cut, and the words that cut it, or None."""
     if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
         cutter, text = _measured(source, node.slice.lower), node.value
-    elif isinstance(node, ast.Call) and name_of(node) == "sub" and len(node.args) == 3:
+    elif name_of(node) == "sub" and len(node.args) == 3:
         cutter, text = _without_call(node.args[0], "escape"), node.args[2]
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         by_words = node.func.attr in ("replace", "split", "removeprefix") and node.args
@@ -314,7 +314,7 @@ def _decoding_of(source: Source, text: ast.AST) -> ast.Call | None:
         return None
     texts = source.value(value.value)
     texts = texts.elt if isinstance(texts, ast.ListComp) else texts
-    return texts if isinstance(texts, ast.Call) and name_of(texts) in DECODES else None
+    return texts if name_of(texts) in DECODES else None
 
 
 def _decoded_rows(source: Source, decoded: ast.Call) -> tuple[ast.AST, str] | None:
@@ -384,7 +384,6 @@ def _begins_at_length_of(source: Source, node: ast.AST | None, words: str) -> bo
     lower = node.slice.lower and source.value(node.slice.lower)
     return (
         node.slice.upper is None
-        and isinstance(lower, ast.Call)
         and name_of(lower) == "len"
         and len(lower.args) == 1
         and ast.unparse(lower.args[0]) == words
@@ -413,7 +412,7 @@ def piece_cut_as_whole(source: Source) -> Iterator[Finding]:
         if not isinstance(loop, ast.For) or not isinstance(loop.target, ast.Name):
             continue
         made = source.value(loop.iter)
-        if not isinstance(made, ast.Call) or name_of(made) not in ITERATORS:
+        if name_of(made) not in ITERATORS:
             continue
         piece, grown = loop.target.id, _grown_in(loop)
         if len(source.scopes[loop].bound.get(piece, ())) != 1:

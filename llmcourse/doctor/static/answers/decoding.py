@@ -63,7 +63,7 @@ def _a_row_as_a_batch(source: Source) -> Iterator[Finding]:
     """Yield where `batch_decode` gets one row as a column: a text for each token."""
     for call in source.calls:
         texts = source.value(call.args[0]) if joins_words(call) else None
-        if not isinstance(texts, ast.Call) or name_of(texts) != "batch_decode" or not texts.args:
+        if name_of(texts) != "batch_decode" or not texts.args:
             continue
         row = _in_a_column(source, texts.args[0])
         if row is None or not is_row(source, row):
@@ -81,7 +81,7 @@ def _a_row_as_a_batch(source: Source) -> Iterator[Finding]:
 def _in_a_column(source: Source, node: ast.AST) -> ast.AST | None:
     """Return the row of `row.unsqueeze(1)` or `row[:, None]`; None for other expressions."""
     value = source.value(node)
-    if isinstance(value, ast.Call) and name_of(value) in ("unsqueeze", "view", "reshape"):
+    if name_of(value) in ("unsqueeze", "view", "reshape"):
         shape = ", ".join(map(ast.unparse, value.args))
         return owner_of(value) if shape in ("1", "-1", "-1, 1") else None
     if isinstance(value, ast.Subscript) and ast.unparse(value.slice).strip("()") == ":, None":
@@ -96,10 +96,10 @@ def _is_joined(source: Source, call: ast.Call) -> bool:
         return isinstance(above.op, ast.Add)
     if isinstance(above, ast.BinOp):  # text = text + tokenizer.decode(token)
         return isinstance(above.op, ast.Add)
-    if isinstance(above, ast.Call) and name_of(above) == "print":
+    if name_of(above) == "print":
         end = keyword(above, "end")
         return isinstance(end, ast.Constant) and end.value == ""
-    if isinstance(above, ast.Call) and name_of(above) == "append":
+    if name_of(above) == "append":
         return is_joined_later(source, last_name(owner_of(above)))
     if isinstance(above, ast.ListComp | ast.GeneratorExp):
         outer = source.parents[above]
@@ -203,7 +203,7 @@ def raw_tokens_joined(source: Source) -> Iterator[Finding]:
     """The output's raw tokens are put together."""
     for call in source.calls:
         tokens = source.value(call.args[0]) if joins_words(call) else None
-        if not isinstance(tokens, ast.Call) or name_of(tokens) != "convert_ids_to_tokens":
+        if name_of(tokens) != "convert_ids_to_tokens":
             continue
         if not tokens.args or not comes_from_output(source, tokens.args[0]):
             continue
@@ -249,7 +249,7 @@ def decoded_batch_as_text(source: Source) -> Iterator[Finding]:
         if not isinstance(node, ast.Attribute) or node.attr not in OF_TEXTS:
             continue
         made = followed(source, node.value)
-        if not isinstance(made, ast.Call) or name_of(made) not in ("decode", "batch_decode"):
+        if name_of(made) not in ("decode", "batch_decode"):
             continue
         answer = answer_at(source, made)
         if answer is None or not answer.many:
@@ -272,7 +272,7 @@ def _decoded(source: Source) -> Iterator[tuple[ast.Call, ast.AST]]:
         if not source.is_tokenizer(owner_of(call)):
             continue
         value = followed(source, call.args[0])
-        while isinstance(value, ast.Call) and name_of(value) in ("tolist", "cpu", "squeeze"):
+        while name_of(value) in ("tolist", "cpu", "squeeze"):
             value = followed(source, owner_of(value))
         yield call, value
 
@@ -325,7 +325,7 @@ def argmax_of_every_place(source: Source) -> Iterator[Finding]:
     for call, value in _decoded(source):
         while isinstance(value, ast.Subscript):
             value = followed(source, value.value)
-        if not isinstance(value, ast.Call) or name_of(value) != "argmax":
+        if name_of(value) != "argmax":
             continue
         logits = tensor_of(value)
         whole = None if logits is None else axes(source, logits)
@@ -398,4 +398,4 @@ def _encoded(source: Source) -> set[str]:
 
 
 def _is_rendered(value: ast.AST) -> bool:
-    return isinstance(value, ast.Call) and name_of(value) == "apply_chat_template"
+    return name_of(value) == "apply_chat_template"

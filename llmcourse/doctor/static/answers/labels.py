@@ -15,7 +15,7 @@ from llmcourse.doctor.static.reading.answers import (
 from llmcourse.doctor.static.reading.following import parts_followed
 from llmcourse.doctor.static.reading.patterns import searches
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, name_of, owner_of
+from llmcourse.doctor.static.reading.source import Source, is_string, name_of, owner_of
 from llmcourse.doctor.subject import Subject
 
 # Labels that stand in another word, which says the contrary.
@@ -125,8 +125,7 @@ def _contrary_is_asked(source: Source, node: ast.AST, label: str) -> bool:
     """Tell whether the same function has the contrary in a text above: it is asked about first."""
     contrary = _CONTRARY.get(label.lower())
     return contrary is not None and any(
-        isinstance(one, ast.Constant)
-        and isinstance(one.value, str)
+        is_string(one)
         and one.lineno <= node.lineno
         and contrary in one.value.lower()
         and len(one.value) < 2 * len(contrary)
@@ -206,7 +205,7 @@ def _compared(source: Source, node: ast.AST) -> tuple[ast.AST, list[str]]:
         if texts_at(source, right) and not texts_at(source, left):
             return left, texts_at(source, right)
         return right, texts_at(source, left)
-    if isinstance(node, ast.Call) and name_of(node) in _COMPARES and node.args:
+    if name_of(node) in _COMPARES and node.args:
         return owner_of(node), texts_at(source, node.args[0])
     return node, []
 

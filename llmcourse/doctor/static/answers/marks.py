@@ -16,7 +16,14 @@ from llmcourse.doctor.static.reading.answers import (
 from llmcourse.doctor.static.reading.patterns import Search, searches
 from llmcourse.doctor.static.reading.pipelines import generated_texts
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, is_true, keyword, name_of, owner_of
+from llmcourse.doctor.static.reading.source import (
+    Source,
+    is_string,
+    is_true,
+    keyword,
+    name_of,
+    owner_of,
+)
 from llmcourse.doctor.subject import Subject
 
 Found = tuple[ast.AST, str, bool, Answer]  # where, what, whether the prompt has it, in what text
@@ -118,7 +125,7 @@ def _marks(source: Source) -> Iterator[Found]:
     for node in list(source.scopes):
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
             place, call = _part_of_split(source, node)
-        elif isinstance(node, ast.Call) and name_of(node) in ("find", "index"):
+        elif name_of(node) in ("find", "index"):
             place, call = _side_of(source, node), node
         else:
             continue
@@ -136,7 +143,7 @@ def _part_of_split(source: Source, node: ast.Subscript) -> tuple[int | None, ast
     """Return which part of a split is taken, and the split."""
     call = source.value(node.value)
     places = source.constants(node.slice) if not isinstance(node.slice, ast.Slice) else []
-    splits = isinstance(call, ast.Call) and name_of(call) in ("split", "partition")
+    splits = name_of(call) in ("split", "partition")
     if not splits or not places or not isinstance(places[0], int) or places[0] < 0:
         return None, None
     once = name_of(call) == "partition" or len(call.args) > 1 or keyword(call, "maxsplit")
@@ -180,7 +187,7 @@ def split_by_a_mark(source: Source) -> Iterator[Finding]:
     for call in source.calls:
         splits = name_of(call) in _SPLITS
         mark = call.args[0] if splits and call.args else None
-        if not isinstance(mark, ast.Constant) or not isinstance(mark.value, str):
+        if not is_string(mark):
             continue
         decoded = decoding(source, owner_of(call))
         if decoded is None:

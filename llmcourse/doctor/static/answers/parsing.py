@@ -40,7 +40,7 @@ def cut_at_minus_one(source: Source) -> Iterator[Finding]:
         call = followed(source, bounds[0]) if len(bounds) == 1 else None
         if isinstance(call, ast.BinOp) and isinstance(call.op, ast.Add):  # find(mark) + len(mark)
             call = followed(source, call.left)
-        if not isinstance(call, ast.Call) or name_of(call) not in ("find", "rfind"):
+        if name_of(call) not in ("find", "rfind"):
             continue
         if ast.unparse(owner_of(call)) != ast.unparse(node.value) or is_guarded(source, node):
             continue
@@ -120,11 +120,7 @@ def _slices_to_a_brace(source: Source) -> Iterator[ast.Subscript]:
             continue
         upper = node.slice.upper
         parts = [] if upper is None else [source.value(one) for one in ast.walk(upper)]
-        finds = [
-            one
-            for one in parts
-            if isinstance(one, ast.Call) and name_of(one) in ("find", "index") and one.args
-        ]
+        finds = [one for one in parts if name_of(one) in ("find", "index") and one.args]
         if any(source.constants(one.args[0]) == ["}"] for one in finds):
             yield node
 
@@ -195,7 +191,7 @@ def quotes_made_json(source: Source) -> Iterator[Finding]:
         if name_of(call) not in _PARSES or not call.args:
             continue
         for part in parts_followed(source, call.args[0]):
-            replaces = isinstance(part, ast.Call) and name_of(part) == "replace"
+            replaces = name_of(part) == "replace"
             if not replaces or [source.constants(one) for one in part.args] != [["'"], ['"']]:
                 continue
             if answer_at(source, owner_of(part)) is None:
@@ -333,7 +329,7 @@ def _is_slice_of_text(node: ast.Subscript) -> bool:
 
 def _taken_from(source: Source, node: ast.AST) -> ast.Call | None:
     """Return the call whose finding a node takes: a split's second part, a match's group."""
-    if isinstance(node, ast.Call) and name_of(node) in ("group", "groups"):
+    if name_of(node) in ("group", "groups"):
         made = followed(source, owner_of(node))
         kinds = ("search", "match", "fullmatch")
     elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
@@ -395,7 +391,7 @@ def first_line_empty(source: Source) -> Iterator[Finding]:
         taken = isinstance(node, ast.Subscript) and source.constants(node.slice) == [0]
         taken &= is_written(source, node)
         call = followed(source, node.value) if taken else None
-        if not isinstance(call, ast.Call) or name_of(call) not in ("split", "partition"):
+        if name_of(call) not in ("split", "partition"):
             continue
         marks = [one for arg in call.args[:1] for one in source.constants(arg)]
         answer = answer_at(source, owner_of(call)) if marks in (["\n"], ["\n\n"]) else None

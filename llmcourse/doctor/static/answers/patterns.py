@@ -152,10 +152,7 @@ def number_with_commas(source: Source) -> Iterator[Finding]:
             continue
         parts = list(parts_followed(source, call.args[0]))
         used = next((by_call[part] for part in parts if part in by_call), None)
-        cleaned = any(
-            isinstance(part, ast.Call) and name_of(part) in ("replace", "sub", "translate", "join")
-            for part in parts
-        )
+        cleaned = any(name_of(part) in ("replace", "sub", "translate", "join") for part in parts)
         if used is None or cleaned or answer_at(source, used.text) is None:
             continue
         yield found(

@@ -9,7 +9,7 @@ from llmcourse.doctor.static.reading.loads import is_load_of_a_model
 from llmcourse.doctor.static.reading.messages import role_of
 from llmcourse.doctor.static.reading.pipelines import OF_TEXTS, PARSES, generated_texts
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, called, keyword, last_name, name_of
+from llmcourse.doctor.static.reading.source import Source, is_string, keyword, last_name, name_of
 from llmcourse.doctor.subject import Subject
 
 ONE, MANY = "one", "many"
@@ -60,9 +60,7 @@ def pipeline_lists_in_lists(source: Source) -> Iterator[Finding]:
 def _how_many(source: Source, call: ast.Call) -> str | None:
     """Return whether a call of a pipeline gets one prompt or several; None where it is not seen."""
     value = source.value(call.args[0]) if call.args else None
-    if isinstance(value, ast.JoinedStr) or (
-        isinstance(value, ast.Constant) and isinstance(value.value, str)
-    ):
+    if isinstance(value, ast.JoinedStr) or (is_string(value)):
         return ONE
     if isinstance(value, ast.ListComp):
         return None if role_of(source, value.elt) is not None else MANY
@@ -73,7 +71,7 @@ def _how_many(source: Source, call: ast.Call) -> str | None:
         return ONE if role_of(source, first) is not None else None
     if isinstance(first, ast.List | ast.JoinedStr):
         return MANY
-    text = isinstance(first, ast.Constant) and isinstance(first.value, str)
+    text = is_string(first)
     return MANY if text else None
 
 
@@ -130,7 +128,7 @@ def _of_loaded_models(source: Source) -> Iterator[tuple[ast.Call, ast.Call]]:
         if name_of(call) != "pipeline" or given is None:
             continue
         load = source.placed(given)
-        if isinstance(load, ast.Subscript) and called(load.value) == "load":
+        if isinstance(load, ast.Subscript) and name_of(load.value) == "load":
             load = load.value
         if isinstance(load, ast.Call) and (is_load_of_a_model(load) or name_of(load) == "load"):
             yield call, load

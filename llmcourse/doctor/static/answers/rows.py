@@ -106,7 +106,7 @@ def _counts(node: ast.AST, name: str, prompts: str) -> bool:
 def _is_rows(source: Source, node: ast.AST, asked: Asked) -> bool:
     """Tell whether an expression is a call's rows, decoded or not, none left out of them."""
     value = source.value(node)
-    if isinstance(value, ast.Call) and name_of(value) == "batch_decode" and value.args:
+    if name_of(value) == "batch_decode" and value.args:
         value = source.value(value.args[0])
     while isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Tuple):
         value = source.value(value.value)  # out[:, n:]
@@ -179,7 +179,7 @@ def _uses_of_texts(source: Source, use: ast.AST) -> list[ast.AST]:
         named = isinstance(source.parents.get(above), ast.Assign)
         uses = _uses_of(source, above) if named else [above]
         return [text for one in uses for text in _uses_of_texts(source, one)]
-    decoded = isinstance(above, ast.Call) and name_of(above) == "batch_decode"
+    decoded = name_of(above) == "batch_decode"
     return (_uses_of(source, above) or [above]) if decoded else [use]
 
 

@@ -297,9 +297,9 @@ def _replaced_if_false(source: Source, node: ast.AST) -> tuple[ast.AST, ast.AST]
 
 def _setting_named(source: Source, node: ast.AST) -> str:
     """Return a setting's name: of `temperature`, `args.temperature`, `given.get("seed")`."""
-    if isinstance(node, ast.Call) and name_of(node) in ("get", "pop") and node.args:
+    if name_of(node) in ("get", "pop") and node.args:
         node = node.args[0]
-    elif isinstance(node, ast.Call) and name_of(node) == "getattr" and len(node.args) > 1:
+    elif name_of(node) == "getattr" and len(node.args) > 1:
         node = node.args[1]
     elif isinstance(node, ast.Subscript):
         node = node.slice
@@ -329,7 +329,7 @@ def _zero_is_seen_to(source: Source, node: ast.AST, setting: ast.AST) -> bool:
         if isinstance(other, ast.Compare) and ast.unparse(other.left) == words:
             if 0 in source.constants(other.comparators[0]):
                 return True
-        elif isinstance(other, ast.Call) and name_of(other) == "bool" and other.args:
+        elif name_of(other) == "bool" and other.args:
             if ast.unparse(other.args[0]) == words:
                 return True
         elif isinstance(other, ast.If | ast.IfExp) and other is not node:

@@ -160,7 +160,7 @@ def _is_renewed(cache: str, inside: list[ast.AST]) -> bool:
     for node in inside:
         if isinstance(node, ast.Name) and node.id == cache and not isinstance(node.ctx, ast.Load):
             return True
-        if isinstance(node, ast.Call) and name_of(node) in _EMPTIES and cache in ast.unparse(node):
+        if name_of(node) in _EMPTIES and cache in ast.unparse(node):
             return True
     return False
 
@@ -177,7 +177,7 @@ def _grows(source: Source, asked: Asked, inside: list[ast.AST]) -> bool:
             return True
         if isinstance(node, ast.Assign) and read & _names(node.targets) & _names([node.value]):
             return True
-        grows = isinstance(node, ast.Call) and name_of(node) in _GROWS
+        grows = name_of(node) in _GROWS
         if grows and read & _names([owner_of(node)]):
             return True
     return False

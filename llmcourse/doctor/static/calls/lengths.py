@@ -132,7 +132,7 @@ def _unit(source: Source, node: ast.AST | None, depth: int = 4) -> str | None:
         return "fields"
     if _is_batch(source, counted):
         return "rows"
-    if isinstance(counted, ast.Call) and name_of(counted) == "split":
+    if name_of(counted) == "split":
         return None if counted.args else "words"
     return "characters" if _is_text(source, measured, counted) else None
 
@@ -141,7 +141,7 @@ def _is_batch(source: Source, ids: ast.AST) -> bool:
     """Tell whether an expression is all ids of a batch, as a tensor of two dimensions."""
     entry = isinstance(ids, ast.Subscript) and source.constants(ids.slice) == ["input_ids"]
     if not entry and last_name(ids) != "input_ids":
-        encodes = isinstance(ids, ast.Call) and name_of(ids) == "encode"
+        encodes = name_of(ids) == "encode"
         return encodes and source.is_tokenizer(owner_of(ids)) and _as_tensor(ids)
     made = source.placed(followed(source, ids.value)) if hasattr(ids, "value") else None
     return isinstance(made, ast.Call) and source.is_encoding(made) and _as_tensor(made)
@@ -162,7 +162,7 @@ def _is_text(source: Source, node: ast.AST, value: ast.AST) -> bool:
     if isinstance(value, ast.Subscript):  # one of the texts that a tokenizer is given
         return last_name(value.value) in encoded
     if not isinstance(value, ast.Name):
-        return isinstance(value, ast.Call) and name_of(value) == "format"
+        return name_of(value) == "format"
     return value.id in encoded and bool(_TEXT.search(last_name(node)))
 
 
@@ -275,7 +275,7 @@ def _are_rows(source: Source, node: ast.AST) -> bool:
         made = source.placed(node.value)
     else:
         made = source.placed(node)
-        if not isinstance(made, ast.Call) or name_of(made) != "encode":
+        if name_of(made) != "encode":
             return False
     if not isinstance(made, ast.Call) or keyword(made, "return_tensors") is None or not made.args:
         return False

@@ -86,7 +86,7 @@ def same_seed_each_call(source: Source) -> Iterator[Finding]:
     yield from _seeds_of_a_function(source)
     for loop in source.loops:
         inside = [node for statement in loop.body for node in ast.walk(statement)]
-        seeds = [one for one in inside if isinstance(one, ast.Call) and name_of(one) in _SEEDS]
+        seeds = [one for one in inside if name_of(one) in _SEEDS]
         seeds = [one for one in seeds if one.args and _are_constant(source, one.args[0])]
         drawn = [asked for asked in every_asked(source) if asked.says_sampling]
         drawn = [asked for asked in drawn if asked.call in inside]

@@ -10,7 +10,14 @@ from llmcourse.doctor.names_elsewhere import elsewhere
 from llmcourse.doctor.static.reading.asked import Asked, every_asked
 from llmcourse.doctor.static.reading.classes import written
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, keyword, last_name, name_of, owner_of
+from llmcourse.doctor.static.reading.source import (
+    Source,
+    is_string,
+    keyword,
+    last_name,
+    name_of,
+    owner_of,
+)
 from llmcourse.doctor.subject import Subject
 
 _FLAGS = ("do_sample", "use_cache", "early_stopping", "output_scores", "return_dict_in_generate")
@@ -220,7 +227,7 @@ def _set_by_name(source: Source) -> Iterator[tuple[ast.AST, str]]:
             dicts += [source.value(each.value) for each in node.keywords if each.arg is None]
             keys = [key for one in dicts for key in getattr(one, "keys", [])]
             for key in keys:
-                if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                if is_string(key):
                     yield node, key.value
 
 

@@ -11,6 +11,7 @@ from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Scope,
     Source,
+    is_none,
     keyword,
     last_name,
     name_of,
@@ -55,7 +56,7 @@ def text_fed_again(source: Source) -> Iterator[Finding]:
         filled = [call] if own else [node for node in inside if _fills(node, name, call)]
         if not own and _is_a_new_cache(source, past) and not _is_renewed(inside, name):
             filled.append(call)  # a cache object is filled in place
-        cut = any(isinstance(node, ast.Call) and name_of(node) in _CUTS for node in inside)
+        cut = any(name_of(node) in _CUTS for node in inside)
         if not grown or others or not filled or cut or _is_emptied(inside, name):
             continue
         yield found(
@@ -95,12 +96,12 @@ def _grows(node: ast.Assign, name: str, inside: list[ast.AST]) -> bool:
     """Tell whether a name gets itself and more, or all of a list to which a loop appends."""
     if _joins(node.value, name):
         return True
-    makes = isinstance(node.value, ast.Call) and name_of(node.value) in ("tensor", "LongTensor")
+    makes = name_of(node.value) in ("tensor", "LongTensor")
     parts = list(ast.walk(node.value)) if makes else []
     if any(isinstance(part, ast.Subscript) for part in parts):
         return False
     lists = {name_at(part) for part in parts} - {""}
-    appends = [one for one in inside if isinstance(one, ast.Call) and name_of(one) == "append"]
+    appends = [one for one in inside if name_of(one) == "append"]
     return any(name_at(owner_of(one)) in lists for one in appends)
 
 
@@ -113,7 +114,7 @@ def _fills(node: ast.AST, name: str, call: ast.Call) -> bool:
 
 
 def _joins(value: ast.AST, name: str) -> bool:
-    calls = [one for one in ast.walk(value) if isinstance(one, ast.Call) and name_of(one) in _JOINS]
+    calls = [one for one in ast.walk(value) if name_of(one) in _JOINS]
     return any(name_at(part) == name for call in calls for part in ast.walk(call))
 
 
@@ -144,7 +145,7 @@ def _is_emptied(inside: list[ast.AST], name: str) -> bool:
 )
 def cache_keeps_rejected(source: Source) -> Iterator[Finding]:
     """A token is taken from the middle of a pass, and its cache is passed on whole."""
-    if any(isinstance(one, ast.Call) and name_of(one) in _CUTS for one in source.scopes):
+    if any(name_of(one) in _CUTS for one in source.scopes):
         return
     for call in source.calls:
         past = keyword(call, "past_key_values")
@@ -181,13 +182,13 @@ def _reads_joined(source: Source, call: ast.Call) -> bool:
     """Tell whether a pass reads a text with something appended: ids and guesses."""
     ids = ids_of(call)
     value = None if ids is None else followed(source, ids)
-    return isinstance(value, ast.Call) and name_of(value) in _JOINS
+    return name_of(value) in _JOINS
 
 
 def _taken_within(source: Source, made: ast.Call) -> ast.AST | None:
     """Return where a token is chosen at a place that is counted, not the last, of a pass."""
     for node in source.scopes:
-        if not isinstance(node, ast.Call) or name_of(node) not in ("argmax", "multinomial"):
+        if name_of(node) not in ("argmax", "multinomial"):
             continue
         for part in ast.walk(node):
             index = part.slice if isinstance(part, ast.Subscript) else None
@@ -221,7 +222,7 @@ def cache_of_another_prompt(source: Source) -> Iterator[Finding]:
         inside = [node for statement in outer.body for node in ast.walk(statement)]
         if not _reads_anew(source, outer, inside) or _is_emptied(inside, past.id):
             continue
-        if any(isinstance(one, ast.Call) and name_of(one) in _CUTS for one in inside):
+        if any(name_of(one) in _CUTS for one in inside):
             continue
         if not _begins_before(source, past, outer, inside) or _keeps_a_chat(inside):
             continue
@@ -251,7 +252,7 @@ def _filled_cache_of_a_loop(source: Source) -> Iterator[Finding]:
         if loop is None or not _is_of_a_pass_before(source, past, loop):
             continue
         inside = [node for statement in loop.body for node in ast.walk(statement)]
-        if any(isinstance(one, ast.Call) and name_of(one) in _CUTS for one in inside):
+        if any(name_of(one) in _CUTS for one in inside):
             continue
         own = {name_at(part) for part in ast.walk(loop.target)} - {""}
         named = any(map(_CONTINUES.search, own)) or _reads_anew(source, loop, inside)
@@ -278,7 +279,7 @@ def _is_of_a_pass_before(source: Source, past: ast.AST, loop: ast.For) -> bool:
 
 def _filled_cache_twice(source: Source) -> Iterator[Finding]:
     """Yield where two calls, one after the other, go on from the same pass's cache."""
-    if any(isinstance(one, ast.Call) and name_of(one) in _CUTS for one in source.scopes):
+    if any(name_of(one) in _CUTS for one in source.scopes):
         return
     used: dict[tuple, ast.Call] = {}
     for call in source.calls:
@@ -346,7 +347,7 @@ def _cache_of_a_function(source: Source) -> Iterator[Finding]:
             continue
         if not _tokenizes_an_argument(source, scope) or _keeps_a_chat(scope.nodes):
             continue
-        cut = any(isinstance(one, ast.Call) and name_of(one) in _CUTS for one in source.scopes)
+        cut = any(name_of(one) in _CUTS for one in source.scopes)
         if cut or (default is None and not _is_called_again(source, scope.node.name)):
             continue
         yield found(
@@ -399,7 +400,7 @@ def _begins_before(source: Source, past: ast.Name, loop: ast.For, inside: list) 
         if node in inside or not _gives(node, past.id) or node.lineno >= loop.lineno:
             continue
         value = node.value
-        empty = isinstance(value, ast.Constant) and value.value is None
+        empty = is_none(value)
         if empty or (isinstance(value, ast.Call) and name_of(value).endswith("Cache")):
             return True
     return False
@@ -462,7 +463,7 @@ def _parent_of_ids(source: Source, node: ast.AST) -> str | None:
     for part in ast.walk(node.value):
         if isinstance(part, ast.Subscript) and last_name(part.value) == own:
             rows = part.slice
-        elif isinstance(part, ast.Call) and name_of(part) == "index_select" and part.args:
+        elif name_of(part) == "index_select" and part.args:
             rows = part.args[-1]
         else:
             continue
@@ -476,7 +477,7 @@ def _is_parent(source: Source, rows: ast.Name) -> bool:
     value = source.value(rows)
     if isinstance(value, ast.BinOp):
         return isinstance(value.op, ast.FloorDiv)
-    return isinstance(value, ast.Call) and name_of(value) in ("div", "floor_divide")
+    return name_of(value) in ("div", "floor_divide")
 
 
 def _takes_caches_along(inside: list[ast.AST], parent: str) -> bool:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
 from llmcourse.doctor.static.reading.asked import every_asked
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, is_false, keyword, last_name, name_of
+from llmcourse.doctor.static.reading.source import (
+    Source,
+    is_false,
+    is_none,
+    keyword,
+    last_name,
+    name_of,
+)
 from llmcourse.doctor.static.reading.tokens import is_chosen
 from llmcourse.doctor.subject import Subject
 
@@ -31,7 +38,7 @@ class Step:
         """Tell whether the loop appends to a name: `ids = torch.cat([ids, token])`."""
         for value in self.assigned.get(name, ()):
             for part in ast.walk(value):
-                if isinstance(part, ast.Call) and name_of(part) in ("cat", "concat", "hstack"):
+                if name_of(part) in ("cat", "concat", "hstack"):
                     return any(last_name(each) == name for each in ast.walk(part))
         return False
 
@@ -163,7 +170,7 @@ def _grows_an_entry(node: ast.AST) -> bool:
 
 
 def _is_ones(value: ast.AST) -> bool:
-    return isinstance(value, ast.Call) and name_of(value) in ("ones_like", "ones")
+    return name_of(value) in ("ones_like", "ones")
 
 
 def _stays(source: Source, step: Step, mask: ast.AST) -> bool:
@@ -204,7 +211,7 @@ def _is_none_throughout(source: Source, step: Step, past: ast.AST) -> bool:
     """Tell whether a cache is None before the loop, and the loop gives its name nothing."""
     value = source.value(past) if isinstance(past, ast.Name) else past
     stays = not isinstance(past, ast.Name) or past.id not in step.assigned
-    return stays and isinstance(value, ast.Constant) and value.value is None
+    return stays and is_none(value)
 
 
 _CACHES = ("past_key_values", "past", "cache_params", "state", "past_states", "cache", "kv_cache")
@@ -334,7 +341,7 @@ def _switches_gradients(source: Source) -> bool:
 def _kept(source: Source, call: ast.Call, inside: list[ast.AST]) -> ast.AST | None:
     """Return what keeps a pass's output beyond its turn of the loop, or None."""
     for node in inside:
-        appends = isinstance(node, ast.Call) and name_of(node) == "append" and node.args
+        appends = name_of(node) == "append" and node.args
         if appends and _has_graph(source, node.args[0], call):
             return node
         if isinstance(node, ast.AugAssign) and _has_graph(source, node.value, call):

@@ -76,7 +76,7 @@ def _goes_back(source: Source, call: ast.Call, ids: ast.AST) -> bool:
 def _is_column(source: Source, token: ast.AST) -> bool:
     """Tell whether a token was chosen for each row: of logits that still have their batch."""
     for part in parts_followed(source, token, 3):
-        if not isinstance(part, ast.Call) or name_of(part) not in ("argmax", "multinomial"):
+        if name_of(part) not in ("argmax", "multinomial"):
             continue
         for inner in parts_followed(source, part, 3):
             if isinstance(inner, ast.Subscript) and isinstance(inner.slice, ast.Tuple):
@@ -94,7 +94,7 @@ def _beyond_the_last(source: Source, node: ast.Subscript) -> str | None:
         return None
     at = index[whole.index(PLACE)] if len(index) > whole.index(PLACE) else None
     length = followed(source, at) if at is not None and not isinstance(at, ast.Slice) else None
-    if isinstance(length, ast.Call) and name_of(length) == "sum":
+    if name_of(length) == "sum":
         return "the place after each row's last" if "mask" in ast.unparse(length) else None
     return None
 
@@ -167,7 +167,7 @@ def _chosen_from(source: Source, node: ast.AST) -> bool:
     for use in uses:
         call = source.parents.get(use)
         call = source.parents.get(call) if isinstance(call, ast.Attribute) else call
-        if isinstance(call, ast.Call) and name_of(call) in _CHOOSES:
+        if name_of(call) in _CHOOSES:
             return True
     return False
 
@@ -192,7 +192,7 @@ def _feeds_a_text(source: Source, node: ast.AST) -> bool:
             source.is_tokenizer(part.func)
             or (name_of(part) == "encode" and source.is_tokenizer(owner_of(part)))
         )
-        if tokenizes or (isinstance(part, ast.Call) and name_of(part) in _JOINS):
+        if tokenizes or (name_of(part) in _JOINS):
             return True
     return _grows(source, call, ids)
 
@@ -202,7 +202,7 @@ def _grows(source: Source, call: ast.Call, ids: ast.AST | None) -> bool:
     if not isinstance(ids, ast.Name):
         return False
     bound = source.scopes[ids].bound.get(ids.id, [])
-    return any(isinstance(one, ast.Call) and name_of(one) in _JOINS for one in bound)
+    return any(name_of(one) in _JOINS for one in bound)
 
 
 @in_the_source(
@@ -239,7 +239,7 @@ def _pads_right(source: Source) -> bool:
         assigned = isinstance(node, ast.Assign) and last_name(node.targets[0]) == "padding_side"
         if assigned or (isinstance(node, ast.keyword) and node.arg == "padding_side"):
             sides.append(getattr(node.value, "value", None))
-        made = isinstance(node, ast.Call) and name_of(node) == "pad_sequence"
+        made = name_of(node) == "pad_sequence"
         if made and keyword(node, "padding_side") is None:
             sides.append("right")
     return bool(sides) and set(sides) == {"right"}

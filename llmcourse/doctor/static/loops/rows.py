@@ -72,9 +72,9 @@ def ends_not_kept(source: Source) -> Iterator[Finding]:
 
 def _all_at_once(source: Source, test: ast.AST) -> bool:
     """Tell whether a condition is that all of this step's tokens are the end."""
-    if isinstance(test, ast.Call) and name_of(test) in ("bool", "item"):
+    if name_of(test) in ("bool", "item"):
         return _all_at_once(source, test.args[0] if test.args else owner_of(test))
-    if not isinstance(test, ast.Call) or name_of(test) != "all":
+    if name_of(test) != "all":
         return False
     plain = last_name(owner_of(test)) == "torch"
     compared = followed(source, test.args[0] if plain and test.args else owner_of(test))
@@ -86,9 +86,9 @@ def _all_at_once(source: Source, test: ast.AST) -> bool:
 def _is_chosen(source: Source, node: ast.AST) -> bool:
     """Tell whether an expression is this step's tokens, as they were chosen."""
     value = followed(source, node)
-    while isinstance(value, ast.Call) and name_of(value) in ("squeeze", "view", "flatten"):
+    while name_of(value) in ("squeeze", "view", "flatten"):
         value = followed(source, owner_of(value))
-    return isinstance(value, ast.Call) and name_of(value) in ("argmax", "multinomial")
+    return name_of(value) in ("argmax", "multinomial")
 
 
 @in_the_source(
@@ -189,9 +189,9 @@ def _asks_one_row(test: ast.AST) -> bool:
     """Tell whether a condition is about any row, `(t == eos).any()`, or about the first."""
     if isinstance(test, ast.BoolOp):
         return any(map(_asks_one_row, test.values))
-    if isinstance(test, ast.Call) and name_of(test) in ("bool", "item") and not _inner_is_all(test):
+    if name_of(test) in ("bool", "item") and not _inner_is_all(test):
         return _asks_one_row(test.args[0] if test.args else owner_of(test))
-    if isinstance(test, ast.Call) and name_of(test) == "any":
+    if name_of(test) == "any":
         return True
     if isinstance(test, ast.Compare):
         if _counts_any(test):
@@ -199,11 +199,9 @@ def _asks_one_row(test: ast.AST) -> bool:
         if isinstance(test.ops[0], ast.In):
             if _END.search(ast.unparse(test.left)) and isinstance(test.comparators[0], ast.Name):
                 return True
-            return any(
-                isinstance(one, ast.Call) and name_of(one) == "tolist" for one in ast.walk(test)
-            )
+            return any(name_of(one) == "tolist" for one in ast.walk(test))
         left = test.left
-        while isinstance(left, ast.Call) and name_of(left) == "item":
+        while name_of(left) == "item":
             left = owner_of(left)
         return isinstance(left, ast.Subscript) and ast.unparse(left.slice).strip("()")[:1] == "0"
     return False
@@ -212,12 +210,12 @@ def _asks_one_row(test: ast.AST) -> bool:
 def _counts_any(test: ast.Compare) -> bool:
     """Tell whether a condition is `(t == eos).sum() > 0`."""
     left, number = test.left, test.comparators[0]
-    while isinstance(left, ast.Call) and name_of(left) == "item":
+    while name_of(left) == "item":
         left = owner_of(left)
     least = isinstance(number, ast.Constant) and (type(test.ops[0]), number.value)
-    counts = isinstance(left, ast.Call) and name_of(left) == "sum"
+    counts = name_of(left) == "sum"
     return counts and least in ((ast.Gt, 0), (ast.GtE, 1), (ast.NotEq, 0))
 
 
 def _inner_is_all(test: ast.Call) -> bool:
-    return any(isinstance(one, ast.Call) and name_of(one) == "all" for one in ast.walk(test))
+    return any(name_of(one) == "all" for one in ast.walk(test))

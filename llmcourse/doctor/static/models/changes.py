@@ -8,6 +8,7 @@ from llmcourse.doctor.static.reading.loads import is_load_of_a_model
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
+    is_string,
     is_true,
     keyword,
     last_name,
@@ -92,7 +93,7 @@ def _loads_of(source: Source, node: ast.AST) -> list[ast.AST]:
 
 
 def _is_quantized(load: ast.AST) -> bool:
-    if not isinstance(load, ast.Call) or name_of(load) != "from_pretrained":
+    if name_of(load) != "from_pretrained":
         return False
     flags = [keyword(load, name) for name in _LOADS_QUANTIZED]
     return any(map(is_true, flags)) or keyword(load, "quantization_config") is not None
@@ -244,9 +245,7 @@ def _new_tokens(source: Source, node: ast.AST) -> bool:
     value = source.value(node)
     parts = value.values if isinstance(value, ast.Dict) else getattr(value, "elts", [value])
     parts = [one for part in parts for one in getattr(part, "elts", [part])]
-    return bool(parts) and all(
-        isinstance(one, ast.Constant) and isinstance(one.value, str) for one in parts
-    )
+    return bool(parts) and all(is_string(one) for one in parts)
 
 
 @in_the_source(
@@ -328,14 +327,14 @@ def _is_a_tensor(source: Source, node: ast.AST) -> bool:
     value = source.value(node)
     if value is not node:
         return _is_a_tensor(source, value)
-    encodes = isinstance(value, ast.Call) and name_of(value) == "encode"
+    encodes = name_of(value) == "encode"
     return encodes and keyword(value, "return_tensors") is not None
 
 
 def _is_a_text(source: Source, node: ast.AST) -> bool:
     """Tell whether an expression is a text that was decoded, or named as one."""
     value = source.value(node)
-    if isinstance(value, ast.Call) and name_of(value) in ("decode", "batch_decode"):
+    if name_of(value) in ("decode", "batch_decode"):
         return True
     return last_name(node) in ("text", "answer", "response", "output_text", "generated_text")
 

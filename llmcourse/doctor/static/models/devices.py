@@ -101,7 +101,7 @@ def _is_left(source: Source, node: ast.AST, depth: int = 8) -> bool:
     made = followed(source, node)
     if isinstance(made, ast.Subscript | ast.Attribute) and made is not node:
         return _is_left(source, made, depth - 1) and not _is_moved(source, node)
-    encodes = isinstance(made, ast.Call) and name_of(made) == "encode"
+    encodes = name_of(made) == "encode"
     tokenizes = isinstance(made, ast.Call) and (
         source.is_tokenizer(made.func) or (encodes and source.is_tokenizer(owner_of(made)))
     )
@@ -169,13 +169,13 @@ def _begun(source: Source, node: ast.AST) -> ast.Assign | None:
     if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Sub):
         return None
     ends = followed(source, node.left)
-    if not isinstance(ends, ast.Call) or name_of(ends) not in _CLOCKS:
+    if name_of(ends) not in _CLOCKS:
         return None
     if not isinstance(node.right, ast.Name):
         return None
     for one in source.scopes[node].nodes:
         given = isinstance(one, ast.Assign) and last_name(one.targets[0]) == node.right.id
-        if given and isinstance(one.value, ast.Call) and name_of(one.value) in _CLOCKS:
+        if given and name_of(one.value) in _CLOCKS:
             return one
     return None
 

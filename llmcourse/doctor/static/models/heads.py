@@ -252,10 +252,8 @@ def _is_of_a_config(source: Source, made: ast.AST) -> bool:
         return False
     given = made.args[0] if made.args else keyword(made, "config")
     config = source.value(given) if given is not None else None
-    return (
-        isinstance(config, ast.Call)
-        and name_of(config) == "from_pretrained"
-        and all(each.arg in ("trust_remote_code", "revision") for each in config.keywords)
+    return name_of(config) == "from_pretrained" and all(
+        each.arg in ("trust_remote_code", "revision") for each in config.keywords
     )
 
 

@@ -319,4 +319,4 @@ _FETCHES = ("hf_hub_download", "snapshot_download", "cached_download", "urlretri
 
 def _is_fetched(source: Source, node: ast.AST) -> bool:
     value = source.value(node)
-    return any(isinstance(one, ast.Call) and name_of(one) in _FETCHES for one in ast.walk(value))
+    return any(name_of(one) in _FETCHES for one in ast.walk(value))

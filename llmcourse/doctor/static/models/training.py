@@ -10,6 +10,7 @@ from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
     is_false,
+    is_string,
     keyword,
     last_name,
     name_of,
@@ -93,17 +94,17 @@ def _pads_with_the_end(source: Source, node: ast.AST) -> bool:
 
 def _masks_padding(source: Source, node: ast.AST) -> str | None:
     """Return in words what takes padding out of the loss, or None."""
-    if isinstance(node, ast.Call) and name_of(node) == "DataCollatorForLanguageModeling":
+    if name_of(node) == "DataCollatorForLanguageModeling":
         return "DataCollatorForLanguageModeling" if is_false(keyword(node, "mlm")) else None
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
         place = node.targets[0].slice
         return source.words(node)[:60] if _ignored(node.value) and _is_pad(place) else None
     if isinstance(node, ast.IfExp) and _ignored(node.body):
         return source.words(node)[:60] if _is_pad(node.test) else None
-    if isinstance(node, ast.Call) and name_of(node) in ("CrossEntropyLoss", "cross_entropy"):
+    if name_of(node) in ("CrossEntropyLoss", "cross_entropy"):
         ignored = keyword(node, "ignore_index")
         return source.words(node)[:60] if ignored and last_name(ignored) in _PAD else None
-    if isinstance(node, ast.Call) and name_of(node) in ("where", "masked_fill"):
+    if name_of(node) in ("where", "masked_fill"):
         masks = any(map(_ignored, node.args)) and any(map(_is_pad, node.args))
         return source.words(node)[:60] if masks else None
     return None
@@ -180,9 +181,7 @@ def _is_text_of_parts(node: ast.AST) -> bool:
         return True
     if not isinstance(node.op, ast.Add):
         return False
-    return any(
-        isinstance(part, ast.Constant) and isinstance(part.value, str) for part in ast.walk(node)
-    )
+    return any(is_string(part) for part in ast.walk(node))
 
 
 @in_the_source(
@@ -276,7 +275,7 @@ def _copied(source: Source, node: ast.AST) -> ast.AST | None:
         value = node.value if node.arg == "labels" else None
     else:
         return None
-    while isinstance(value, ast.Call) and name_of(value) in ("clone", "copy", "deepcopy"):
+    while name_of(value) in ("clone", "copy", "deepcopy"):
         value = value.args[0] if value.args else owner_of(value)
     return value if value is not None and "input_ids" in _names_of(value) else None
 

@@ -67,7 +67,7 @@ def _asks(source: Source, loop: ast.AST) -> bool:
 def _rounded_down(source: Source, loop: ast.For) -> tuple[str, str] | None:
     """Return what a loop over `range(len(x) // n)` goes through, and its range, or None."""
     through = source.value(loop.iter)
-    if isinstance(through, ast.Call) and name_of(through) in ("tqdm", "trange") and through.args:
+    if name_of(through) in ("tqdm", "trange") and through.args:
         inner = source.value(through.args[0])
         through = inner if name_of(through) == "tqdm" else through
     counts = isinstance(through, ast.Call) and last_name(through.func) in ("range", "trange")
@@ -117,14 +117,12 @@ def _while_there_is_a_whole(source: Source, loop: ast.While) -> tuple[str, str] 
 def _drops_last(source: Source, loop: ast.For) -> tuple[str, str] | None:
     """Return the data and the words of a loader that drops its last batch, or None."""
     made = source.value(loop.iter)
-    if isinstance(made, ast.Call) and name_of(made) == "tqdm" and made.args:
+    if name_of(made) == "tqdm" and made.args:
         made = source.value(made.args[0])
     if not isinstance(made, ast.Call) or not is_true(keyword(made, "drop_last")):
         return None
     writes = any(name_of(one) == "generate" for one in ast.walk(loop) if isinstance(one, ast.Call))
-    learns = any(
-        isinstance(one, ast.Call) and name_of(one) in ("backward", "step") for one in ast.walk(loop)
-    )
+    learns = any(name_of(one) in ("backward", "step") for one in ast.walk(loop))
     data = ast.unparse(made.args[0]) if made.args else "the data"
     return (data, "drop_last=True") if writes and not learns else None
 
@@ -194,5 +192,5 @@ def _filled_in(loop: ast.For) -> set[str]:
     return added | {
         last_name(owner_of(node))
         for node in ast.walk(loop)
-        if isinstance(node, ast.Call) and name_of(node) in ("append", "extend")
+        if name_of(node) in ("append", "extend")
     }

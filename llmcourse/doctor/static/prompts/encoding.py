@@ -292,7 +292,7 @@ def _ends_of(source: Source, node: ast.AST, depth: int = 5) -> list[str]:
         return _ends_of(source, value.values[-1], depth - 1)
     if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add):
         return _ends_of(source, value.right, depth - 1)
-    if isinstance(value, ast.Call) and name_of(value) == "format":
+    if name_of(value) == "format":
         return _ends_of(source, owner_of(value), depth - 1)
     inner = value.elts if isinstance(value, ast.List | ast.Tuple) else []
     inner = [value.elt] if isinstance(value, ast.ListComp) else inner

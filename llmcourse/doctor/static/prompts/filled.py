@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
 from llmcourse.doctor.static.reading.messages import talks
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, last_name, name_of, owner_of
+from llmcourse.doctor.static.reading.source import Source, is_string, last_name, name_of, owner_of
 from llmcourse.doctor.subject import Subject
 
 _AS_THEY_ARE = ("strip", "lstrip", "rstrip", "dedent", "cleandoc")
@@ -71,7 +71,7 @@ def _text(source: Source, node: ast.AST, depth: int = 6) -> str | None:
     if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add):
         parts = [_text(source, one, depth - 1) for one in (value.left, value.right)]
         return None if None in parts else "".join(parts)
-    if isinstance(value, ast.Call) and name_of(value) in _AS_THEY_ARE:
+    if name_of(value) in _AS_THEY_ARE:
         inner = value.args[0] if value.args else owner_of(value)
         return _text(source, inner, depth - 1)
     return None
@@ -272,7 +272,7 @@ def _without_value(call: ast.Call, template: str) -> str | None:
 
 def _is_json(node: ast.FormattedValue) -> bool:
     """Tell whether an f-string's field is a quoted name and a format that is none."""
-    named = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    named = is_string(node.value)
     return named and node.format_spec is not None and not _FORMAT_SPEC.match(_spec(node))
 
 
@@ -311,7 +311,7 @@ def _in_braces(source: Source, node: ast.AST) -> list[str]:
     """Return the names in braces in a text without an f; of a text in pieces, in such a piece."""
     if isinstance(source.parents.get(node), ast.JoinedStr):
         return []
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+    if is_string(node):
         return _BRACES.findall(node.value)
     if not isinstance(node, ast.JoinedStr):
         return []
@@ -369,7 +369,7 @@ def _is_read_as_it_is(source: Source, use: ast.Name) -> bool:
         return True
     if isinstance(parent, ast.List):
         parent, use = source.parents.get(parent), parent
-    if isinstance(parent, ast.Call) and name_of(parent) in ("print", "len", "repr"):
+    if name_of(parent) in ("print", "len", "repr"):
         return True
     return isinstance(parent, ast.Call) and _reads_text(source, parent, use)
 

@@ -150,7 +150,7 @@ def _spoilt(source: Source, node: ast.AST) -> tuple[str, str, str, ast.AST] | No
     if isinstance(node, ast.AugAssign) and role_of(source, value) is not None:
         name = source.words(node.target)
         return f"{name} += takes a dictionary for a list.", _KEYS, name, value
-    extends = isinstance(node, ast.Call) and name_of(node) == "extend" and len(node.args) == 1
+    extends = name_of(node) == "extend" and len(node.args) == 1
     if extends and role_of(source, node.args[0]) is not None:
         name = source.words(owner_of(node))
         return f"{name}.extend takes a dictionary for a list.", _KEYS, name, node.args[0]
@@ -164,7 +164,7 @@ def _spoilt(source: Source, node: ast.AST) -> tuple[str, str, str, ast.AST] | No
 
 def _adds_a_message(source: Source, value: ast.AST | None) -> bool:
     """Tell whether an expression is a call that adds a message to a list, and returns None."""
-    if not isinstance(value, ast.Call) or name_of(value) not in ADDS or not value.args:
+    if name_of(value) not in ADDS or not value.args:
         return False
     return isinstance(value.func, ast.Attribute) and _has_role(source, value.args[-1])
 

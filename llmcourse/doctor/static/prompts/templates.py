@@ -11,6 +11,7 @@ from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
     is_false,
+    is_string,
     is_true,
     keyword,
     last_name,
@@ -189,7 +190,7 @@ def doubled_bos(source: Source) -> Iterator[Finding]:
         text = source.value(call.args[0])
         text = text.elts[0] if isinstance(text, ast.List) and len(text.elts) == 1 else text
         rendered = source.value(text)
-        made = isinstance(rendered, ast.Call) and name_of(rendered) == "apply_chat_template"
+        made = name_of(rendered) == "apply_chat_template"
         if not made or not is_false(keyword(rendered, "tokenize")):
             continue
         if keyword(call, "add_special_tokens") is not None or not _begins_texts(source, call):
@@ -211,7 +212,7 @@ def _begins_texts(source: Source, call: ast.Call) -> bool:
     piped = source.pipeline(call.func)
     load = piped or source.value(owner)
     load = source.value(call.func) if not isinstance(load, ast.Call) else load
-    if not isinstance(load, ast.Call) or name_of(load) not in ("from_pretrained", "pipeline"):
+    if name_of(load) not in ("from_pretrained", "pipeline"):
         return False
     given = keyword(load, "model") if piped else load.args[0] if load.args else None
     names = [one for one in source.constants(given) if isinstance(one, str)] if given else []
@@ -312,9 +313,9 @@ def _is_joined(source: Source, call: ast.Call, loop: ast.AST) -> bool:
     for above in source.above(call):
         if isinstance(above, ast.AugAssign):
             return True
-        if isinstance(above, ast.Call) and name_of(above) == "extend":
+        if name_of(above) == "extend":
             return True
-        if isinstance(above, ast.Call) and name_of(above) == "join":
+        if name_of(above) == "join":
             return True
         if isinstance(above, ast.Assign):
             return _is_added(loop, last_name(above.targets[0]))
@@ -328,7 +329,7 @@ def _is_added(loop: ast.AST, name: str) -> bool:
     for node in ast.walk(loop):
         if isinstance(node, ast.AugAssign) and name in ast.unparse(node.value):
             return True
-        if isinstance(node, ast.Call) and name_of(node) == "extend":
+        if name_of(node) == "extend":
             return name in ast.unparse(node)
     return False
 
@@ -418,7 +419,7 @@ def _with_holes(source: Source, node: ast.AST) -> str | None:
     above = source.parents.get(node)
     if isinstance(above, ast.JoinedStr | ast.FormattedValue | ast.Expr):
         return None  # a part of one, or a docstring
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+    if is_string(node):
         return node.value
     if not isinstance(node, ast.JoinedStr):
         return None

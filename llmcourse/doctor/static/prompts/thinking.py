@@ -8,7 +8,7 @@ from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
 from llmcourse.doctor.static.reading.messages import talks
 from llmcourse.doctor.static.reading.patterns import TAKES_A_PATTERN
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, keyword, name_of, owner_of
+from llmcourse.doctor.static.reading.source import Source, is_string, keyword, name_of, owner_of
 from llmcourse.doctor.subject import Subject
 
 _PAIR = re.compile(r"<(think|thinking|reasoning)>.*</\1>", re.DOTALL)
@@ -81,7 +81,7 @@ def _needs_a_mark(source: Source, node: ast.AST) -> tuple[str, str, str] | None:
     if not isinstance(node, ast.Subscript):
         return None
     call, words = source.value(node.value), source.words(node)[:70]
-    splits = isinstance(call, ast.Call) and name_of(call) == "split" and call.args
+    splits = name_of(call) == "split" and call.args
     if splits and source.constants(node.slice) == [1]:
         (mark,) = source.constants(call.args[0]) or [None]
         if mark not in ("<think>", "</think>") or f"{mark}' in" in source.text.replace('"', "'"):
@@ -95,7 +95,7 @@ def _needs_a_mark(source: Source, node: ast.AST) -> tuple[str, str, str] | None:
         lower.left if isinstance(lower, ast.BinOp) and isinstance(lower.op, ast.Add) else None
     )
     found_at = source.value(found_at) if found_at is not None else None
-    if not isinstance(found_at, ast.Call) or name_of(found_at) != "find" or not found_at.args:
+    if name_of(found_at) != "find" or not found_at.args:
         return None
     if source.constants(found_at.args[0]) != ["</think>"] or "-1" in source.text:
         return None
@@ -105,11 +105,7 @@ def _needs_a_mark(source: Source, node: ast.AST) -> tuple[str, str, str] | None:
 
 def _opens_in_prompt(source: Source) -> bool:
     """Whether a prompt, or a template, is seen to end with the mark that opens a thought."""
-    texts = [
-        node.value
-        for node in source.scopes
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    ]
+    texts = [node.value for node in source.scopes if is_string(node)]
     opened = any("<think>" in text and "</think>" not in text for text in texts)
     return opened or any("/" in text and _THINKS_IN_PROMPT.search(text) for text in texts)
 

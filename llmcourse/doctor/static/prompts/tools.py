@@ -11,6 +11,7 @@ from llmcourse.doctor.static.reading.patterns import TAKES_A_PATTERN
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
+    is_string,
     is_true,
     keyword,
     last_name,
@@ -67,8 +68,8 @@ def tool_without_schema(source: Source) -> Iterator[Finding]:
 def _missing(source: Source, tool: ast.AST, functions: dict) -> str | None:
     """Return in words what a tool lacks; None where nothing is seen to be missing."""
     value = source.value(tool)
-    text = isinstance(value, ast.Constant) and isinstance(value.value, str)
-    if text or (isinstance(value, ast.Call) and name_of(value) == "dumps"):
+    text = is_string(value)
+    if text or (name_of(value) == "dumps"):
         return "is a text; tools are functions or dictionaries"
     function = functions.get(last_name(tool)) if isinstance(tool, ast.Name) else None
     if function is None or function.decorator_list:
@@ -101,7 +102,7 @@ def tool_call_miswritten(source: Source) -> Iterator[Finding]:
         if given is None or entry_of(source, node, "name") is None:
             continue
         value = source.value(given)
-        dumped = isinstance(value, ast.Call) and name_of(value) == "dumps"
+        dumped = name_of(value) == "dumps"
         texts = [one for one in source.constants(value) if isinstance(one, str)]
         written = bool(texts) and re.match(r'\s*\{\s*"', texts[0]) is not None
         if not (dumped or written) or not _is_in_a_call(source, node):
@@ -231,11 +232,7 @@ def _pattern(source: Source, call: ast.Call) -> str | None:
 )
 def observation_made_up(source: Source) -> Iterator[Finding]:
     """A prompt of actions and observations, and nothing that stops at the observation."""
-    texts = [
-        node.value
-        for node in source.scopes
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    ]
+    texts = [node.value for node in source.scopes if is_string(node)]
     shown = [one for one in texts if _REACT.search(one) and "\n" in one and "Action" in one]
     if not shown or "Stop" in source.text or re.search(r"\bstop", source.text):
         return

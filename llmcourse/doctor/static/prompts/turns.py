@@ -121,9 +121,7 @@ def history_not_passed(source: Source) -> Iterator[Finding]:
         loop = loop_around(source, call)
         if not isinstance(loop, ast.While):
             continue
-        asks = any(
-            isinstance(node, ast.Call) and name_of(node) == "input" for node in ast.walk(loop)
-        )
+        asks = any(name_of(node) == "input" for node in ast.walk(loop))
         messages = source.value(call.args[0])
         if not asks or not isinstance(messages, ast.List) or not messages.elts:
             continue
@@ -328,8 +326,7 @@ def _rebound(function: ast.AST, name: str) -> bool:
 def _appends(function: ast.AST, name: str) -> bool:
     """Tell whether messages are added to a name: a role, or a call of a model beside it."""
     return any(
-        isinstance(node, ast.Call)
-        and name_of(node) in ADDS
+        name_of(node) in ADDS
         and ast.unparse(owner_of(node)) == name
         and ("role" in ast.unparse(node) or "history" in name or "messages" in name)
         for node in ast.walk(function)
@@ -452,11 +449,7 @@ def system_trimmed(source: Source) -> Iterator[Finding]:
 
 def _cut_at_its_beginning(source: Source, node: ast.AST) -> str:
     """Return the name of the list that a node takes the first messages off; "" for others."""
-    if (
-        isinstance(node, ast.Call)
-        and name_of(node) == "pop"
-        and source.constants(node.args[0] if node.args else None) == [0]
-    ):
+    if name_of(node) == "pop" and source.constants(node.args[0] if node.args else None) == [0]:
         return last_name(owner_of(node))
     if isinstance(node, ast.Delete):
         first = node.targets[0]
@@ -485,7 +478,7 @@ def _becomes_the_chat(source: Source, node: ast.AST, name: str) -> bool:
             for call in source.calls
             if name_of(call) == "apply_chat_template" and call.args
         )
-    return isinstance(above, ast.Call) and name_of(above) == "apply_chat_template"
+    return name_of(above) == "apply_chat_template"
 
 
 def _is_put_back(source: Source, name: str) -> bool:

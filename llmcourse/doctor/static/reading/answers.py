@@ -12,6 +12,7 @@ from llmcourse.doctor.static.reading.pipelines import PARSES, generated_texts
 from llmcourse.doctor.static.reading.source import (
     Source,
     is_false,
+    is_string,
     is_true,
     keyword,
     last_name,
@@ -53,7 +54,7 @@ class Answer:
     @property
     def is_decoded(self) -> bool:
         """Whether a tokenizer's `decode` made it: no pipeline, and no streamer."""
-        return isinstance(self.made, ast.Call) and name_of(self.made) in DECODES
+        return name_of(self.made) in DECODES
 
     def cut(self) -> "Answer":
         """Return the answer after a part was taken away."""
@@ -146,7 +147,7 @@ def _decoded(source: Source, call: ast.Call) -> Answer | None:
 def rows_have_prompt(source: Source, rows: ast.AST) -> bool | None:
     """Tell whether ids begin with the prompt: whole rows of `generate`; None if it is not seen."""
     value = followed(source, rows)
-    while isinstance(value, ast.Call) and name_of(value) in ("tolist", "cpu", "numpy", "squeeze"):
+    while name_of(value) in ("tolist", "cpu", "numpy", "squeeze"):
         value = followed(source, owner_of(value))
     if source.is_output(value):
         return _returns_prompt(source, value)
@@ -174,7 +175,7 @@ def _was_encoded(source: Source, rows: ast.AST) -> bool:
     value = followed(source, rows)
     while isinstance(value, ast.Subscript | ast.Attribute):
         value = followed(source, value.value)
-    encodes = isinstance(value, ast.Call) and name_of(value) == "encode"
+    encodes = name_of(value) == "encode"
     return encodes or source.is_encoding(value)
 
 
@@ -189,13 +190,13 @@ def _is_one_token(source: Source, rows: ast.AST) -> bool:
 def _streamed(source: Source, pieces: ast.AST) -> Answer | None:
     """Return the text that a streamer's pieces are; None for other lists."""
     made = followed(source, pieces)
-    if not isinstance(made, ast.Call) or name_of(made) not in ITERATORS:
+    if name_of(made) not in ITERATORS:
         return None
     return Answer(made, False if is_true(keyword(made, "skip_prompt")) else None)
 
 
 def _of_part(source: Source, part: ast.Subscript, depth: int) -> Answer | None:
-    if isinstance(part.slice, ast.Constant) and isinstance(part.slice.value, str):
+    if is_string(part.slice):
         return _of_field(source, part)
     text = answer_at(source, part.value, depth - 1)
     if text is None or text.many:
@@ -338,7 +339,7 @@ def looked_for(source: Source) -> Iterator[tuple[ast.AST, list[str], Answer]]:
     for node in list(source.scopes):
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn):
             label, text = node.left, node.comparators[0]
-        elif isinstance(node, ast.Call) and name_of(node) in LOOKS and node.args:
+        elif name_of(node) in LOOKS and node.args:
             label, text = node.args[0], owner_of(node)
         else:
             continue
@@ -371,9 +372,9 @@ def prompts_parsed(source: Source) -> Iterator[tuple[ast.AST, str, Answer]]:
 
 def _read_at(node: ast.AST) -> tuple[ast.AST, str] | None:
     """Return the text that a place parses or compares, and how; None for other places."""
-    if isinstance(node, ast.Call) and name_of(node) in PARSES and node.args:
+    if name_of(node) in PARSES and node.args:
         return node.args[0], f"{ast.unparse(node.func)} reads it"
-    if isinstance(node, ast.Call) and name_of(node) == "startswith" and node.args:
+    if name_of(node) == "startswith" and node.args:
         return owner_of(node), "its beginning is looked at"
     if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq):
         return node.left, "it is compared with a text"
@@ -409,7 +410,7 @@ def decoding(source: Source, text: ast.AST) -> ast.Call | None:
     value = followed(source, text)
     if isinstance(value, ast.Subscript):
         value = followed(source, value.value)
-    if isinstance(value, ast.Call) and name_of(value) in ("strip", "lstrip", "rstrip"):
+    if name_of(value) in ("strip", "lstrip", "rstrip"):
         return decoding(source, owner_of(value))
-    decodes = isinstance(value, ast.Call) and name_of(value) in DECODES and bool(value.args)
+    decodes = name_of(value) in DECODES and bool(value.args)
     return value if decodes and source.is_tokenizer(owner_of(value)) else None

@@ -106,7 +106,7 @@ def _unpacked(source: Source, node: ast.AST) -> tuple[dict[str, ast.AST], bool]:
         return {}, True
     if _is_changed(source, last_name(node)):
         return {}, False
-    if isinstance(value, ast.Call) and name_of(value) == "dict":
+    if name_of(value) == "dict":
         given, is_whole = _of_call(source, value)
         for one in value.args:
             more, seen = _unpacked(source, one)
@@ -132,7 +132,7 @@ def _is_changed(source: Source, name: str) -> bool:
     for node in source.scopes:
         if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
             changed = node.value
-        elif isinstance(node, ast.Call) and name_of(node) in _CHANGES:
+        elif name_of(node) in _CHANGES:
             changed = owner_of(node)
         else:
             continue

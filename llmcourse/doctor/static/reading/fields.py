@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llmcourse.doctor.static.reading.following import followed
-from llmcourse.doctor.static.reading.source import Source, last_name, name_of, owner_of
+from llmcourse.doctor.static.reading.source import Source, is_string, last_name, name_of, owner_of
 
 _NAMES = (
     *("sequences", "scores", "logits", "hidden_states", "attentions", "sequences_scores"),
@@ -32,7 +32,7 @@ class Field:
 def field_of(source: Source, node: ast.AST) -> Field | None:
     """Return which field an expression is; None where that is not seen."""
     node = followed(source, node)
-    while isinstance(node, ast.Call) and name_of(node) in _SAME:
+    while name_of(node) in _SAME:
         inner = owner_of(node) if isinstance(node.func, ast.Attribute) else (node.args or [None])[0]
         if inner is None:
             return None
@@ -75,10 +75,6 @@ def index_chain(node: ast.AST) -> tuple[ast.AST, list[ast.AST]]:
         parts = inner + parts
         node = node.value
     return node, parts
-
-
-def is_string(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def names_in(node: ast.AST) -> set[str]:

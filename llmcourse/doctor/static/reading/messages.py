@@ -47,11 +47,11 @@ def kept_answers(source: Source, kept_as: str) -> Iterator[tuple[ast.Call, ast.C
     for call, role, message in appended(source):
         content = content_of(source, message) if role == kept_as else None
         value = source.value(content) if content is not None else None
-        while isinstance(value, ast.Call) and name_of(value) in ("strip", "lstrip", "rstrip"):
+        while name_of(value) in ("strip", "lstrip", "rstrip"):
             value = source.value(owner_of(value))
         if isinstance(value, ast.Subscript):
             value = source.value(value.value)
-        named = isinstance(value, ast.Call) and name_of(value) in ("decode", "batch_decode")
+        named = name_of(value) in ("decode", "batch_decode")
         if named and source.is_tokenizer(owner_of(value)):
             yield call, value
 

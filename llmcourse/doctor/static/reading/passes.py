@@ -44,7 +44,7 @@ def reads_batch(source: Source, call: ast.Call) -> bool:
     given = [*call.args, *(each.value for each in call.keywords)]
     for one in given:
         for part in parts_followed(source, one):
-            if isinstance(part, ast.Call) and name_of(part) == "pad_sequence":
+            if name_of(part) == "pad_sequence":
                 return True
             padding = keyword(part, "padding") if isinstance(part, ast.Call) else None
             if padding is not None and getattr(padding, "value", True) not in (False,):
@@ -92,7 +92,7 @@ def is_cross_entropy(source: Source, call: ast.Call) -> bool:
     if name_of(call) == "cross_entropy":
         return True
     made = source.value(call.func)
-    return isinstance(made, ast.Call) and name_of(made) == "CrossEntropyLoss"
+    return name_of(made) == "CrossEntropyLoss"
 
 
 def ids_of(call: ast.Call) -> ast.AST | None:

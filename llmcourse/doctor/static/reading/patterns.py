@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llmcourse.doctor.static.reading.following import followed
-from llmcourse.doctor.static.reading.source import Source, last_name, name_of, owner_of
+from llmcourse.doctor.static.reading.source import Source, is_string, last_name, name_of, owner_of
 
 _SEARCHES = ("search", "match", "fullmatch", "findall", "finditer", "sub", "subn", "split")
 _REPLACES = ("sub", "subn")
@@ -52,7 +52,7 @@ def _of_compiled(source: Source, call: ast.Call) -> Search | None:
     """Return what `pattern.search(text)` is, with a pattern that was compiled."""
     made = followed(source, owner_of(call))
     place = 1 if name_of(call) in _REPLACES else 0
-    if not isinstance(made, ast.Call) or name_of(made) != "compile" or len(call.args) <= place:
+    if name_of(made) != "compile" or len(call.args) <= place:
         return None
     pattern = _written(source, made.args[0]) if made.args else None
     flags = _words([*made.args[1:], *(each.value for each in made.keywords)])
@@ -61,7 +61,7 @@ def _of_compiled(source: Source, call: ast.Call) -> Search | None:
 
 def _written(source: Source, node: ast.AST) -> str | None:
     value = followed(source, node)
-    text = isinstance(value, ast.Constant) and isinstance(value.value, str)
+    text = is_string(value)
     return value.value if text else None
 
 

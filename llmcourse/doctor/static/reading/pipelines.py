@@ -33,7 +33,7 @@ def pipelines_with_the_prompt(source: Source) -> Iterator[tuple[ast.AST, str, st
 def _use_of_an_answer(source: Source, node: ast.AST) -> tuple[str, str] | None:
     """Return how grave it is that a text begins with its prompt, and how it is used, or None."""
     use = source.parents.get(node)
-    if isinstance(use, ast.Call) and name_of(use) in PARSES and node in use.args:
+    if name_of(use) in PARSES and node in use.args:
         return WARNING, f"{name_of(use)} reads it"
     if isinstance(use, ast.Compare) and isinstance(use.ops[0], ast.Eq):
         return WARNING, "it is compared with a text"

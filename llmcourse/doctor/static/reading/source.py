@@ -124,7 +124,7 @@ class Source:
     def placed(self, node: ast.AST) -> ast.AST:
         """Return the value of an expression without `.to(device)` and the like around it."""
         node = self.value(node)
-        while isinstance(node, ast.Call) and name_of(node) in _PLACING:
+        while name_of(node) in _PLACING:
             if not isinstance(node.func, ast.Attribute):
                 break
             node = self.value(node.func.value)
@@ -152,7 +152,7 @@ class Source:
         if isinstance(value, ast.Call) and loaded_by(value)[:1].isupper():
             loader = loaded_by(value)
             return bool(_MODEL_CLASS.search(loader)) and not _TWO_SEQUENCES.search(loader)
-        if isinstance(value, ast.Call) and name_of(value) == "pipeline":
+        if name_of(value) == "pipeline":
             return False
         if _is_part_of_load(value, 0):
             return True
@@ -203,7 +203,7 @@ class Source:
         made = self.value(node)
         if isinstance(made, ast.Attribute):
             made = self._attributes.get(made.attr, made)
-        return made if isinstance(made, ast.Call) and name_of(made) == "pipeline" else None
+        return made if name_of(made) == "pipeline" else None
 
     @cached_property
     def _attributes(self) -> dict[str, ast.AST]:
@@ -351,14 +351,16 @@ def _is_part_of_load(value: ast.AST, place: int) -> bool:
         isinstance(value, ast.Subscript)
         and isinstance(value.slice, ast.Constant)
         and value.slice.value == place
-        and isinstance(value.value, ast.Call)
         and name_of(value.value) == "load"
     )
 
 
-def name_of(call: ast.Call) -> str:
-    """Return the last name of what is called: `generate` of `model.generate(...)`."""
-    return last_name(call.func)
+def name_of(node: ast.AST | None) -> str:
+    """Return the last name of what a call calls: `generate` of `model.generate(...)`.
+
+    "" of what is no call, or has no name.
+    """
+    return last_name(node.func) if isinstance(node, ast.Call) else ""
 
 
 def owner_of(call: ast.Call) -> ast.AST:
@@ -386,8 +388,7 @@ def loaded_by(call: ast.Call) -> str:
 def keyword(call: ast.Call, name: str) -> ast.AST | None:
     """Return a keyword's value; None where the call has none, or says None."""
     values = [each.value for each in call.keywords if each.arg == name]
-    none = bool(values) and isinstance(values[0], ast.Constant) and values[0].value is None
-    return values[0] if values and not none else None
+    return values[0] if values and not is_none(values[0]) else None
 
 
 def is_true(node: ast.AST | None) -> bool:
@@ -400,6 +401,11 @@ def is_false(node: ast.AST | None) -> bool:
     return isinstance(node, ast.Constant) and node.value is False
 
 
-def called(node: ast.AST) -> str:
-    """Return the name of what is called; "" of what is no call."""
-    return name_of(node) if isinstance(node, ast.Call) else ""
+def is_string(node: ast.AST | None) -> bool:
+    """Tell whether an expression is a text that is written there."""
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def is_none(node: ast.AST | None) -> bool:
+    """Tell whether an expression is written `None`."""
+    return isinstance(node, ast.Constant) and node.value is None

@@ -15,12 +15,12 @@ def streams_read(source: Source) -> Iterator[tuple[ast.AST, ast.AST, ast.Call]]:
     for node in list(source.scopes):
         if isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
             read = node.iter
-        elif isinstance(node, ast.Call) and name_of(node) in _READS and node.args:
+        elif name_of(node) in _READS and node.args:
             read = node.args[0]
         else:
             continue
         if isinstance(read, ast.Call) and last_name(read.func) == "enumerate" and read.args:
             read = read.args[0]
         made = followed(source, read)
-        if isinstance(made, ast.Call) and name_of(made) in STREAMERS:
+        if name_of(made) in STREAMERS:
             yield node if hasattr(node, "lineno") else read, read, made

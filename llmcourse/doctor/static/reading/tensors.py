@@ -4,7 +4,14 @@ import ast
 import re
 
 from llmcourse.doctor.static.reading.following import DEEP, followed, name_at
-from llmcourse.doctor.static.reading.source import Source, keyword, last_name, name_of, owner_of
+from llmcourse.doctor.static.reading.source import (
+    Source,
+    is_none,
+    keyword,
+    last_name,
+    name_of,
+    owner_of,
+)
 
 BATCH, PLACE, VOCABULARY, WIDTH, ONE = "batch", "place", "vocabulary", "width", "one"
 STEP = "steps of the call"  # of what `generate` keeps for each step
@@ -41,7 +48,7 @@ OF_A_TENSOR = (
 
 def tensor_of(call: ast.Call) -> ast.AST | None:
     """Return what a call works on: `x` of `x.softmax(-1)` and of `torch.softmax(x, -1)`."""
-    if isinstance(call.func, ast.Call) and name_of(call.func) in ("Softmax", "LogSoftmax"):
+    if name_of(call.func) in ("Softmax", "LogSoftmax"):
         return call.args[0] if call.args else None
     owner = owner_of(call)
     if owner is call.func or last_name(owner) in _LIBRARIES:
@@ -127,7 +134,7 @@ def _axes_of_part(source: Source, node: ast.Subscript, depth: int) -> tuple | No
 
 def _is_ranked(source: Source, node: ast.AST) -> bool:
     value = followed(source, node)
-    return isinstance(value, ast.Call) and name_of(value) in ("topk", "sort")
+    return name_of(value) in ("topk", "sort")
 
 
 def _indexed(whole: tuple[str, ...], index: ast.AST) -> tuple[str, ...] | None:
@@ -152,10 +159,6 @@ def _indexed(whole: tuple[str, ...], index: ast.AST) -> tuple[str, ...] | None:
         else:
             return None
     return (*left, *whole[place:])
-
-
-def is_none(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
 
 
 def is_dots(node: ast.AST) -> bool:
@@ -256,7 +259,7 @@ def ranking_of(source: Source, node: ast.AST, depth: int = 8) -> ast.Call | None
         node = ast.Subscript(node.value, ast.Constant(0))
     if isinstance(node, ast.Subscript):
         value = followed(source, node.value)
-        if isinstance(value, ast.Call) and name_of(value) in ("sort", "topk"):
+        if name_of(value) in ("sort", "topk"):
             first = isinstance(node.slice, ast.Constant) and node.slice.value == 0
             return value if first else None
         return ranking_of(source, value, depth - 1)

@@ -10,7 +10,7 @@ _TOKENS = re.compile(r"ids$|tokens?$|generated$", re.IGNORECASE)
 
 def is_one_token(source: Source, node: ast.AST) -> bool:
     """Tell whether an expression is a single token: chosen in a loop, or taken out of a row."""
-    while isinstance(node, ast.Call) and name_of(node) in ("item", "squeeze", "tolist", "cpu"):
+    while name_of(node) in ("item", "squeeze", "tolist", "cpu"):
         node = owner_of(node)
     if isinstance(node, ast.List) and len(node.elts) == 1:
         node = node.elts[0]
@@ -44,7 +44,7 @@ def _goes_through_a_row(source: Source, name: ast.Name) -> bool:
 def is_row(source: Source, node: ast.AST) -> bool:
     """Tell whether an expression is a row of ids: `out[0]`, `out[0, 5:]`, `out[0][5:]`."""
     value = source.value(node)
-    while isinstance(value, ast.Call) and name_of(value) in ("tolist", "cpu", "numpy"):
+    while name_of(value) in ("tolist", "cpu", "numpy"):
         value = source.value(owner_of(value))
     if not isinstance(value, ast.Subscript):
         return False

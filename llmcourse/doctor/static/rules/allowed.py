@@ -9,7 +9,14 @@ from llmcourse.doctor.finding import ERROR, WARNING, Finding
 from llmcourse.doctor.static.reading.asked import every_asked
 from llmcourse.doctor.static.reading.following import followed, name_at
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, keyword, last_name, name_of, owner_of
+from llmcourse.doctor.static.reading.source import (
+    Source,
+    is_string,
+    keyword,
+    last_name,
+    name_of,
+    owner_of,
+)
 from llmcourse.doctor.subject import Subject
 
 _NAME = "prefix_allowed_tokens_fn"
@@ -101,7 +108,7 @@ def allowed_reads_a_batch(source: Source) -> Iterator[Finding]:
 
 def _is_of_batch(source: Source, node: ast.AST, one: Allows) -> bool:
     if not isinstance(node, ast.Subscript) or not one.ids:
-        if isinstance(node, ast.Call) and name_of(node) == "size" and node.args:
+        if name_of(node) == "size" and node.args:
             return name_at(owner_of(node)) == one.ids and ast.unparse(node.args[0]) == "1"
         return False
     if isinstance(node.value, ast.Attribute) and node.value.attr == "shape":
@@ -156,7 +163,7 @@ def allowed_counts_prompt(source: Source) -> Iterator[Finding]:
 
 def _looks_up_whole(node: ast.AST, one: Allows) -> bool:
     """Tell whether a node looks the whole row up: `trie.get(ids.tolist())`."""
-    looks = isinstance(node, ast.Call) and name_of(node) in ("get", "get_next", "get_allowed")
+    looks = name_of(node) in ("get", "get_next", "get_allowed")
     if not looks or not node.args or not one.ids:
         return False
     key = node.args[0]
@@ -246,7 +253,7 @@ def _fault_of(source: Source, one: Allows) -> str | None:
 
 
 def _is_text(node: ast.AST) -> bool:
-    text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+    text = is_string(node)
     return text or (isinstance(node, ast.Attribute) and node.attr.endswith("_token"))
 
 
@@ -268,7 +275,7 @@ def _is_list_of_lists(node: ast.AST) -> bool:
     if not isinstance(node, ast.ListComp):
         return False
     ids = isinstance(node.elt, ast.Attribute) and node.elt.attr == "input_ids"
-    return ids or (isinstance(node.elt, ast.Call) and name_of(node.elt) == "encode")
+    return ids or (name_of(node.elt) == "encode")
 
 
 def _called_at_once(source: Source) -> Iterator[Finding]:

@@ -241,7 +241,7 @@ def _is_bare_mask(source: Source, one: Written, node: ast.AST) -> bool:
     if not isinstance(node, ast.Name) or node.id == one.scores:
         return False
     made = followed(source, node)
-    if not isinstance(made, ast.Call) or name_of(made) not in ("full_like", "full"):
+    if name_of(made) not in ("full_like", "full"):
         return False
     stores = [
         part

@@ -232,7 +232,7 @@ def _keeps_state(one: Written) -> bool:
         stored = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
         if stored and last_name(node.value) == "self":
             return True
-        steps = isinstance(node, ast.Call) and name_of(node) in ("next", "pop", "popleft")
+        steps = name_of(node) in ("next", "pop", "popleft")
         if steps and "self." in ast.unparse(node):
             return True
     return False

@@ -196,7 +196,7 @@ def _smallest_of_beams(call: ast.Call) -> bool:
     negated = isinstance(key, ast.Lambda) and isinstance(key.body, ast.UnaryOp)
     plain = isinstance(key, ast.Lambda) or ast.unparse(key or call).endswith(".get")
     beams = bool(call.args) and _BEAMS.search(ast.unparse(call.args[0]))
-    plain = plain or (isinstance(key, ast.Call) and name_of(key) == "itemgetter")
+    plain = plain or (name_of(key) == "itemgetter")
     return isinstance(call.func, ast.Name) and bool(beams) and plain and not negated
 
 

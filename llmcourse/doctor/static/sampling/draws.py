@@ -87,7 +87,7 @@ def over_the_wrong_axis(source: Source) -> Iterator[Finding]:
 def _classes_axis(source: Source, call: ast.Call) -> str | None:
     """Return the axis that a cross entropy takes for the classes: the second of several."""
     made = followed(source, call.func)
-    of_class = isinstance(made, ast.Call) and name_of(made) == "CrossEntropyLoss"
+    of_class = name_of(made) == "CrossEntropyLoss"
     if not call.args or not (name_of(call) == "cross_entropy" or of_class):
         return None
     whole = axes(source, call.args[0])
@@ -208,11 +208,7 @@ def _is_index(source: Source, node: ast.AST) -> bool:
     for above in source.above(node):
         if isinstance(above, ast.Subscript) and inner is above.slice:
             return True
-        if (
-            isinstance(above, ast.Call)
-            and name_of(above) in _TO_IDS[:-1]
-            and inner is not above.func
-        ):
+        if name_of(above) in _TO_IDS[:-1] and inner is not above.func:
             return True
         if isinstance(above, ast.stmt):
             return False
@@ -263,7 +259,7 @@ def _is_part_of_chances(source: Source, node: ast.AST, depth: int = 10) -> bool:
         node = ast.Subscript(node.value, ast.Constant(0))
     if isinstance(node, ast.Subscript):
         value = followed(source, node.value)
-        ranked = isinstance(value, ast.Call) and name_of(value) in ("topk", "sort")
+        ranked = name_of(value) in ("topk", "sort")
         last = node.slice.elts[-1] if isinstance(node.slice, ast.Tuple) else node.slice
         cut = isinstance(last, ast.Slice) and last.upper is not None and last.lower is None
         if ranked and name_of(value) == "topk":

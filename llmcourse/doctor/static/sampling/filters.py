@@ -73,7 +73,7 @@ def _sums_of_logits(source: Source) -> Iterator[Finding]:
         if not isinstance(node, ast.Compare) or not isinstance(node.ops[0], _ORDERS):
             continue
         left = followed(source, node.left)
-        if not isinstance(left, ast.Call) or name_of(left) != "cumsum" or tensor_of(left) is None:
+        if name_of(left) != "cumsum" or tensor_of(left) is None:
             continue
         limit = node.comparators[0]
         said = isinstance(limit, ast.Constant) and isinstance(limit.value, float)
@@ -159,7 +159,7 @@ def _summed(source: Source, node: ast.AST) -> ast.Call | None:
     if not isinstance(node, ast.Compare) or not isinstance(node.ops[0], _ORDERS):
         return None
     left = followed(source, node.left)
-    if not isinstance(left, ast.Call) or name_of(left) != "cumsum" or tensor_of(left) is None:
+    if name_of(left) != "cumsum" or tensor_of(left) is None:
         return None
     ranked = ranking_of(source, tensor_of(left))
     return ranked if ranked is not None and name_of(ranked) == "sort" else None
@@ -181,7 +181,7 @@ def _masked_by(source: Source, node: ast.Compare) -> list[ast.AST]:
             one, above = above, source.parents[above]
         if isinstance(above, ast.Subscript) and one is above.slice:
             masked.append(above.value)
-        elif isinstance(above, ast.Call) and name_of(above) in ("masked_fill", "masked_fill_"):
+        elif name_of(above) in ("masked_fill", "masked_fill_"):
             masked.append(owner_of(above))
     return masked
 
@@ -220,7 +220,7 @@ def _shifts(source: Source, node: ast.AST) -> bool:
         parts = ast.walk(other.slice) if stored else ()
         if any(isinstance(part, ast.Slice) or _is_a_number(part) for part in parts):
             return True
-        if isinstance(other, ast.Call) and name_of(other) in ("roll", "pad", "cat", "scatter_"):
+        if name_of(other) in ("roll", "pad", "cat", "scatter_"):
             return True
     return False
 
@@ -272,7 +272,7 @@ def top_k_misbuilt(source: Source) -> Iterator[Finding]:
 def _is_first_of_where(source: Source, node: ast.AST) -> bool:
     """Tell whether `torch.where` writes -inf where a comparison is true."""
     call = source.parents.get(node)
-    if not isinstance(call, ast.Call) or name_of(call) != "where" or len(call.args) != 3:
+    if name_of(call) != "where" or len(call.args) != 3:
         return False
     return call.args[0] is node and "inf" in ast.unparse(call.args[1])
 
@@ -448,7 +448,7 @@ def _sorted_without_ids(source: Source, node: ast.AST) -> str | None:
     of_values = isinstance(value, ast.Attribute) and value.attr == "values"
     of_first = isinstance(value, ast.Subscript) and ast.unparse(value.slice) == "0"
     made = value.value if of_values or of_first else None
-    return target.id if isinstance(made, ast.Call) and name_of(made) == "sort" else None
+    return target.id if name_of(made) == "sort" else None
 
 
 def _masks(node: ast.AST, name: str) -> bool:
@@ -459,8 +459,7 @@ def _masks(node: ast.AST, name: str) -> bool:
     if isinstance(target, ast.Subscript) and last_name(target.value) == name:
         return "inf" in ast.unparse(node.value) or ast.unparse(node.value) in ("0", "0.0")
     return last_name(target) == name and any(
-        isinstance(one, ast.Call) and name_of(one) in ("masked_fill", "where")
-        for one in ast.walk(node.value)
+        name_of(one) in ("masked_fill", "where") for one in ast.walk(node.value)
     )
 
 
@@ -468,7 +467,7 @@ def _uses(node: ast.AST, name: str) -> bool:
     """Tell whether a node gives the values back, or draws from them."""
     if isinstance(node, ast.Return) and node.value is not None:
         return _gives_back(node.value, name)
-    drawn = isinstance(node, ast.Call) and name_of(node) in ("multinomial", "Categorical")
+    drawn = name_of(node) in ("multinomial", "Categorical")
     return drawn and name in {last_name(one) for one in ast.walk(node)}
 
 

@@ -9,7 +9,6 @@ from llmcourse.doctor.static.reading.following import followed, name_at, parts_f
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
-    called,
     keyword,
     last_name,
     name_of,
@@ -76,7 +75,7 @@ def _appended(source: Source, node: ast.AST) -> ast.AST | None:
     """Return what is appended to a list that begins empty, or None."""
     name = name_at(node)
     for one in source.scopes[node].nodes if name and node in source.scopes else ():
-        appends = isinstance(one, ast.Call) and name_of(one) == "append" and one.args
+        appends = name_of(one) == "append" and one.args
         if appends and name_at(owner_of(one)) == name:
             return one.args[0]
     return None
@@ -124,7 +123,7 @@ def _compared_too_late(source: Source) -> Iterator[Finding]:
             continue
         chosen = followed(source, sides[drafted.index(False)])
         tensor = tensor_of(chosen) if isinstance(chosen, ast.Call) else None
-        late = _begins_at_length(source, tensor) if called(chosen) == "argmax" else None
+        late = _begins_at_length(source, tensor) if name_of(chosen) == "argmax" else None
         if late is None:
             continue
         yield _misbuilt(
@@ -199,7 +198,7 @@ def _is_ratio(source: Source, node: ast.AST) -> bool:
         if not isinstance(test, ast.Compare) or source.scopes[test] is not source.scopes[node]:
             continue
         parts = list(parts_followed(source, test, 4))
-        drawn = any(isinstance(one, ast.Call) and name_of(one) in _RANDOM for one in parts)
+        drawn = any(name_of(one) in _RANDOM for one in parts)
         if drawn and node in parts:
             return True
     return False
@@ -224,9 +223,7 @@ def _residuals(source: Source) -> Iterator[Finding]:
         node, left = pairs[0]
         if any(kind(source, side) == LOGITS for side in (node.left, node.right)):
             continue  # contrastive decoding
-        bounded = any(
-            isinstance(one, ast.Call) and name_of(one) in _NOT_BELOW_ZERO for one in parts
-        )
+        bounded = any(name_of(one) in _NOT_BELOW_ZERO for one in parts)
         bounded |= any(isinstance(one, ast.Compare | ast.Subscript) for one in _stores(source))
         swapped = left == 1
         if bounded and not swapped:
@@ -285,7 +282,7 @@ def _misbuilt(source: Source, node: ast.AST, what: str, why: str, fix: str) -> F
 def guidance_misbuilt(source: Source) -> Iterator[Finding]:
     """A difference the wrong way round, or of probabilities."""
     yield from _left_behind(source)
-    chooses = any(isinstance(one, ast.Call) and name_of(one) in _CHOOSES for one in source.scopes)
+    chooses = any(name_of(one) in _CHOOSES for one in source.scopes)
     if not chooses and "LogitsProcessor" not in source.text:
         return
     for node in list(source.scopes):
@@ -435,7 +432,7 @@ def _of_chances(source: Source, node: ast.AST) -> tuple | None:
     if set(roles) != {1, 2} and set(guided) != {1, 2}:
         return None
     parts = [source.parents.get(node), *source.above(node)]
-    bounded = any(isinstance(one, ast.Call) and name_of(one) in _NOT_BELOW_ZERO for one in parts)
+    bounded = any(name_of(one) in _NOT_BELOW_ZERO for one in parts)
     if bounded or not _is_chosen_from(source, node) or _drafts(source):
         return None
     what = "combines probabilities, not logits or log-probabilities."

@@ -82,7 +82,7 @@ def _taken_from_logits(source: Source, node: ast.AST) -> tuple[ast.AST, ast.AST]
 
     None for other nodes.
     """
-    if isinstance(node, ast.Call) and name_of(node) in ("scatter_add", "scatter_add_"):
+    if name_of(node) in ("scatter_add", "scatter_add_"):
         logits, share = tensor_of(node), keyword(node, "src") or (node.args or [None])[-1]
         signs = [share.left, share.right] if isinstance(share, ast.BinOp) else [share]
         if not any(isinstance(one, ast.UnaryOp) and isinstance(one.op, ast.USub) for one in signs):
@@ -105,7 +105,7 @@ def _factors(source: Source, node: ast.AST, depth: int = 8) -> Iterator[ast.AST]
         parts = [value.left, value.right]
     elif isinstance(value, ast.UnaryOp):
         parts = [value.operand]
-    elif isinstance(value, ast.Call) and name_of(value) == "where":
+    elif name_of(value) == "where":
         parts = value.args[1:]
     elif value is not node:
         yield value
@@ -126,7 +126,7 @@ def _is_picked_from(node: ast.AST, logits: ast.AST) -> bool:
     whole = logits
     while isinstance(whole, ast.Subscript):
         whole = whole.value
-    if isinstance(node, ast.Call) and name_of(node) in ("gather", "index_select", "take"):
+    if name_of(node) in ("gather", "index_select", "take"):
         return tensor_of(node) is not None and last_name(tensor_of(node)) == last_name(whole)
     same = isinstance(node, ast.Subscript | ast.Name) and node is not logits
     return same and ast.unparse(node) == ast.unparse(logits)
@@ -135,7 +135,7 @@ def _is_picked_from(node: ast.AST, logits: ast.AST) -> bool:
 def _takes_size(source: Source, share: ast.AST) -> bool:
     """Tell whether the size of a share is taken, whatever its sign."""
     return any(
-        isinstance(part, ast.Call) and name_of(part) in ("abs", "absolute", "abs_", "clamp", "relu")
+        name_of(part) in ("abs", "absolute", "abs_", "clamp", "relu")
         for part in parts_followed(source, share)
     )
 
@@ -156,7 +156,7 @@ def _are_logits(source: Source, node: ast.AST) -> bool:
     if kind(source, inner) == LOGITS or last_name(inner) in ("scores", "score"):
         return True
     picked = followed(source, inner)
-    picks = isinstance(picked, ast.Call) and name_of(picked) in ("gather", "index_select", "take")
+    picks = name_of(picked) in ("gather", "index_select", "take")
     return picks and tensor_of(picked) is not None and _are_logits(source, tensor_of(picked))
 
 
@@ -167,6 +167,6 @@ def _asks_for_sign(source: Source, node: ast.AST) -> bool:
             number = other.comparators[0]
             if isinstance(number, ast.Constant) and number.value == 0:
                 return True
-        if isinstance(other, ast.Call) and name_of(other) in ("sign", "relu", "clamp"):
+        if name_of(other) in ("sign", "relu", "clamp"):
             return True
     return False

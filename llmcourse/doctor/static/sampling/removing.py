@@ -63,7 +63,7 @@ def _zeroed(source: Source, node: ast.AST) -> ast.AST | None:
         return other
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
         return node.targets[0].value if _is_about_zero(node.value) else None
-    if isinstance(node, ast.Call) and name_of(node) in ("masked_fill", "masked_fill_"):
+    if name_of(node) in ("masked_fill", "masked_fill_"):
         return tensor_of(node) if any(map(_is_about_zero, node.args[1:])) else None
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         return node.left if _is_zeros_and_ones(source, node.right) else None
@@ -73,7 +73,7 @@ def _zeroed(source: Source, node: ast.AST) -> ast.AST | None:
 def _is_about_zero(node: ast.AST) -> bool:
     """Tell whether an expression is written as 0, or a number very close to it: 1e-10."""
     node = node.operand if isinstance(node, ast.UnaryOp) else node
-    if isinstance(node, ast.Call) and name_of(node) in ("tensor", "full_like") and node.args:
+    if name_of(node) in ("tensor", "full_like") and node.args:
         return _is_about_zero(node.args[-1])
     number = isinstance(node, ast.Constant) and type(node.value) in (int, float)
     return number and abs(node.value) <= 1e-3
@@ -113,9 +113,7 @@ def _is_cut_before_softmax(source: Source, node: ast.AST, tensor: ast.AST) -> bo
 def _is_zeros_and_ones(source: Source, node: ast.AST) -> bool:
     """Tell whether a name is a tensor of zeros, or of ones, a part of which was set."""
     made = followed(source, node)
-    filled = isinstance(made, ast.Call) and name_of(made) in (
-        *("zeros_like", "ones_like", "zeros", "ones"),
-    )
+    filled = name_of(made) in (*("zeros_like", "ones_like", "zeros", "ones"),)
     if not filled or not isinstance(node, ast.Name):
         return False
     return any(
@@ -133,11 +131,11 @@ def _zeroed_by_a_new_one(source: Source, node: ast.AST) -> ast.AST | None:
     comes after it.
     """
     tensor = None
-    if isinstance(node, ast.Call) and name_of(node) in ("scatter", "scatter_"):
+    if name_of(node) in ("scatter", "scatter_"):
         made = followed(source, owner_of(node))
-        zeros = isinstance(made, ast.Call) and name_of(made) in ("zeros_like", "zeros", "new_zeros")
+        zeros = name_of(made) in ("zeros_like", "zeros", "new_zeros")
         tensor = node.args[-1] if zeros and len(node.args) > 2 else None
-    elif isinstance(node, ast.Call) and name_of(node) == "where" and len(node.args) == 3:
+    elif name_of(node) == "where" and len(node.args) == 3:
         kept = [one for one in node.args[1:] if not _is_zero(one)]
         tensor = kept[0] if len(kept) == 1 else None
     elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
@@ -151,14 +149,14 @@ def _zeroed_by_a_new_one(source: Source, node: ast.AST) -> ast.AST | None:
 
 def _is_zero(node: ast.AST) -> bool:
     """Tell whether an expression is 0, as a number or a tensor."""
-    if isinstance(node, ast.Call) and name_of(node) in ("tensor", "zeros_like"):
+    if name_of(node) in ("tensor", "zeros_like"):
         return name_of(node) == "zeros_like" or bool(node.args and _is_zero(node.args[0]))
     return _is_about_zero(node)
 
 
 def _is_kept(source: Source, node: ast.AST) -> bool:
     """Tell whether an expression is a mask of tokens: by its name, or a comparison."""
-    while isinstance(node, ast.Call) and name_of(node) in ("float", "to", "int", "bool", "long"):
+    while name_of(node) in ("float", "to", "int", "bool", "long"):
         node = owner_of(node)
     named = re.search(r"(^|_)(mask|keep|allowed|valid)(_|$)", last_name(node))
     return bool(named) or isinstance(followed(source, node), ast.Compare)

@@ -41,7 +41,7 @@ def softmax_twice(source: Source) -> Iterator[Finding]:
     for call in source.calls:
         given = tensor_of(call) if does(call) in ("softmax", "log_softmax") else None
         made = followed(source, call.func) if isinstance(call.func, ast.Name) else call.func
-        module = isinstance(made, ast.Call) and name_of(made) == "CrossEntropyLoss"
+        module = name_of(made) == "CrossEntropyLoss"
         if (name_of(call) == "cross_entropy" or module) and call.args:
             given = call.args[0]
         if name_of(call) == "Categorical":
@@ -103,7 +103,7 @@ def _power_of_a_temperature(source: Source) -> Iterator[Finding]:
     for node in list(source.scopes):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
             chances, power = node.left, node.right
-        elif isinstance(node, ast.Call) and name_of(node) in ("pow", "pow_") and node.args:
+        elif name_of(node) in ("pow", "pow_") and node.args:
             chances, power = tensor_of(node), node.args[-1]
         else:
             continue
@@ -184,7 +184,7 @@ def _is_asked(source: Source, name: ast.Name) -> bool:
     for node in source.scopes[name].nodes:
         tests = isinstance(node, ast.If | ast.IfExp | ast.While | ast.Assert)
         test = node.test if tests else node
-        bounds = isinstance(node, ast.Call) and name_of(node) in ("max", "clamp")
+        bounds = name_of(node) in ("max", "clamp")
         if (tests or bounds) and name.id in {name_at(part) for part in ast.walk(test)}:
             return True
     return False

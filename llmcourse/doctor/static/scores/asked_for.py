@@ -13,7 +13,14 @@ from llmcourse.doctor.static.reading.fields import (
     is_asked_about,
 )
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, is_false, keyword, last_name, name_of
+from llmcourse.doctor.static.reading.source import (
+    Source,
+    is_false,
+    is_string,
+    keyword,
+    last_name,
+    name_of,
+)
 from llmcourse.doctor.subject import Subject
 
 _LOOKS = ("hasattr", "getattr", "isinstance", "keys", "get")
@@ -110,7 +117,7 @@ def _set_elsewhere(source: Source) -> set[str]:
     for node in list(source.scopes):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             names.add(node.attr)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        elif is_string(node):
             names.add(node.value)
     return names
 

@@ -68,9 +68,9 @@ def _raised(node: ast.AST) -> ast.AST | None:
     base = exponent = None
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
         base, exponent = node.left, node.right
-    elif isinstance(node, ast.Call) and name_of(node) in ("pow", "power") and len(node.args) == 2:
+    elif name_of(node) in ("pow", "power") and len(node.args) == 2:
         base, exponent = node.args
-    elif isinstance(node, ast.Call) and name_of(node) == "exp2":
+    elif name_of(node) == "exp2":
         return tensor_of(node)
     of_two = isinstance(base, ast.Constant) and base.value in (2, 10, 2.0, 10.0)
     return exponent if of_two else None
@@ -101,7 +101,7 @@ def _is_loss(source: Source, node: ast.AST) -> bool:
         return first and keyword(made, "labels") is not None
     if isinstance(bare, ast.Call):
         made = followed(source, bare.func)
-        of_class = isinstance(made, ast.Call) and name_of(made) == "CrossEntropyLoss"
+        of_class = name_of(made) == "CrossEntropyLoss"
         return name_of(bare) == "cross_entropy" or of_class
     field = field_of(source, bare)
     return field is not None and field.name == "loss" and not field.generates
@@ -109,7 +109,7 @@ def _is_loss(source: Source, node: ast.AST) -> bool:
 
 def _is_mean_of_exps(source: Source, node: ast.AST) -> bool:
     """Tell whether a node is a mean of a list of exponentials of losses."""
-    if not isinstance(node, ast.Call) or name_of(node) not in ("mean", "fmean", "average"):
+    if name_of(node) not in ("mean", "fmean", "average"):
         return False
     listed = tensor_of(node)
     while isinstance(listed, ast.Call) and last_name(listed.func) in ("tensor", "array", "stack"):
@@ -127,14 +127,14 @@ def _adds_exps(source: Source, node: ast.AST) -> bool:
 
 def _is_exp_of_loss(source: Source, node: ast.AST) -> bool:
     bare = _bare(source, node)
-    exp = isinstance(bare, ast.Call) and name_of(bare) == "exp" and tensor_of(bare) is not None
+    exp = name_of(bare) == "exp" and tensor_of(bare) is not None
     return exp and _is_loss(source, tensor_of(bare))
 
 
 def _put_into(source: Source, name: ast.Name) -> Iterator[ast.AST]:
     """Yield what is put into a list or dictionary: appended, stored, or written out at once."""
     for node in source.scopes[name].nodes:
-        appends = isinstance(node, ast.Call) and name_of(node) == "append" and node.args
+        appends = name_of(node) == "append" and node.args
         if appends and name_at(owner_of(node)) == name.id:
             yield node.args[0]
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
@@ -241,7 +241,7 @@ def _becomes_prediction(source: Source, call: ast.Call) -> bool:
             return True
         if isinstance(above, ast.Assign):
             return bool(_BEST.search(last_name(above.targets[0])))
-        if isinstance(above, ast.Call) and name_of(above) == "append":
+        if name_of(above) == "append":
             return bool(_BEST.search(last_name(owner_of(above))))
         if isinstance(above, ast.stmt):
             return False
@@ -375,7 +375,7 @@ def _lists_of_losses(source: Source) -> set[str]:
 
 def _averages(value: ast.AST, lists: set[str]) -> bool:
     """Tell whether an expression is a mean of one of these lists."""
-    if isinstance(value, ast.Call) and name_of(value) in ("item", "mean", "fmean"):
+    if name_of(value) in ("item", "mean", "fmean"):
         return bool(lists & {last_name(one) for one in ast.walk(value)}) and (
             name_of(value) != "item" or "mean" in ast.unparse(value)
         )
@@ -428,7 +428,7 @@ def _pass_of_loss(source: Source, node: ast.AST) -> ast.Call | None:
     while True:
         if isinstance(node, ast.UnaryOp):
             node = node.operand
-        elif isinstance(node, ast.Call) and name_of(node) in PLAIN:
+        elif name_of(node) in PLAIN:
             node = owner_of(node)
         elif isinstance(node, ast.Name) and source.value(node) is not node:
             node = source.value(node)

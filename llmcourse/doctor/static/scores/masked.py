@@ -8,7 +8,14 @@ from llmcourse.doctor.finding import ERROR, WARNING, Finding
 from llmcourse.doctor.static.reading.following import followed, parts_followed
 from llmcourse.doctor.static.reading.passes import ids_of, reads_batch
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, keyword, last_name, name_of, owner_of
+from llmcourse.doctor.static.reading.source import (
+    Source,
+    is_string,
+    keyword,
+    last_name,
+    name_of,
+    owner_of,
+)
 from llmcourse.doctor.static.reading.tensors import (
     CHANCES,
     LOG_CHANCES,
@@ -101,7 +108,7 @@ def _factors(node: ast.AST) -> tuple[ast.AST, ast.AST] | None:
         return node.left, node.right
     if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Mult):
         return node.target, node.value
-    if isinstance(node, ast.Call) and name_of(node) in ("mul", "mul_", "multiply") and node.args:
+    if name_of(node) in ("mul", "mul_", "multiply") and node.args:
         tensor = tensor_of(node)
         return (tensor, node.args[-1]) if tensor is not node.args[-1] else None
     return None
@@ -124,7 +131,7 @@ def _hides(source: Source, mask: ast.AST) -> str | None:
     inner = None
     if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.Invert):
         inner = value.operand
-    elif isinstance(value, ast.Call) and name_of(value) == "logical_not":
+    elif name_of(value) == "logical_not":
         inner = tensor_of(value)
     elif isinstance(value, ast.BinOp) and isinstance(value.op, ast.Sub):
         inner = value.right if ast.unparse(value.left) in ("1", "1.0") else None
@@ -138,7 +145,7 @@ def _hides(source: Source, mask: ast.AST) -> str | None:
 def _unwrapped(node: ast.AST) -> ast.AST:
     """Return a mask without the calls and indices around it that leave it what it is."""
     while True:
-        if isinstance(node, ast.Call) and name_of(node) in _PLAIN:
+        if name_of(node) in _PLAIN:
             if owner_of(node) is node.func:
                 return node
             node = owner_of(node)
@@ -162,7 +169,7 @@ def _bare(source: Source, node: ast.AST) -> ast.AST:
 def _base(node: ast.AST) -> ast.AST:
     """Return what is indexed: `mask` of `mask[:, 1:]`; of `batch["mask"]` itself, as a name."""
     while isinstance(node, ast.Subscript):
-        if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
+        if is_string(node.slice):
             return ast.Name(node.slice.value, ast.Load())
         node = node.value
     return node
@@ -208,10 +215,10 @@ def _ignores_text(source: Source, node: ast.AST) -> str | None:
     place = None
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
         place = node.targets[0].slice if _is_ignored(node.value) else None
-    elif isinstance(node, ast.Call) and name_of(node) in ("masked_fill", "masked_fill_"):
+    elif name_of(node) in ("masked_fill", "masked_fill_"):
         given = node.args
         place = given[0] if len(given) > 1 and _is_ignored(given[1]) else None
-    elif isinstance(node, ast.Call) and name_of(node) == "where" and len(node.args) == 3:
+    elif name_of(node) == "where" and len(node.args) == 3:
         place = node.args[0] if _is_ignored(node.args[1]) else None
     if place is None:
         return None
@@ -227,7 +234,7 @@ def _ignores_text(source: Source, node: ast.AST) -> str | None:
         if other and last_name(value.comparators[0]) in ("pad_token_id", "pad_id"):
             return f"`{source.words(value)}` is true where the text is"
         return None
-    cast = isinstance(value, ast.Call) and name_of(value) == "bool"
+    cast = name_of(value) == "bool"
     if cast and last_name(_base(owner_of(value))) == "attention_mask":
         return f"`{source.words(value)}` is true where the text is"
     return None
@@ -320,7 +327,7 @@ def padding_in_the_loss(source: Source) -> Iterator[Finding]:
         if labels is None or not source.is_forward(call) or not reads_batch(source, call):
             continue
         value = followed(source, labels)
-        copied = isinstance(value, ast.Call) and name_of(value) in ("clone", "copy", "to")
+        copied = name_of(value) in ("clone", "copy", "to")
         value = followed(source, owner_of(value)) if copied else value
         entry = isinstance(value, ast.Subscript) and ast.unparse(value.slice) == "'input_ids'"
         if not entry and last_name(value) != "input_ids" and not _same_as_ids(call, labels):
@@ -342,7 +349,7 @@ def _padding_in_an_entry(source: Source) -> Iterator[Finding]:
         if not isinstance(target, ast.Subscript) or ast.unparse(target.slice) != "'labels'":
             continue
         value = node.value
-        while isinstance(value, ast.Call) and name_of(value) in ("clone", "copy", "deepcopy"):
+        while name_of(value) in ("clone", "copy", "deepcopy"):
             value = value.args[0] if value.args else owner_of(value)
         entry = isinstance(value, ast.Subscript) and ast.unparse(value.slice) == "'input_ids'"
         if not entry and not (isinstance(value, ast.Attribute) and value.attr == "input_ids"):
@@ -391,7 +398,7 @@ def _padding_summed(source: Source) -> Iterator[Finding]:
 def _uses_mask(source: Source) -> bool:
     """Tell whether a source does more with a mask than to hand it to a model."""
     for node in source.scopes:
-        entry = isinstance(node, ast.Constant) and isinstance(node.value, str)
+        entry = is_string(node)
         words = node.value if entry else last_name(node)
         if "mask" not in words:
             continue

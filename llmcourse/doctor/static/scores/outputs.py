@@ -68,7 +68,7 @@ def _are_rows(source: Source, node: ast.AST) -> bool:
     if isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Tuple):
         whole = isinstance(value.slice.elts[0], ast.Slice)
         return whole and _are_rows(source, value.value)
-    if isinstance(value, ast.Call) and name_of(value) == "batch_decode" and value.args:
+    if name_of(value) == "batch_decode" and value.args:
         return _are_rows(source, value.args[0])
     return source.is_output(value) or _are_prompts(source, node)
 
@@ -124,14 +124,14 @@ def _counted_by(loop: ast.For | ast.comprehension, name: str) -> ast.AST | None:
 
 def _stacked_steps_first(source: Source, node: ast.AST) -> Field | None:
     """Return scores that were stacked steps first, and from which rows' ids are gathered."""
-    gathers = isinstance(node, ast.Call) and name_of(node) == "gather" and len(node.args) > 1
+    gathers = name_of(node) == "gather" and len(node.args) > 1
     if not gathers or tensor_of(node) is None:
         return None
     moved = [one for one in parts_followed(source, tensor_of(node)) if _moves(one)]
     if moved or any(_moves(one) for one in parts_followed(source, node.args[-1])):
         return None
     for part in parts_followed(source, tensor_of(node)):
-        if isinstance(part, ast.Call) and name_of(part) == "stack" and part.args:
+        if name_of(part) == "stack" and part.args:
             dim = keyword(part, "dim") or next(iter(part.args[1:]), ast.Constant(0))
             first = isinstance(dim, ast.Constant) and dim.value == 0
             field = _per_step(source, part.args[0])
@@ -202,7 +202,7 @@ def _used_as_tensor(node: ast.AST) -> ast.AST | None:
         return node.value
     if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple):
         return node.value
-    if isinstance(node, ast.Call) and name_of(node) in _TAKES_A_TENSOR and node.args:
+    if name_of(node) in _TAKES_A_TENSOR and node.args:
         plain = isinstance(node.func, ast.Attribute) and last_name(node.func.value) != "np"
         return node.args[0] if plain else None
     return None
@@ -287,12 +287,12 @@ def _is_fixed(node: ast.AST) -> bool:
 
 def _gathered_by_row(source: Source, node: ast.AST) -> Field | None:
     """Return scores that were stacked, and from which the sequences' ids are gathered."""
-    if not isinstance(node, ast.Call) or name_of(node) != "gather" or tensor_of(node) is None:
+    if name_of(node) != "gather" or tensor_of(node) is None:
         return None
     if not node.args or not _is_of_rows(source, node.args[-1]):
         return None
     for part in parts_followed(source, tensor_of(node)):
-        if isinstance(part, ast.Call) and name_of(part) == "stack" and part.args:
+        if name_of(part) == "stack" and part.args:
             return _per_step(source, part.args[0])
     return None
 

@@ -84,7 +84,7 @@ def logits_not_normalized(source: Source) -> Iterator[Finding]:
 
 def _into_exp(node: ast.AST) -> ast.AST | None:
     """Return what goes into an exponential or a logarithm."""
-    exponents = isinstance(node, ast.Call) and name_of(node) in ("exp", "exp_", "log")
+    exponents = name_of(node) in ("exp", "exp_", "log")
     return tensor_of(node) if exponents and not isinstance(node.func, ast.Name) else None
 
 
@@ -105,7 +105,7 @@ def _named_probability(source: Source, node: ast.AST) -> ast.AST | None:
         return _picked(source, node.value)
     if isinstance(node, ast.Assign):
         target, value = node.targets[0], node.value
-    elif isinstance(node, ast.Call) and name_of(node) == "append" and len(node.args) == 1:
+    elif name_of(node) == "append" and len(node.args) == 1:
         target, value = owner_of(node), node.args[0]
     else:
         return None
@@ -119,7 +119,7 @@ def _named_probability(source: Source, node: ast.AST) -> ast.AST | None:
 
 def _picked(source: Source, node: ast.AST) -> ast.AST | None:
     """Return the tensor's entries that a number is made of: single tokens', or the largest."""
-    while isinstance(node, ast.Call) and name_of(node) in _OF_ENTRIES:
+    while name_of(node) in _OF_ENTRIES:
         largest = name_of(node) == "max" and not node.args and not node.keywords
         node = tensor_of(node)
         if node is None or largest:
@@ -138,7 +138,7 @@ def _is_normalized(source: Source, node: ast.AST, taken: ast.AST) -> bool:
     parts = list(parts_followed(source, taken))
     if any(_is_difference(source, one) for one in parts):
         return True  # odds, or a maximum taken away
-    if any(isinstance(one, ast.Call) and name_of(one) in _NORMALIZES for one in parts):
+    if any(name_of(one) in _NORMALIZES for one in parts):
         return True
     statement = next((one for one in source.above(node) if isinstance(one, ast.stmt)), node)
     target = getattr(statement, "targets", [getattr(statement, "target", None)])[0]
@@ -161,7 +161,7 @@ def _normalizes(node: ast.AST, names: set[str], line: int) -> bool:
     """Tell whether a node divides by a sum, or takes a softmax of these names below a line."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
         return "sum" in names_in(node.right)
-    later = isinstance(node, ast.Call) and name_of(node) in _NORMALIZES and node.lineno > line
+    later = name_of(node) in _NORMALIZES and node.lineno > line
     return later and bool(names_in(node) & names)
 
 
@@ -257,7 +257,7 @@ def log_probabilities_in_half(source: Source) -> Iterator[Finding]:
         if tensor is None or keyword(call, "dtype") is not None or kind(source, tensor) != LOGITS:
             continue
         parts = list(parts_followed(source, tensor))
-        widened = any(isinstance(one, ast.Call) and name_of(one) in _WIDENS for one in parts)
+        widened = any(name_of(one) in _WIDENS for one in parts)
         in_half = any(source.is_forward(one) and _is_of_half(source, one.func) for one in parts)
         if widened or not in_half or any(last_name(one) == "float32" for one in parts):
             continue
@@ -278,7 +278,7 @@ _WIDENS = ("float", "double", "upcast")
 def _is_of_half(source: Source, model: ast.AST) -> bool:
     """Tell whether a model is seen to be loaded in 16 bits."""
     made = source.placed(model)
-    if not isinstance(made, ast.Call) or name_of(made) != "from_pretrained":
+    if name_of(made) != "from_pretrained":
         return False
     dtype = keyword(made, "dtype") or keyword(made, "torch_dtype")
     named = "" if dtype is None else ast.unparse(dtype)
@@ -341,7 +341,7 @@ def _log_or_chance(source: Source, node: ast.AST) -> str | None:
 
 def _is_guarded(source: Source, node: ast.AST) -> bool:
     near = [*source.above(node), *parts_followed(source, node, 3)]
-    return any(isinstance(one, ast.Call) and name_of(one) in _GUARDS for one in near)
+    return any(name_of(one) in _GUARDS for one in near)
 
 
 def _has_removed(source: Source, node: ast.AST) -> bool:
@@ -429,12 +429,12 @@ def _takes_beginning(node: ast.Subscript) -> bool:
 def _sorted(source: Source, node: ast.AST) -> ast.Call | None:
     """Return the ascending sort of which an expression is the values or the indices."""
     value = followed(source, node)
-    while isinstance(value, ast.Call) and name_of(value) in ("tolist", "cpu", "numpy"):
+    while name_of(value) in ("tolist", "cpu", "numpy"):
         value = followed(source, owner_of(value))
     named = isinstance(value, ast.Attribute) and value.attr in ("values", "indices")
     if named or (isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Constant)):
         value = followed(source, value.value)
-    if not isinstance(value, ast.Call) or name_of(value) not in ("sort", "argsort"):
+    if name_of(value) not in ("sort", "argsort"):
         return None
     falls = keyword(value, "descending") is not None or any(map(is_true, value.args))
     return None if falls or tensor_of(value) is None or last_name(value.func) == "" else value

@@ -4,11 +4,19 @@ import ast
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
-from llmcourse.doctor.static.reading.fields import index_chain, is_string
+from llmcourse.doctor.static.reading.fields import index_chain
 from llmcourse.doctor.static.reading.following import followed, name_at, parts_followed
 from llmcourse.doctor.static.reading.passes import ids_of, is_cross_entropy
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, keyword, last_name, name_of, owner_of
+from llmcourse.doctor.static.reading.source import (
+    Source,
+    is_none,
+    is_string,
+    keyword,
+    last_name,
+    name_of,
+    owner_of,
+)
 from llmcourse.doctor.static.reading.tensors import (
     LOGITS,
     OF_ONE_NUMBER,
@@ -16,7 +24,6 @@ from llmcourse.doctor.static.reading.tensors import (
     VOCABULARY,
     axes,
     does,
-    is_none,
     kind,
     tensor_of,
 )
@@ -76,15 +83,13 @@ def _begins_late(source: Source, node: ast.AST) -> bool:
         return False
     measured = {last_name(part) for part in ast.walk(lower)} & {"shape", "len"}
     scope = source.scopes[node]
-    return bool(measured) and any(
-        isinstance(one, ast.Call) and name_of(one) in _CHANCES for one in scope.nodes
-    )
+    return bool(measured) and any(name_of(one) in _CHANCES for one in scope.nodes)
 
 
 def _is_logits(source: Source, node: ast.AST) -> bool:
     """Tell whether an expression is the logits of a forward pass, all of them."""
     value = source.value(node)
-    if isinstance(value, ast.Call) and name_of(value) in ("log_softmax", "softmax", "float"):
+    if name_of(value) in ("log_softmax", "softmax", "float"):
         owner = owner_of(value)
         plain = owner is value.func or last_name(owner) in ("torch", "F", "functional")
         inner = (value.args or [None])[0] if plain else owner
@@ -133,7 +138,7 @@ def _picked_unshifted(source: Source, node: ast.AST) -> bool:
     if ids is None and isinstance(places[0], ast.Call) and name_of(places[0]) in _RANGES:
         ids = places[1] if len(places[0].args) == 1 else None
     row = None if ids is None else followed(source, ids)
-    while isinstance(row, ast.Call) and name_of(row) in _TO_LISTS:
+    while name_of(row) in _TO_LISTS:
         row = followed(source, owner_of(row))
     if not isinstance(row, ast.Subscript) or ast.unparse(row.slice) != "0":
         return False
@@ -147,7 +152,7 @@ def _indices(node: ast.AST) -> tuple[ast.AST, list[ast.AST]]:
         if isinstance(node, ast.Subscript) and not isinstance(node.slice, ast.Slice):
             own = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
             index, node = [*own, *index], node.value
-        elif index and isinstance(node, ast.Call) and name_of(node) in ("log_softmax", "softmax"):
+        elif index and name_of(node) in ("log_softmax", "softmax"):
             plain = last_name(owner_of(node)) in ("torch", "F", "functional")
             node = node.args[0] if plain and node.args else owner_of(node)
         else:
@@ -156,7 +161,7 @@ def _indices(node: ast.AST) -> tuple[ast.AST, list[ast.AST]]:
 
 def _at_the_same_place(place: ast.AST, token: ast.AST) -> ast.AST | None:
     """Return `ids[0]` where a token is `ids[0, i]` or `ids[0][i]`, and its place i."""
-    while isinstance(token, ast.Call) and name_of(token) in ("item", "int"):
+    while name_of(token) in ("item", "int"):
         token = token.args[0] if token.args else owner_of(token)
     base, index = _indices(token)
     if len(index) != 2 or ast.unparse(index[1]) != ast.unparse(place):
@@ -191,7 +196,7 @@ def _picked_in_a_loop(source: Source, node: ast.AST) -> bool:
         return False
     place, token = parts[-2:]
     token = followed(source, token)
-    if isinstance(token, ast.Call) and name_of(token) == "item":
+    if name_of(token) == "item":
         token = followed(source, owner_of(token))
     ids, at = index_chain(token)
     same = bool(at) and isinstance(place, ast.Name) and ast.unparse(at[-1]) == place.id
@@ -296,7 +301,7 @@ def _met(source: Source, node: ast.AST) -> tuple[ast.AST, ast.AST] | None:
     if name_of(node) == "gather" and node.args and tensor_of(node) is not None:
         return tensor_of(node), keyword(node, "index") or node.args[-1]
     made = followed(source, node.func)
-    of_class = isinstance(made, ast.Call) and name_of(made) == "CrossEntropyLoss"
+    of_class = name_of(made) == "CrossEntropyLoss"
     if (name_of(node) == "cross_entropy" or of_class) and len(node.args) > 1:
         return node.args[0], node.args[1]
     return None
@@ -358,7 +363,7 @@ def _masked(node: ast.AST) -> tuple[ast.AST, ast.AST] | None:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         swapped = "mask" in ast.unparse(node.left).lower()
         return (node.right, node.left) if swapped else (node.left, node.right)
-    if isinstance(node, ast.Call) and name_of(node) in ("masked_select", "masked_fill"):
+    if name_of(node) in ("masked_select", "masked_fill"):
         return (tensor_of(node), node.args[-1]) if node.args and tensor_of(node) else None
     return None
 
@@ -366,7 +371,7 @@ def _masked(node: ast.AST) -> tuple[ast.AST, ast.AST] | None:
 def _cuts_last(source: Source, node: ast.AST) -> bool:
     """Tell whether an expression is a mask without its last place: `mask[:, :-1]`."""
     node = followed(source, node)
-    while isinstance(node, ast.Call) and name_of(node) in (*OF_ONE_NUMBER, "bool", "contiguous"):
+    while name_of(node) in (*OF_ONE_NUMBER, "bool", "contiguous"):
         node = followed(source, owner_of(node))
     if not isinstance(node, ast.Subscript) or "mask" not in ast.unparse(node.value).lower():
         return False
@@ -376,7 +381,7 @@ def _cuts_last(source: Source, node: ast.AST) -> bool:
 def _of_next_tokens(source: Source, node: ast.AST) -> bool:
     """Tell whether tokens' entries are gathered by ids without their first place."""
     for part in parts_followed(source, node):
-        if isinstance(part, ast.Call) and name_of(part) in ("gather", "cross_entropy", "nll_loss"):
+        if name_of(part) in ("gather", "cross_entropy", "nll_loss"):
             for one in part.args:
                 texts = [ast.unparse(inner) for inner in parts_followed(source, one)]
                 if any(text.endswith(("[:, 1:]", "[..., 1:]", "[:, 1:, None]")) for text in texts):
@@ -417,9 +422,9 @@ def labels_shifted_twice(source: Source) -> Iterator[Finding]:
 def _cut(source: Source, node: ast.AST) -> tuple[str, str] | None:
     """Return what a tensor of ids is a part of, and which: ("ids", ":-1") of `ids[:, :-1]`."""
     value = followed(source, node)
-    while isinstance(value, ast.Call) and name_of(value) in ("contiguous", "clone", "to"):
+    while name_of(value) in ("contiguous", "clone", "to"):
         value = followed(source, owner_of(value))
-    if isinstance(value, ast.Call) and name_of(value) == "roll" and tensor_of(value) is not None:
+    if name_of(value) == "roll" and tensor_of(value) is not None:
         by = [ast.unparse(one) for one in (*value.args, *(each.value for each in value.keywords))]
         return (ast.unparse(tensor_of(value)), "rolled") if "-1" in by else None
     if not isinstance(value, ast.Subscript):

@@ -72,7 +72,7 @@ def _shapes(source: Source, asked: Asked) -> bool:
 
 def _goes_to_softmax(source: Source, node: ast.AST) -> bool:
     for above in source.above(node):
-        if isinstance(above, ast.Call) and name_of(above) in ("softmax", "log_softmax"):
+        if name_of(above) in ("softmax", "log_softmax"):
             return True
         if isinstance(above, ast.stmt):
             return False
@@ -278,9 +278,9 @@ def _of_beams(made: ast.Call) -> bool:
 def _transitions(source: Source, node: ast.AST) -> ast.Call | None:
     """Return the `compute_transition_scores` of which an expression is all scores, as they are."""
     made = followed(source, node)
-    while isinstance(made, ast.Call) and name_of(made) in (*OF_A_TENSOR, "exp"):
+    while name_of(made) in (*OF_A_TENSOR, "exp"):
         made = followed(source, owner_of(made))
-    transitions = isinstance(made, ast.Call) and name_of(made) == "compute_transition_scores"
+    transitions = name_of(made) == "compute_transition_scores"
     return made if transitions else None
 
 
@@ -344,7 +344,7 @@ def _of_transitions(source: Source, call: ast.Call) -> bool:
     made = source.value(owner_of(call))
     if isinstance(made, ast.Name) and call.args:  # torch.sum(steps)
         made = source.value(call.args[0])
-    return isinstance(made, ast.Call) and name_of(made) == "compute_transition_scores"
+    return name_of(made) == "compute_transition_scores"
 
 
 def _reads(source: Source, call: ast.Call, reads: list[ast.AST]) -> bool:

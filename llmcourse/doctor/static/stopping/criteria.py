@@ -63,7 +63,7 @@ def criterion_never_true(source: Source) -> Iterator[Finding]:
 def _appends_false(statement: ast.stmt) -> str | None:
     """Return the list that a statement appends False to, or None."""
     call = statement.value if isinstance(statement, ast.Expr) else None
-    if not isinstance(call, ast.Call) or name_of(call) != "append" or len(call.args) != 1:
+    if name_of(call) != "append" or len(call.args) != 1:
         return None
     return last_name(owner_of(call)) if is_false(call.args[0]) else None
 
@@ -123,9 +123,9 @@ def stop_word_in_one_token(source: Source) -> Iterator[Finding]:
 def _is_last_tokens_text(source: Source, node: ast.AST, ids: str) -> bool:
     """Tell whether an expression is the last token decoded: `decode(input_ids[0, -1])`."""
     text = source.value(node)
-    while isinstance(text, ast.Call) and name_of(text) in ("strip", "lower"):
+    while name_of(text) in ("strip", "lower"):
         text = source.value(owner_of(text))
-    if not isinstance(text, ast.Call) or name_of(text) not in _DECODES or not text.args:
+    if name_of(text) not in _DECODES or not text.args:
         return False
     token = ast.unparse(source.value(text.args[0])).replace(" ", "")
     return token in {f"{ids}[0,-1]", f"{ids}[0][-1]", f"{ids}[0,-1:]", f"{ids}[0][-1:]"}
@@ -196,19 +196,19 @@ def _searches_a_row(source: Source, node: ast.AST, ids: str) -> bool:
 def _holds_the_row(source: Source, node: ast.AST, ids: str) -> bool:
     """Tell whether an expression is a whole row, its text, or the text of one row of all."""
     text = source.value(node)
-    if isinstance(text, ast.Call) and name_of(text) in ("lower", "upper", "strip"):
+    if name_of(text) in ("lower", "upper", "strip"):
         text = source.value(owner_of(text))
     if isinstance(text, ast.Subscript) and isinstance(text.slice, ast.Constant):
         texts = source.value(text.value)
-        if isinstance(texts, ast.Call) and name_of(texts) == "batch_decode" and texts.args:
+        if name_of(texts) == "batch_decode" and texts.args:
             return last_name(texts.args[0]) == ids
-    decodes = isinstance(text, ast.Call) and name_of(text) == "decode" and text.args
+    decodes = name_of(text) == "decode" and text.args
     return _is_whole_row(source.value(text.args[0]) if decodes else text, ids)
 
 
 def _is_whole_row(node: ast.AST, ids: str) -> bool:
     """Tell whether a node is `input_ids[0]`, or a list of it."""
-    while isinstance(node, ast.Call) and name_of(node) in ("tolist", "cpu"):
+    while name_of(node) in ("tolist", "cpu"):
         node = getattr(node.func, "value", ast.Constant(None))
     row = isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant)
     return row and last_name(node.value) == ids
@@ -263,7 +263,7 @@ def _asks_any_row(call: ast.FunctionDef, ids: str) -> bool:
     """Tell whether a criterion is true of all as soon as it is of any row."""
     for node in ast.walk(call):
         value = node.value if isinstance(node, ast.Return) else None
-        while isinstance(value, ast.Call) and name_of(value) in ("bool", "item"):
+        while name_of(value) in ("bool", "item"):
             value = value.args[0] if value.args else owner_of(value)
         if value is None or f"{ids}[:, -" not in ast.unparse(value):
             continue

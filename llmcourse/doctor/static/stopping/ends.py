@@ -10,6 +10,7 @@ from llmcourse.doctor.static.reading.following import followed, parts_followed
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
+    is_string,
     is_true,
     keyword,
     last_name,
@@ -72,11 +73,7 @@ def _id_among_texts(source: Source, node: ast.Compare) -> Iterator[Finding]:
     """Yield where an id is looked for among texts: `token in ["</s>"]`."""
     texts = followed(source, node.comparators[0])
     elements = getattr(texts, "elts", [])
-    known = [
-        (isinstance(one, ast.Constant) and isinstance(one.value, str))
-        or last_name(one) in ("eos_token", "pad_token")
-        for one in elements
-    ]
+    known = [(is_string(one)) or last_name(one) in ("eos_token", "pad_token") for one in elements]
     if not known or not all(known) or not _is_chosen(source, node.left):
         return
     yield found(
@@ -92,10 +89,10 @@ def _id_among_texts(source: Source, node: ast.Compare) -> Iterator[Finding]:
 def _is_chosen(source: Source, node: ast.AST) -> bool:
     """Tell whether an expression is a token that was chosen, as an id."""
     value = followed(source, node)
-    while isinstance(value, ast.Call) and name_of(value) in ("item", "squeeze", "int", "cpu"):
+    while name_of(value) in ("item", "squeeze", "int", "cpu"):
         inner = owner_of(value) if owner_of(value) is not value.func else value.args[0]
         value = followed(source, inner)
-    return isinstance(value, ast.Call) and name_of(value) in ("argmax", "multinomial")
+    return name_of(value) in ("argmax", "multinomial")
 
 
 def _batches(source: Source) -> set[ast.AST]:
@@ -196,7 +193,7 @@ def _is_a_count(source: Source, call: ast.Call) -> bool:
             return bool(_COUNTS.search(ast.unparse(above.targets[0])))
         if isinstance(above, ast.AugAssign):
             return bool(_COUNTS.search(ast.unparse(above.target)))
-        if isinstance(above, ast.Call) and name_of(above) in ("append", "print"):
+        if name_of(above) in ("append", "print"):
             return bool(_COUNTS.search(ast.unparse(above)))
         if isinstance(above, ast.stmt):
             return False
@@ -252,7 +249,7 @@ def _whole(source: Source, last: ast.AST) -> str:
 def _is_last(source: Source, node: ast.AST, batches: set[ast.AST]) -> bool:
     """Tell whether an expression is the last token of rows, `out[:, -1]`, or of one of them."""
     value = followed(source, node)
-    while isinstance(value, ast.Call) and name_of(value) in ("item", "tolist", "cpu"):
+    while name_of(value) in ("item", "tolist", "cpu"):
         value = followed(source, owner_of(value))
     if not isinstance(value, ast.Subscript):
         return False

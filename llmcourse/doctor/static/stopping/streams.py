@@ -41,7 +41,7 @@ def stream_never_fed(source: Source) -> Iterator[Finding]:
         target = keyword(call, "target")
         if name_of(call) not in ("Thread", "Process") or target is None:
             continue
-        if isinstance(target, ast.Call) and name_of(target) == "generate":
+        if name_of(target) == "generate":
             what = f"target={source.words(target)[:60]} calls generate here, before the thread."
             why = "It runs in this thread to its end, and the thread gets its output to call."
             fix = f"Thread(target={source.words(target.func)}, kwargs={{**inputs, ...}}).start()"
@@ -115,7 +115,7 @@ def _streamer_of(source: Source, call: ast.Call) -> ast.Call | None:
         return None
     for node in ast.walk(call):
         value = source.value(node) if isinstance(node, ast.Name) else None
-        if isinstance(value, ast.Call) and name_of(value) in ITERATORS:
+        if name_of(value) in ITERATORS:
             return value
     return None
 
@@ -320,7 +320,7 @@ def streamer_of_another_kind(source: Source) -> Iterator[Finding]:
     for node, read, made in streams_read(source):
         above, kind = source.parents.get(read), name_of(made)
         waits = isinstance(above, ast.AsyncFor) or bool(getattr(above, "is_async", 0))
-        serves = isinstance(node, ast.Call) and name_of(node) in ("StreamingResponse", "Response")
+        serves = name_of(node) in ("StreamingResponse", "Response")
         wanted = "AsyncTextIteratorStreamer" if waits else "TextIteratorStreamer"
         if kind == wanted or (serves and kind != "TextStreamer"):
             continue
