@@ -24,6 +24,7 @@ from llmcourse.doctor.static.reading.source import (
     last_name,
     name_of,
     owner_of,
+    parts_of_index,
 )
 from llmcourse.doctor.static.reading.streams import STREAMERS
 from llmcourse.doctor.static.reading.tokens import owner_of_ids
@@ -224,7 +225,7 @@ def _is_text(source: Source, node: ast.AST) -> bool:
     if name_of(value) == "apply_chat_template":
         asks = keyword(value, "tokenize")
         return isinstance(asks, ast.Constant) and asks.value is False
-    given = [call.args[0] for call in source.calls if call.args and source.is_tokenizer(call.func)]
+    given = source.tokenized
     return isinstance(node, ast.Name) and node.id in [name_at(one) for one in given]
 
 
@@ -329,7 +330,7 @@ def _decoded_rows(source: Source, decoded: ast.Call) -> tuple[ast.AST, str] | No
 
 def _is_prompt(source: Source, node: ast.AST) -> bool:
     """Tell whether an expression is what the source gives to a tokenizer, or one of several."""
-    given = [call.args[0] for call in source.calls if call.args and source.is_tokenizer(call.func)]
+    given = source.tokenized
     parts = [part for one in given for part in ([one, *getattr(one, "elts", [])])]
     value = source.value(node)
     one_of = value.value if isinstance(value, ast.Subscript) else node
@@ -490,7 +491,7 @@ def _whole(source: Source, node: ast.AST) -> ast.AST:
 
 def _is_cut(node: ast.Subscript) -> bool:
     """Tell whether a slice begins after some length: `[0, n:]`, `[:, n:]`, `[n:]`."""
-    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    parts = parts_of_index(node)
     last = parts[-1]
     if not isinstance(last, ast.Slice) or last.lower is None:
         return False

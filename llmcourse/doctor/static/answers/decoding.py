@@ -391,7 +391,7 @@ def continuation_stripped(source: Source) -> Iterator[Finding]:
 
 def _encoded(source: Source) -> set[str]:
     """Return the names of texts that a tokenizer is given, and that no template has made."""
-    given = [call.args[0] for call in source.calls if call.args and source.is_tokenizer(call.func)]
+    given = source.tokenized
     return {
         one.id for one in given if isinstance(one, ast.Name) and not _is_rendered(source.value(one))
     }

@@ -157,7 +157,7 @@ def _is_text(source: Source, node: ast.AST, value: ast.AST) -> bool:
         return True
     if isinstance(value, ast.Constant):
         return isinstance(value.value, str)
-    given = [call.args[0] for call in source.calls if call.args and source.is_tokenizer(call.func)]
+    given = source.tokenized
     encoded = [one.id for one in given if isinstance(one, ast.Name)]
     if isinstance(value, ast.Subscript):  # one of the texts that a tokenizer is given
         return last_name(value.value) in encoded

@@ -6,16 +6,17 @@ from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
 from llmcourse.doctor.static.reading.following import followed, name_at, parts_followed
-from llmcourse.doctor.static.reading.passes import ids_of
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Scope,
     Source,
+    ids_of,
     is_none,
     keyword,
     last_name,
     name_of,
     owner_of,
+    values_given,
 )
 from llmcourse.doctor.static.reading.tensors import axes
 from llmcourse.doctor.subject import Subject
@@ -283,7 +284,7 @@ def _filled_cache_twice(source: Source) -> Iterator[Finding]:
         return
     used: dict[tuple, ast.Call] = {}
     for call in source.calls:
-        given = [*call.args, *(each.value for each in call.keywords)]
+        given = values_given(call)
         for past in given:
             if not _is_cache(past) or not isinstance(past.value, ast.Name):
                 continue

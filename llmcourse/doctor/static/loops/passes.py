@@ -10,6 +10,7 @@ from llmcourse.doctor.static.reading.asked import every_asked
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
+    ids_of,
     is_false,
     is_none,
     keyword,
@@ -50,7 +51,7 @@ def steps(source: Source) -> Iterator[Step]:
         for call in inside:
             if not source.is_forward(call) or _innermost(source, call) is not loop:
                 continue
-            ids = call.args[0] if call.args else keyword(call, "input_ids")
+            ids = ids_of(call)
             if ids is not None and not isinstance(ids, ast.Starred):
                 yield Step(loop, call, ids, _assigned(inside))
 

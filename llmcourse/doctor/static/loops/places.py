@@ -7,7 +7,15 @@ from llmcourse.doctor.finding import ERROR, Finding
 from llmcourse.doctor.static.reading.following import followed, parts_followed
 from llmcourse.doctor.static.reading.passes import last_places, reads_batch
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, keyword, last_name, name_of, owner_of
+from llmcourse.doctor.static.reading.source import (
+    Source,
+    ids_of,
+    keyword,
+    last_name,
+    name_of,
+    owner_of,
+    parts_of_index,
+)
 from llmcourse.doctor.static.reading.tensors import BATCH, PLACE, VOCABULARY, axes
 from llmcourse.doctor.subject import Subject
 
@@ -67,7 +75,7 @@ def _goes_back(source: Source, call: ast.Call, ids: ast.AST) -> bool:
         return False
     for node in ast.walk(loop):
         if source.is_forward(node):
-            given = node.args[0] if node.args else keyword(node, "input_ids")
+            given = ids_of(node)
             if given is not None and ast.unparse(given) == ast.unparse(ids):
                 return True
     return False
@@ -145,7 +153,7 @@ def _read(source: Source, node: ast.Subscript) -> str | None:
     whole = axes(source, node.value)
     if whole is None or PLACE not in whole or VOCABULARY not in whole:
         return None
-    index = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    index = parts_of_index(node)
     if isinstance(index[0], ast.Constant) and index[0].value is ...:
         last = ast.unparse(index[-1]) == "-1" and len(index) == 2 and whole[-1] == VOCABULARY
         return "the vocabulary's last token" if last else None
@@ -186,7 +194,7 @@ def _feeds_a_text(source: Source, node: ast.AST) -> bool:
     unpacked = [each.value for each in call.keywords if each.arg is None]
     if any(source.is_encoding(followed(source, one)) for one in unpacked):
         return True
-    ids = call.args[0] if call.args else keyword(call, "input_ids")
+    ids = ids_of(call)
     for part in parts_followed(source, ids, 3) if ids is not None else ():
         tokenizes = isinstance(part, ast.Call) and (
             source.is_tokenizer(part.func)

@@ -14,6 +14,7 @@ from llmcourse.doctor.static.reading.source import (
     loaded_by,
     name_of,
     owner_of,
+    values_given,
 )
 from llmcourse.doctor.subject import Subject
 
@@ -137,7 +138,7 @@ def _writes(source: Source, name: str, after: ast.Call) -> bool:
             return False
         if ast.unparse(call.func) in (name, f"{name}.generate", f"{name}.forward"):
             return True
-        handed = [*call.args, *(each.value for each in call.keywords)]
+        handed = values_given(call)
         asks = isinstance(call.func, ast.Name) and call.func.id not in _ONLY_LOOK
         if asks and name in [ast.unparse(one) for one in handed]:
             return True

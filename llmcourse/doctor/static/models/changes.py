@@ -14,6 +14,7 @@ from llmcourse.doctor.static.reading.source import (
     last_name,
     name_of,
     owner_of,
+    values_given,
 )
 from llmcourse.doctor.subject import Subject
 
@@ -80,7 +81,7 @@ def quantized_cast(source: Source) -> Iterator[Finding]:
 def _is_cast(call: ast.Call) -> bool:
     if name_of(call) in _CASTS:
         return not call.args
-    given = [*call.args, *(each.value for each in call.keywords)]
+    given = values_given(call)
     return name_of(call) == "to" and any("float" in last_name(one) for one in given)
 
 

@@ -251,9 +251,7 @@ def _brings_its_prompt(source: Source, node: ast.AST, prompt: str) -> bool:
     """Whether a text is a whole row, decoded, or a pipeline's text, of a prompt of this name."""
     value = source.value(node)
     if source.is_decode(value) and source.is_output_row(value.args[0]):
-        read = [
-            call.args[0] for call in source.calls if call.args and source.is_tokenizer(call.func)
-        ]
+        read = source.tokenized
         return any(last_name(one) == prompt for one in read)
     for text, call in generated_texts(source):
         if text is value and call.args and last_name(call.args[0]) == prompt:

@@ -11,6 +11,7 @@ from llmcourse.doctor.static.reading.functions import returns_of
 from llmcourse.doctor.static.reading.pipelines import PARSES, generated_texts
 from llmcourse.doctor.static.reading.source import (
     Source,
+    ids_of,
     is_false,
     is_string,
     is_true,
@@ -18,6 +19,8 @@ from llmcourse.doctor.static.reading.source import (
     last_name,
     name_of,
     owner_of,
+    parts_of_index,
+    values_given,
 )
 
 DECODES = ("decode", "batch_decode")
@@ -155,7 +158,7 @@ def rows_have_prompt(source: Source, rows: ast.AST) -> bool | None:
         return rows_have_prompt(source, value.elt)
     if not isinstance(value, ast.Subscript):
         return None
-    parts = value.slice.elts if isinstance(value.slice, ast.Tuple) else [value.slice]
+    parts = parts_of_index(value)
     if any(isinstance(part, ast.Slice) and part.lower is not None for part in parts):
         return False
     whole = isinstance(parts[-1], ast.Constant | ast.Slice | ast.Name)
@@ -287,7 +290,7 @@ def prompt_of(source: Source, answer: Answer) -> str:
         parts = [
             part
             for call in calls
-            for given in (*call.args, *(each.value for each in call.keywords))
+            for given in values_given(call)
             for part in parts_followed(source, given)
         ]
         texts = [one.args[0] for one in parts if _encodes(source, one)]
@@ -301,7 +304,7 @@ def prompt_length(source: Source, output: ast.AST) -> str:
     call = source.placed(output)
     call = source.placed(call.value) if isinstance(call, ast.Attribute) else call
     given = [each.value for each in call.keywords if each.arg is None]
-    ids = call.args[0] if call.args else keyword(call, "input_ids")
+    ids = ids_of(call)
     if ids is not None:
         return f"{source.words(ids)}.shape[1]"
     name = source.words(given[0]) if given and isinstance(given[0], ast.Name) else "inputs"

@@ -5,7 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llmcourse.doctor.static.reading.following import followed
-from llmcourse.doctor.static.reading.source import Source, is_string, last_name, name_of, owner_of
+from llmcourse.doctor.static.reading.source import (
+    Source,
+    is_string,
+    last_name,
+    name_of,
+    owner_of,
+    parts_of_index,
+)
 
 _NAMES = (
     *("sequences", "scores", "logits", "hidden_states", "attentions", "sequences_scores"),
@@ -71,7 +78,7 @@ def index_chain(node: ast.AST) -> tuple[ast.AST, list[ast.AST]]:
     """Return `(a, [i, j, k])` of `a[i][j, k]`; slices are among them."""
     parts: list[ast.AST] = []
     while isinstance(node, ast.Subscript) and not is_string(node.slice):
-        inner = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
+        inner = parts_of_index(node)
         parts = inner + parts
         node = node.value
     return node, parts

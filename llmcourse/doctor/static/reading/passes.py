@@ -5,7 +5,13 @@ from collections.abc import Iterator
 
 from llmcourse.doctor.static.reading.following import followed, parts_followed
 from llmcourse.doctor.static.reading.functions import handed_in
-from llmcourse.doctor.static.reading.source import Source, keyword, name_of
+from llmcourse.doctor.static.reading.source import (
+    Source,
+    keyword,
+    name_of,
+    parts_of_index,
+    values_given,
+)
 from llmcourse.doctor.static.reading.tensors import PLACE, axes, is_dots, whole_number
 
 
@@ -14,7 +20,7 @@ def last_places(source: Source, call: ast.Call) -> Iterator[ast.Subscript]:
     for node in list(source.scopes):
         if not isinstance(node, ast.Subscript) or not isinstance(node.ctx, ast.Load):
             continue
-        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        parts = parts_of_index(node)
         whole = axes(source, node.value)
         if whole is None or PLACE not in whole or not _takes_last(whole, parts):
             continue
@@ -41,7 +47,7 @@ def reads_last_place(source: Source, call: ast.Call) -> bool:
 
 def reads_batch(source: Source, call: ast.Call) -> bool:
     """Tell whether a pass reads what was padded, by what its inputs are made of."""
-    given = [*call.args, *(each.value for each in call.keywords)]
+    given = values_given(call)
     for one in given:
         for part in parts_followed(source, one):
             if name_of(part) == "pad_sequence":
@@ -59,7 +65,7 @@ def has_rows(source: Source, call: ast.Call) -> bool:
     """
     if reads_batch(source, call):
         return True
-    read = [*call.args, *(each.value for each in call.keywords)]
+    read = values_given(call)
     handed = [given for one in read for given in handed_in(source, one)]
     for one in [*read, *handed]:
         if one in handed and _is_batch(source, one):
@@ -93,7 +99,3 @@ def is_cross_entropy(source: Source, call: ast.Call) -> bool:
         return True
     made = source.value(call.func)
     return name_of(made) == "CrossEntropyLoss"
-
-
-def ids_of(call: ast.Call) -> ast.AST | None:
-    return call.args[0] if call.args else keyword(call, "input_ids")

@@ -194,6 +194,11 @@ class Source:
         return node.func.attr == "generate" and self.is_model(node.func.value)
 
     @cached_property
+    def tokenized(self) -> list[ast.AST]:
+        """What tokenizers are called with: texts, or names of them."""
+        return [call.args[0] for call in self.calls if call.args and self.is_tokenizer(call.func)]
+
+    @cached_property
     def generate_calls(self) -> list[ast.Call]:
         """All calls of a model's `generate`."""
         return [call for call in self.calls if self.is_generate(call)]
@@ -389,6 +394,21 @@ def keyword(call: ast.Call, name: str) -> ast.AST | None:
     """Return a keyword's value; None where the call has none, or says None."""
     values = [each.value for each in call.keywords if each.arg == name]
     return values[0] if values and not is_none(values[0]) else None
+
+
+def values_given(call: ast.Call) -> list[ast.AST]:
+    """Return all that a call is given, by place and by name."""
+    return [*call.args, *(each.value for each in call.keywords)]
+
+
+def ids_of(call: ast.Call) -> ast.AST | None:
+    """Return the ids that a call of a model reads, by place or by name; None where it has none."""
+    return call.args[0] if call.args else keyword(call, "input_ids")
+
+
+def parts_of_index(part: ast.Subscript) -> list[ast.AST]:
+    """Return the parts of an index: `[i, j]` of `x[i, j]`, and `[i]` of `x[i]`."""
+    return list(part.slice.elts) if isinstance(part.slice, ast.Tuple) else [part.slice]
 
 
 def is_true(node: ast.AST | None) -> bool:

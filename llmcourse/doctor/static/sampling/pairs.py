@@ -9,10 +9,12 @@ from llmcourse.doctor.static.reading.following import followed, name_at, parts_f
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
+    ids_of,
     keyword,
     last_name,
     name_of,
     owner_of,
+    values_given,
 )
 from llmcourse.doctor.static.reading.tensors import (
     CHANCES,
@@ -306,7 +308,7 @@ def _left_behind(source: Source) -> Iterator[Finding]:
     for loop in source.loops:
         inside = [node for statement in loop.body for node in ast.walk(statement)]
         passes = [one for one in inside if source.is_forward(one)]
-        read = {one: one.args[0] if one.args else keyword(one, "input_ids") for one in passes}
+        read = {one: ids_of(one) for one in passes}
         grown = {name for node in inside for name in _joined_names(node)}
         stored = {
             name_at(one) for one in inside if isinstance(getattr(one, "ctx", None), ast.Store)
@@ -413,7 +415,7 @@ def _is_chosen_from(source: Source, node: ast.AST) -> bool:
     """Tell whether tokens are chosen by an expression, under its name or as it stands."""
     for call in source.calls:
         if name_of(call) in _CHOOSES and source.scopes[call] is source.scopes[node]:
-            given = [owner_of(call), *call.args, *(each.value for each in call.keywords)]
+            given = [owner_of(call), *values_given(call)]
             if any(node in parts_followed(source, one, 4) for one in given):
                 return True
     statement = next((one for one in source.above(node) if isinstance(one, ast.Return)), None)

@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from llmcourse.doctor.finding import ERROR, Finding
 from llmcourse.doctor.static.reading.following import followed, parts_followed
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, keyword, last_name, name_of
+from llmcourse.doctor.static.reading.source import (
+    Source,
+    keyword,
+    last_name,
+    name_of,
+    parts_of_index,
+)
 from llmcourse.doctor.static.reading.tensors import LOGITS, kind, tensor_of
 from llmcourse.doctor.subject import Subject
 
@@ -145,7 +151,7 @@ def _divides_some(node: ast.AST, left: ast.AST, right: ast.AST) -> bool:
     number = isinstance(right, ast.Constant) and isinstance(right.value, int | float)
     if not number or right.value <= 1 or not isinstance(left, ast.Subscript):
         return False
-    parts = left.slice.elts if isinstance(left.slice, ast.Tuple) else [left.slice]
+    parts = parts_of_index(left)
     return any(isinstance(part, ast.Name | ast.Subscript | ast.Attribute) for part in parts[-1:])
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
 from llmcourse.doctor.static.reading.following import followed, parts_followed
-from llmcourse.doctor.static.reading.passes import ids_of, reads_batch
+from llmcourse.doctor.static.reading.passes import reads_batch
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
+    ids_of,
     is_string,
     keyword,
     last_name,

@@ -6,16 +6,19 @@ from collections.abc import Iterator
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
 from llmcourse.doctor.static.reading.fields import index_chain
 from llmcourse.doctor.static.reading.following import followed, name_at, parts_followed
-from llmcourse.doctor.static.reading.passes import ids_of, is_cross_entropy
+from llmcourse.doctor.static.reading.passes import is_cross_entropy
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
+    ids_of,
     is_none,
     is_string,
     keyword,
     last_name,
     name_of,
     owner_of,
+    parts_of_index,
+    values_given,
 )
 from llmcourse.doctor.static.reading.tensors import (
     LOGITS,
@@ -150,7 +153,7 @@ def _indices(node: ast.AST) -> tuple[ast.AST, list[ast.AST]]:
     index: list[ast.AST] = []
     while True:
         if isinstance(node, ast.Subscript) and not isinstance(node.slice, ast.Slice):
-            own = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+            own = parts_of_index(node)
             index, node = [*own, *index], node.value
         elif index and name_of(node) in ("log_softmax", "softmax"):
             plain = last_name(owner_of(node)) in ("torch", "F", "functional")
@@ -254,7 +257,7 @@ def _span(source: Source, node: ast.AST) -> tuple[ast.AST, int | None]:
                 return node, None
             node = inner
         elif isinstance(node, ast.Subscript) and not is_string(node.slice):
-            parts = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
+            parts = parts_of_index(node)
             at = 0 if row_taken else 1
             if isinstance(parts[0], ast.Constant) and parts[0].value == 0:
                 row_taken = True
@@ -425,7 +428,7 @@ def _cut(source: Source, node: ast.AST) -> tuple[str, str] | None:
     while name_of(value) in ("contiguous", "clone", "to"):
         value = followed(source, owner_of(value))
     if name_of(value) == "roll" and tensor_of(value) is not None:
-        by = [ast.unparse(one) for one in (*value.args, *(each.value for each in value.keywords))]
+        by = [ast.unparse(one) for one in values_given(value)]
         return (ast.unparse(tensor_of(value)), "rolled") if "-1" in by else None
     if not isinstance(value, ast.Subscript):
         return None

@@ -8,7 +8,14 @@ from llmcourse.doctor.finding import WARNING, Finding
 from llmcourse.doctor.static.reading.asked import every_asked, prompts_of, rows_asked
 from llmcourse.doctor.static.reading.classes import Written, written
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, is_false, last_name, name_of, owner_of
+from llmcourse.doctor.static.reading.source import (
+    Source,
+    is_false,
+    last_name,
+    name_of,
+    owner_of,
+    values_given,
+)
 from llmcourse.doctor.subject import Subject
 
 _DECODES = ("decode", "convert_ids_to_tokens")
@@ -140,7 +147,7 @@ def _words_of(source: Source, node: ast.AST, one: Written) -> list[str]:
         value
         for call in source.calls
         if last_name(call.func) == one.node.name
-        for value in (*call.args, *(each.value for each in call.keywords))
+        for value in values_given(call)
     ]
     return [text for value in given for text in source.constants(value) if isinstance(text, str)]
 

@@ -9,7 +9,14 @@ from llmcourse.doctor.static.reading.asked import every_asked
 from llmcourse.doctor.static.reading.classes import written
 from llmcourse.doctor.static.reading.following import parts_followed
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, keyword, last_name, name_of, owner_of
+from llmcourse.doctor.static.reading.source import (
+    Source,
+    keyword,
+    last_name,
+    name_of,
+    owner_of,
+    values_given,
+)
 from llmcourse.doctor.subject import Subject
 
 _WORD = re.compile(r"^ ?[A-Za-z][A-Za-z']+$")
@@ -122,7 +129,7 @@ def _given_to_criteria(source: Source) -> Iterator[tuple[ast.Call, list[ast.AST]
     }
     for call in source.calls:
         if last_name(call.func) in classes:
-            yield call, [*call.args, *(each.value for each in call.keywords)]
+            yield call, values_given(call)
 
 
 @in_the_source(
