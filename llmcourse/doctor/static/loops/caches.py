@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
 from llmcourse.doctor.static.reading.following import followed, name_at, parts_followed
+from llmcourse.doctor.static.reading.functions import are_repeated, defaults_of
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Scope,
@@ -341,7 +342,7 @@ def _cache_of_a_function(source: Source) -> Iterator[Finding]:
             continue
         if not source.is_forward(call) and not source.is_generate(call):
             continue
-        default = _default_of(scope.node, past.id)
+        default = defaults_of(scope.node).get(past.id)
         outside = None if past.id in scope.bound else source.value(past)
         made = default if default is not None else outside
         if not isinstance(made, ast.Call) or not name_of(made).endswith("Cache"):
@@ -349,7 +350,8 @@ def _cache_of_a_function(source: Source) -> Iterator[Finding]:
         if not _tokenizes_an_argument(source, scope) or _keeps_a_chat(scope.nodes):
             continue
         cut = any(name_of(one) in _CUTS for one in source.scopes)
-        if cut or (default is None and not _is_called_again(source, scope.node.name)):
+        calls = [one for one in source.calls if name_at(one.func) == scope.node.name]
+        if cut or (default is None and not are_repeated(source, calls)):
             continue
         yield found(
             "cache-of-another-prompt",
@@ -362,28 +364,11 @@ def _cache_of_a_function(source: Source) -> Iterator[Finding]:
         return
 
 
-def _default_of(function: ast.FunctionDef, name: str) -> ast.AST | None:
-    """Return an argument's default."""
-    every = [*function.args.posonlyargs, *function.args.args]
-    pairs = list(zip(reversed(every), reversed(function.args.defaults), strict=False))
-    pairs += list(zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True))
-    return next((value for one, value in pairs if one.arg == name), None)
-
-
 def _tokenizes_an_argument(source: Source, scope: Scope) -> bool:
     arguments = {one.arg for one in ast.walk(scope.node.args) if isinstance(one, ast.arg)}
     calls = [one for one in scope.nodes if isinstance(one, ast.Call)]
     tokenized = [one for one in calls if source.is_tokenizer(one.func)]
     return any(arguments & {name_at(part) for part in ast.walk(call)} for call in tokenized)
-
-
-def _is_called_again(source: Source, name: str) -> bool:
-    """Tell whether a function is called twice, or in a loop."""
-    calls = [call for call in source.calls if name_at(call.func) == name]
-    loops = (ast.For, ast.While, ast.ListComp, ast.GeneratorExp, ast.DictComp)
-    return len(calls) > 1 or any(
-        isinstance(above, loops) for call in calls for above in source.above(call)
-    )
 
 
 def _reads_anew(source: Source, loop: ast.For, inside: list[ast.AST]) -> bool:

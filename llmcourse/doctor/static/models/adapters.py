@@ -5,11 +5,10 @@ import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
-from llmcourse.doctor.static.reading.loads import is_load_of_a_model
+from llmcourse.doctor.static.reading.loads import is_load_of_a_model, is_quantized
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
-    is_true,
     keyword,
     loaded_by,
     name_of,
@@ -195,8 +194,7 @@ def _bases(source: Source, node: ast.AST, depth: int = 5) -> Iterator[ast.Call]:
 
 def _is_quantized(source: Source, load: ast.Call) -> bool:
     known = is_load_of_a_model(load) or loaded_by(load).startswith("AutoPeftModel")
-    flags = [keyword(load, name) for name in ("load_in_4bit", "load_in_8bit")]
-    return known and (any(map(is_true, flags)) or keyword(load, "quantization_config") is not None)
+    return known and is_quantized(load)
 
 
 @in_the_source(

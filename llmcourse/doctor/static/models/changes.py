@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
-from llmcourse.doctor.static.reading.loads import is_load_of_a_model
+from llmcourse.doctor.static.reading.loads import is_load_of_a_model, is_quantized
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
@@ -19,7 +19,6 @@ from llmcourse.doctor.static.reading.source import (
 from llmcourse.doctor.subject import Subject
 
 _CASTS = ("half", "float", "bfloat16", "double")
-_LOADS_QUANTIZED = ("load_in_4bit", "load_in_8bit")
 # Settings of `generate` that a model's config had in earlier versions.
 _SETTINGS = (
     *("max_length", "max_new_tokens", "min_length", "do_sample", "temperature", "top_k", "top_p"),
@@ -66,7 +65,7 @@ def quantized_cast(source: Source) -> Iterator[Finding]:
         if not isinstance(call.func, ast.Attribute) or not _is_cast(call):
             continue
         loads = _loads_of(source, call.func.value)
-        if not any(_is_quantized(one) for one in loads):
+        if not any(name_of(one) == "from_pretrained" and is_quantized(one) for one in loads):
             continue
         yield found(
             "quantized-cast",
@@ -91,13 +90,6 @@ def _loads_of(source: Source, node: ast.AST) -> list[ast.AST]:
     if isinstance(node, ast.Call):
         found.append(node)
     return found
-
-
-def _is_quantized(load: ast.AST) -> bool:
-    if name_of(load) != "from_pretrained":
-        return False
-    flags = [keyword(load, name) for name in _LOADS_QUANTIZED]
-    return any(map(is_true, flags)) or keyword(load, "quantization_config") is not None
 
 
 @in_the_source(

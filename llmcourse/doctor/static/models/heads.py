@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
-from llmcourse.doctor.static.reading.following import followed
+from llmcourse.doctor.static.reading.following import assigned_to, followed
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
@@ -85,7 +85,7 @@ def _loads(source: Source, model: ast.AST) -> list[ast.Call]:
     """Return the loads by a class without a head that a model comes from, if all do."""
     values = source.values(model)
     if isinstance(model, ast.Attribute):
-        values = _given_to(source, model) or values
+        values = [source.placed(one) for one in assigned_to(source, model)] or values
     loads = [one for one in values if isinstance(one, ast.Call)]
     loads = [one for one in loads if name_of(one) == "from_pretrained"]
     remote = any(is_true(keyword(one, "trust_remote_code")) for one in loads)
@@ -144,18 +144,12 @@ def generate_of_a_wrapper(source: Source) -> Iterator[Finding]:
         return
 
 
-def _given_to(source: Source, model: ast.Attribute) -> list[ast.AST]:
-    """Return what is given to an attribute anywhere, `self.model = ...`, without its placing."""
-    given = [one for one in source.scopes if isinstance(one, ast.Assign)]
-    same = [one.value for one in given if ast.unparse(one.targets[0]) == ast.unparse(model)]
-    return [source.placed(one) for one in same]
-
-
 def _wrapped(source: Source, model: ast.AST) -> ast.Call | None:
     """Return the call that wrapped a model, or None."""
     value = followed(source, model)
     if isinstance(model, ast.Attribute):
-        value = [value, *_given_to(source, model)][-1]
+        given = assigned_to(source, model)
+        value = source.placed(given[-1]) if given else value
     if isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Constant):
         value = value.value
     if not isinstance(value, ast.Call):

@@ -6,9 +6,10 @@ import string
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
+from llmcourse.doctor.static.reading.functions import what_it_may_be
 from llmcourse.doctor.static.reading.messages import talks
 from llmcourse.doctor.static.reading.registry import found, in_the_source
-from llmcourse.doctor.static.reading.source import Source, is_string, last_name, name_of, owner_of
+from llmcourse.doctor.static.reading.source import Source, is_string, name_of, owner_of
 from llmcourse.doctor.subject import Subject
 
 _AS_THEY_ARE = ("strip", "lstrip", "rstrip", "dedent", "cleandoc")
@@ -132,7 +133,7 @@ def braces_in_template(source: Source) -> Iterator[Finding]:
         if template is not None and name_of(call) == "format":
             fields = [_without_value(call, template)]
         else:
-            texts = [_text(source, one) for one in _what_it_may_be(source, owner_of(call))]
+            texts = [_text(source, one) for one in what_it_may_be(source, owner_of(call))]
             fields = [_json_field(one) for one in texts if one is not None]
         field = next((one for one in fields if one is not None), None)
         if field is not None:
@@ -151,91 +152,6 @@ def _json_field(template: str) -> str | None:
     if fields is None:
         return "a single brace"
     return next((one for one in fields if re.match(r"\s*[\"']", one)), None)
-
-
-def _what_it_may_be(source: Source, node: ast.AST, depth: int = 4) -> list[ast.AST]:
-    """Return the expressions that an expression is seen to be given: as argument, as attribute."""
-    value = source.value(node)
-    if not depth:
-        return []
-    if isinstance(value, ast.Constant | ast.BinOp | ast.Call):
-        return [value]
-    if isinstance(value, ast.Dict):
-        given = value.values
-    elif isinstance(value, ast.IfExp):
-        given = [value.body, value.orelse]
-    elif isinstance(value, ast.Subscript):
-        given = [value.value]
-    elif isinstance(value, ast.Attribute):
-        given = _given_to_attribute(source, value.attr)
-    elif isinstance(value, ast.Name):
-        bound = source.scopes.get(value, source.module).bound.get(value.id, [])
-        given = [one for one in bound if one is not None] + _handed_in(source, value)
-    else:
-        given = []
-    return [
-        one
-        for each in given
-        if each is not node
-        for one in _what_it_may_be(source, each, depth - 1)
-    ]
-
-
-def _given_to_attribute(source: Source, name: str) -> list[ast.AST]:
-    """Return what is assigned to attributes of a name, in classes and of objects."""
-    given: list[ast.AST] = []
-    for node in list(source.scopes):
-        targets = node.targets if isinstance(node, ast.Assign) else []
-        if isinstance(node, ast.AnnAssign):
-            targets = [node.target]
-        for target in targets:
-            pairs = [(target, node.value)]
-            if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
-                pairs = list(zip(target.elts, node.value.elts, strict=False))
-            of_class = isinstance(source.parents.get(node), ast.ClassDef)
-            for one, value in pairs:
-                attribute = isinstance(one, ast.Attribute) or of_class
-                if attribute and last_name(one) == name and value is not None:
-                    given.append(value)
-        owner = source.parents.get(node)
-        field = isinstance(node, ast.AnnAssign) and isinstance(owner, ast.ClassDef)
-        if field and last_name(node.target) == name:  # of a dataclass
-            given += _fields_given(source, owner, name)
-    return given
-
-
-def _fields_given(source: Source, owner: ast.ClassDef, name: str) -> list[ast.AST]:
-    """Return what the calls of a dataclass give for a field."""
-    names = [last_name(one.target) for one in owner.body if isinstance(one, ast.AnnAssign)]
-    return _arguments(source, owner.name, names, name)
-
-
-def _handed_in(source: Source, node: ast.Name) -> list[ast.AST]:
-    """Return what the calls of its function give for an argument, and its default."""
-    function = source.scopes[node].node if node in source.scopes else None
-    if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-        return []
-    places = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
-    if node.id not in (*places, *(one.arg for one in function.args.kwonlyargs)):
-        return []
-    owner, name = source.parents.get(function), function.name
-    if isinstance(owner, ast.ClassDef):
-        places = places[1:]
-        name = owner.name if name == "__init__" else name
-    defaults = dict(zip(reversed(places), reversed(function.args.defaults), strict=False))
-    given = _arguments(source, name, places, node.id)
-    return given + ([defaults[node.id]] if node.id in defaults else [])
-
-
-def _arguments(source: Source, function: str, places: list[str], name: str) -> list[ast.AST]:
-    """Return what the calls of a function give for one of its arguments."""
-    given: list[ast.AST] = []
-    for call in source.calls:
-        if name_of(call) != function or any(isinstance(one, ast.Starred) for one in call.args):
-            continue
-        given += [each.value for each in call.keywords if each.arg == name]
-        given += [one for at, one in zip(places, call.args, strict=False) if at == name]
-    return given
 
 
 def _braces(source: Source, node: ast.AST, field: str, error: str) -> Finding:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import NOTE, WARNING, Finding
+from llmcourse.doctor.static.reading.functions import defaults_of
 from llmcourse.doctor.static.reading.messages import (
     ADDS,
     LOOPS,
@@ -25,14 +26,6 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DATA = re.compile(r"dataset|data\b|samples?\b|examples\b|problems\b|rows\b|df\.|test_?set")
 
 
-def _bound_in(source: Source, name: str, loop: ast.AST) -> bool:
-    """Whether a name gets a new value inside a loop."""
-    return any(
-        isinstance(node, ast.Assign) and any(last_name(target) == name for target in node.targets)
-        for node in ast.walk(loop)
-    )
-
-
 @in_the_source(
     "answers-not-kept",
     severities=(WARNING,),
@@ -47,7 +40,7 @@ def answers_not_kept(source: Source) -> Iterator[Finding]:
         return
     for call, role, _ in appended(source):
         turn, name = _turn_around(source, call), last_name(owner_of(call))
-        if role != "user" or turn is None or not name or _bound_in(source, name, turn):
+        if role != "user" or turn is None or not name or _rebound(turn, name):
             continue
         if _changed_otherwise(source, name, call) or not _is_asked(source, turn):
             continue
@@ -180,7 +173,7 @@ def message_twice(source: Source) -> Iterator[Finding]:
     """A system message that each turn appends."""
     for call, role, _ in appended(source):
         turn, name = _turn_around(source, call), last_name(owner_of(call))
-        if role != "system" or turn is None or not name or _bound_in(source, name, turn):
+        if role != "system" or turn is None or not name or _rebound(turn, name):
             continue
         if not isinstance(turn, LOOPS) and not _is_asked(source, turn):
             continue
@@ -298,12 +291,7 @@ def _defaults(source: Source) -> Iterator[tuple[ast.AST, str, str, str]]:
     for node in source.scopes:
         if not isinstance(node, _FUNCTIONS):
             continue
-        every = [*node.args.posonlyargs, *node.args.args]
-        last = every[len(every) - len(node.args.defaults) :]
-        pairs = [*zip(last, node.args.defaults, strict=True)]
-        pairs += zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
-        for argument, default in pairs:
-            name = argument.arg
+        for name, default in defaults_of(node).items():
             if isinstance(default, ast.List) and _appends(node, name) and not _rebound(node, name):
                 yield (
                     default,
@@ -313,11 +301,11 @@ def _defaults(source: Source) -> Iterator[tuple[ast.AST, str, str, str]]:
                 )
 
 
-def _rebound(function: ast.AST, name: str) -> bool:
-    """Tell whether a name gets another list in a function."""
+def _rebound(inside: ast.AST, name: str) -> bool:
+    """Tell whether a name gets another value inside a loop or a function."""
     return any(
         isinstance(node, ast.Assign) and any(last_name(one) == name for one in node.targets)
-        for node in ast.walk(function)
+        for node in ast.walk(inside)
     )
 
 

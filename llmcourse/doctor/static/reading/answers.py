@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from llmcourse.doctor.static.reading.following import followed, parts_followed
-from llmcourse.doctor.static.reading.functions import returns_of
+from llmcourse.doctor.static.reading.functions import given_to, places_of, returns_of
 from llmcourse.doctor.static.reading.pipelines import PARSES, generated_texts
 from llmcourse.doctor.static.reading.source import (
     Source,
@@ -252,16 +252,10 @@ def _of_argument(source: Source, name: ast.Name, depth: int) -> Answer | None:
     function = scope.node
     if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
         return None
-    names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
-    if scope.bound.get(name.id) != [None] or name.id not in names:
+    if scope.bound.get(name.id) != [None] or name.id not in places_of(function):
         return None
-    for call in source.calls:
-        if last_name(call.func) != function.name:
-            continue
-        given = [*([ast.Constant(None)] if names[:1] == ["self"] else []), *call.args]
-        by_name = dict(zip(names, given, strict=False))
-        by_name |= {each.arg: each.value for each in call.keywords if each.arg}
-        text = answer_at(source, by_name.get(name.id, ast.Constant(None)), depth - _HOP)
+    for argument, given in given_to(source, function):
+        text = answer_at(source, given, depth - _HOP) if argument == name.id else None
         if text is not None:
             return text
     named = _CALLED.search(name.id) and source.generate_calls

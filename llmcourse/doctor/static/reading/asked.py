@@ -154,8 +154,7 @@ def asked_of(source: Source, call: ast.Call) -> Asked | None:
 def has_beams(source: Source, call: ast.Call) -> bool:
     """Tell whether a call of `generate` is seen to search with several beams."""
     asked = asked_of(source, call)
-    beams = [] if asked is None else source.constants(asked.given.get("num_beams"))
-    return any(isinstance(one, int) and one > 1 for one in beams)
+    return asked is not None and source.is_above_one(asked.given.get("num_beams"))
 
 
 def number_given(source: Source, asked: Asked, name: str) -> int | float | None:

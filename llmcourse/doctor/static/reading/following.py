@@ -99,3 +99,10 @@ def is_written(source: Source, node: ast.AST) -> bool:
     """Tell whether a part stands in the script, and is not what a target of several gets."""
     above = source.parents.get(node)
     return not (isinstance(above, ast.Assign) and above.value is not node)
+
+
+def assigned_to(source: Source, node: ast.AST) -> list[ast.AST]:
+    """Return what is given, anywhere, to a name or an attribute that is written as this one."""
+    words = ast.unparse(node)
+    given = [one for one in source.scopes if isinstance(one, ast.Assign)]
+    return [one.value for one in given if ast.unparse(one.targets[0]) == words]

@@ -253,6 +253,10 @@ class Source:
         negative = [-one.operand.value for one in values if _is_negative(one)]
         return [one.value for one in values if isinstance(one, ast.Constant)] + negative
 
+    def is_above_one(self, node: ast.AST | None) -> bool:
+        """Tell whether a number is seen to be larger than 1, in one case at least."""
+        return any(isinstance(one, int) and one > 1 for one in self.constants(node))
+
     def is_decode(self, node: ast.AST) -> bool:
         """Tell whether an expression is a call of a tokenizer's `decode`."""
         return (

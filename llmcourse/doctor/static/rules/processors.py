@@ -101,8 +101,7 @@ def _has_several_rows(source: Source) -> bool:
         if is_true(keyword(call, "padding")):
             return True
         for name in ("num_beams", "num_return_sequences"):
-            counts = source.constants(keyword(call, name))
-            if any(isinstance(count, int) and count > 1 for count in counts):
+            if source.is_above_one(keyword(call, name)):
                 return True
     return False
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from llmcourse.doctor.finding import WARNING, Finding
 from llmcourse.doctor.static.reading.asked import every_asked
 from llmcourse.doctor.static.reading.classes import Written, written
+from llmcourse.doctor.static.reading.following import assigned_to
+from llmcourse.doctor.static.reading.functions import are_repeated
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import Source, last_name, name_of
 from llmcourse.doctor.subject import Subject
@@ -100,11 +102,7 @@ def _made(source: Source, one: ast.AST) -> ast.AST:
     """Return what a name or an attribute is given, where that is seen once."""
     if not isinstance(one, ast.Attribute):
         return source.value(one)
-    made = [
-        node.value
-        for node in source.scopes
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == ast.unparse(one)
-    ]
+    made = assigned_to(source, one)
     return made[0] if len(made) == 1 else one
 
 
@@ -122,10 +120,7 @@ def _runs_again(source: Source, call: ast.Call) -> bool:
     """Tell whether the function that a call stands in is called in a loop, or twice."""
     name = getattr(source.scopes[call].node, "name", None)
     calls = [one for one in source.calls if name is not None and last_name(one.func) == name]
-    loops = (ast.For, ast.While, ast.ListComp, ast.GeneratorExp, ast.DictComp)
-    return len(calls) > 1 or any(
-        isinstance(above, loops) for one in calls for above in source.above(one)
-    )
+    return are_repeated(source, calls)
 
 
 def _what_remembers(node: ast.AST) -> tuple[str, set[str]]:

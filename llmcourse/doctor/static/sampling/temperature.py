@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
 from llmcourse.doctor.static.reading.following import followed, name_at, parts_followed
+from llmcourse.doctor.static.reading.functions import given_to
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import Source, keyword, last_name, name_of
 from llmcourse.doctor.static.reading.tensors import (
@@ -198,14 +199,7 @@ def _is_zero_here(source: Source, name: ast.Name) -> bool:
     function = source.scopes[name].node
     if not isinstance(function, ast.FunctionDef):
         return False
-    places = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
-    handed = []
-    for call in source.calls:
-        if last_name(call.func) == function.name:
-            first = 1 if places[:1] == ["self"] and isinstance(call.func, ast.Attribute) else 0
-            pairs = zip(places[first:], call.args, strict=False)
-            handed += [one for at, one in pairs if at == name.id]
-            handed += [each.value for each in call.keywords if each.arg == name.id]
+    handed = [one for argument, one in given_to(source, function) if argument == name.id]
     return any(isinstance(one, ast.Constant) and one.value in (0, 0.0) for one in handed)
 
 

@@ -184,7 +184,7 @@ def transition_scores_raw(source: Source) -> Iterator[Finding]:
         if asked is None or any(each.arg is None for each in call.keywords):
             continue
         beams = source.constants(asked.given.get("num_beams"))
-        several = any(isinstance(one, int) and one > 1 for one in beams)
+        several = source.is_above_one(asked.given.get("num_beams"))
         indices = keyword(call, "beam_indices") is not None or len(call.args) > 2
         lost = several and not indices
         raw = not several and not beams and len(call.args) < 4
@@ -290,8 +290,7 @@ def _has_several_rows(source: Source, made: ast.Call) -> bool:
     if field is None or not field.generates:
         return False
     asked = asked_of(source, field.call)
-    counts = source.constants(asked.given.get("num_return_sequences")) if asked else []
-    if any(isinstance(one, int) and one > 1 for one in counts):
+    if asked and source.is_above_one(asked.given.get("num_return_sequences")):
         return True
     opened = [source.placed(each.value) for each in field.call.keywords if each.arg is None]
     return any(isinstance(one, ast.Call) and keyword(one, "padding") is not None for one in opened)

@@ -101,8 +101,7 @@ def _batches(source: Source) -> set[ast.AST]:
 
 
 def _has_rows(source: Source, asked: Asked) -> bool:
-    several = source.constants(asked.given.get("num_return_sequences"))
-    if any(isinstance(one, int) and one > 1 for one in several):
+    if source.is_above_one(asked.given.get("num_return_sequences")):
         return True
     for part in parts_followed(source, asked.call):
         if isinstance(part, ast.Call) and source.is_tokenizer(part.func) and part.args:
