@@ -14,6 +14,7 @@ from llmcourse.__main__ import main
 from llmcourse.doctor.finding import LIKELY
 from llmcourse.doctor.pitfalls import PITFALLS
 from llmcourse.doctor.static import IN_THE_SOURCE, look, python_of
+from llmcourse.doctor.static.order import PLACES
 from llmcourse.doctor.static.reading.source import Source
 from tests.doctor import (
     sources_of_answers,
@@ -1045,6 +1046,10 @@ def test_each_check_finds_something_and_has_its_words(code):
     words = (known.symptom, known.cause, known.fix or known.example, known.subject)
     assert code in PITFALLS or all(words)
     assert "likely" in known.how_sure.lower()
+
+
+def test_only_checks_have_a_place_in_the_order():
+    assert PLACES.keys() <= IN_THE_SOURCE.keys()
 
 
 def test_names_are_followed_from_functions_to_the_module_and_no_further(tmp_path):

@@ -58,9 +58,9 @@ generate-of-a-wrapper never-called mask-inverted mean-counts-masked cat-along-th
 logits-of-another-place ends-not-kept item-of-a-batch eval-mode-left-on end-never-taught
 prompt-in-the-loss no-gradient-through-generate padding-counted end-looked-for-at-the-last
 """
-_PLACES = {code: place for place, code in enumerate(_CODES.split())}
+PLACES = {code: place for place, code in enumerate(_CODES.split())}
 
 
 def place_of(code: str) -> int:
     """Return where a code stands in the order: the end for a new one."""
-    return _PLACES.get(code, len(_PLACES))
+    return PLACES.get(code, len(PLACES))

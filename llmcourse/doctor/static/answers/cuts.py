@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
 from llmcourse.doctor.static.reading.answers import (
     DECODES,
-    ITERATORS,
     answer_at,
     prompt_length,
     prompts_parsed,
@@ -26,7 +25,7 @@ from llmcourse.doctor.static.reading.source import (
     owner_of,
     parts_of_index,
 )
-from llmcourse.doctor.static.reading.streams import STREAMERS
+from llmcourse.doctor.static.reading.streams import ITERATORS, STREAMERS
 from llmcourse.doctor.static.reading.tokens import owner_of_ids
 from llmcourse.doctor.subject import Subject
 

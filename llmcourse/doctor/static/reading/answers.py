@@ -22,6 +22,7 @@ from llmcourse.doctor.static.reading.source import (
     parts_of_index,
     values_given,
 )
+from llmcourse.doctor.static.reading.streams import ITERATORS
 
 DECODES = ("decode", "batch_decode")
 _STRIPS = ("strip", "lstrip", "rstrip")
@@ -38,7 +39,6 @@ _SERVED = re.compile(r"\.choices\[0\]\.(message\.content|text)\b|\.outputs\[0\]\
 _RULES = ("logits_processor", "prefix_allowed_tokens_fn", "constraints", "guidance")
 _ROLES = ("role", "content", "system", "user", "assistant")
 _MAKES_A_LIST = ("split", "rsplit", "partition", "rpartition", "splitlines")
-ITERATORS = ("TextIteratorStreamer", "AsyncTextIteratorStreamer")
 _DEEP = 9
 _HOP = 3  # what a step into a function or out of it counts
 
@@ -407,7 +407,7 @@ def decoding(source: Source, text: ast.AST) -> ast.Call | None:
     value = followed(source, text)
     if isinstance(value, ast.Subscript):
         value = followed(source, value.value)
-    if name_of(value) in ("strip", "lstrip", "rstrip"):
+    if name_of(value) in _STRIPS:
         return decoding(source, owner_of(value))
     decodes = name_of(value) in DECODES and bool(value.args)
     return value if decodes and source.is_tokenizer(owner_of(value)) else None

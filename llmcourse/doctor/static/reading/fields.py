@@ -90,6 +90,7 @@ def names_in(node: ast.AST) -> set[str]:
 
 
 def is_field(node: ast.AST, name: str) -> bool:
+    """Tell whether an expression reads an attribute of that name."""
     return isinstance(node, ast.Attribute) and node.attr == name and isinstance(node.ctx, ast.Load)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from llmcourse.doctor.static.reading.source import Scope, Source
 
-DEEP = 12
+DEEP = 12  # how many names are followed, one after another
 
 
 def latest(source: Source, name: ast.Name) -> ast.AST | None:

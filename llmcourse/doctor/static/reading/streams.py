@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from llmcourse.doctor.static.reading.following import followed
 from llmcourse.doctor.static.reading.source import Source, last_name, name_of
 
-STREAMERS = ("TextStreamer", "TextIteratorStreamer", "AsyncTextIteratorStreamer")
+# What is gone through piece by piece, and what prints besides.
+ITERATORS = ("TextIteratorStreamer", "AsyncTextIteratorStreamer")
+STREAMERS = ("TextStreamer", *ITERATORS)
 _READS = ("list", "tuple", "join", "enumerate", "set", "sorted", "StreamingResponse", "Response")
 
 

@@ -4,7 +4,6 @@ import ast
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding
-from llmcourse.doctor.static.reading.answers import ITERATORS
 from llmcourse.doctor.static.reading.asked import Asked, every_asked
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
@@ -15,7 +14,7 @@ from llmcourse.doctor.static.reading.source import (
     name_of,
     owner_of,
 )
-from llmcourse.doctor.static.reading.streams import STREAMERS, streams_read
+from llmcourse.doctor.static.reading.streams import ITERATORS, STREAMERS, streams_read
 from llmcourse.doctor.subject import Subject
 
 
