@@ -24,7 +24,7 @@ from benchmarks.doctor_field import examine
 from llmcourse.doctor.finding import SEVERITIES
 from llmcourse.doctor.pitfalls import PITFALLS
 from llmcourse.doctor.static import IN_THE_SOURCE
-from llmcourse.doctor.static.source import Source
+from llmcourse.doctor.static.reading.source import Source
 from llmcourse.measure.machine import describe_machine, machine_name
 from tools.field import Case
 

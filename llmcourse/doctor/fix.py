@@ -14,7 +14,7 @@ from pathlib import Path
 from llmcourse.doctor.finding import NOTE, Finding
 from llmcourse.doctor.own_names import call_at, tokenizer_call
 from llmcourse.doctor.static import Text
-from llmcourse.doctor.static.source import Source, name_of
+from llmcourse.doctor.static.reading.source import Source, name_of
 
 _ELSE = re.compile(r",\s*\.\.\.(?=\s*\))|\.\.\.\s*,\s*")  # `...`: the arguments that are there
 # A keyword that says the same in another way, and has to go.

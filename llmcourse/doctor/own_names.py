@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from llmcourse.doctor.finding import Finding
 from llmcourse.doctor.static import Text
-from llmcourse.doctor.static.source import Source, name_of
+from llmcourse.doctor.static.reading.source import Source, name_of
 
 _TOKENIZER_CALLS = ("decode", "batch_decode", "encode", "apply_chat_template")
 

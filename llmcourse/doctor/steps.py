@@ -12,8 +12,8 @@ from transformers import Cache
 from llmcourse.doctor.call_site import Site
 from llmcourse.doctor.case import Forward
 from llmcourse.doctor.listen import Event
-from llmcourse.doctor.static.axes import reads_last_place
-from llmcourse.doctor.static.source import Source
+from llmcourse.doctor.static.reading.passes import reads_last_place
+from llmcourse.doctor.static.reading.source import Source
 
 _STATES = ("past_key_values", "past", "cache_params", "state", "past_states", "mems")
 _MOST = 64  # tokens of a loop that are remembered, the last ones

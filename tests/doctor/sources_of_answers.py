@@ -1,7 +1,11 @@
-"""Scripts that take an answer apart, judge it, stream it or stop it, for test_static.py."""
+"""Answers decoded, cut, counted and taken apart, for test_static.py: faulty lines, sound ones."""
 
+_PIPE = "pipe = transformers.pipeline('text-generation', model='some/model')\n"
+IDS = "ids = inputs.input_ids\n"
+_ANSWER = "asked = f'{prompt}\\nAnswer:'\n"
+_IDS = "ids = inputs.input_ids\nwith torch.no_grad():\n    logits = model(ids).logits\n"
+_LAST = _IDS + "last = logits[0, -1]\n"
 _OUT = "out = model.generate(**inputs, max_new_tokens=5)\n"
-_ALL = _OUT + "text = tokenizer.decode(out[0], skip_special_tokens=True)\n"
 _NEW = (
     _OUT
     + "new = out[0, inputs.input_ids.shape[1] :]\n"
@@ -13,52 +17,184 @@ def ask(question):
     made = model.generate(**batch, max_new_tokens=50)
     return tokenizer.decode(made[0, batch.input_ids.shape[1] :], skip_special_tokens=True)
 """
-_STREAM = """\
+_ITER = """\
 streamer = transformers.TextIteratorStreamer(tokenizer, skip_prompt=True)
 Thread(target=model.generate, kwargs=dict(inputs, streamer=streamer)).start()
 """
-_IN_A_FUNCTION = """\
-{more}{decorated}{kind}def answer(question):
-    streamer = transformers.{streamer}(tokenizer, skip_prompt=True)
-    Thread(target=model.generate, kwargs=dict(inputs, streamer=streamer)).start()
-    {loop} piece in streamer:
-        {then}
-"""
-_STOP = """\
-class Stop(transformers.StoppingCriteria):
-    def __init__(self, words):
-        self.words = words
-    def __call__(self, {takes}):
-        {does}
-stop = Stop({given})
-"""
+_ALL = _OUT + "text = tokenizer.decode(out[0], skip_special_tokens=True)\n"
+_PIPELINE = 'pipe = transformers.pipeline("text-generation", model="some/model")\n'
 _BATCH = """\
 prompts = ["one", "two"]
 batch = tokenizer(prompts, padding=True, return_tensors="pt")
 rows = model.generate(**batch, max_new_tokens=5)
 """
-_ENDS = "input_ids, scores, **kwargs"
-_OWN = "class Shown(transformers.BaseStreamer):\n    def put(self, value):\n        {puts}\n{ends}"
-_END = "    def end(self):\n        print()\n"
-_PIPE = 'pipe = transformers.pipeline("text-generation", model="some/model")\n'
-_METRICS = """\
-def compute_metrics(eval_preds):
-    predictions, labels = eval_preds
-    {first}
-    return {{"right": tokenizer.batch_decode(labels) == predictions}}
+_CUT = "new = out[0][inputs['input_ids'].shape[1]:]\n"
+_HI = "messages = [{'role': 'user', 'content': 'Hello'}]\n"
+_ASKED = "out = model.generate(**inputs, max_new_tokens=5)\n" + _CUT
+_TEXT = _ASKED + "text = tokenizer.decode(new, skip_special_tokens=True)\n"
+_AGAIN = """\
+out = model.generate(**inputs, max_new_tokens=5, do_sample=False, output_scores=True,
+    return_dict_in_generate=True)
+new = out.sequences[0, inputs["input_ids"].shape[1] :]
+answer = tokenizer.decode(new, skip_special_tokens=True).strip()
+{then}
 """
 
-
-def _stops(does: str, takes: str = _ENDS, given: str = "['User:', '###']") -> str:
-    return _STOP.format(takes=takes, does=does, given=given)
-
-
-def _streams(loop: str, then: str, **more: str) -> str:
-    said = {"more": "", "decorated": "", "kind": "", "streamer": "TextIteratorStreamer"} | more
-    return _IN_A_FUNCTION.format(loop=loop, then=then, **said)
-
-
+# What is wrong, in a line or a few: the code, by what somebody wrote.
 FAULTY = {
+    "a chat that is stripped": (
+        "pipeline-chat-as-text",
+        _PIPE + "out = pipe(messages)\nprint(out[0]['generated_text'].strip())",
+    ),
+    "a prompt that is parsed": (
+        "prompt-in-output",
+        _PIPE + "json.loads(pipe(prompt)[0]['generated_text'])",
+    ),
+    "a prompt in an answer": (
+        "prompt-in-output",
+        _PIPE + "answer = pipe(f'{question}')[0]['generated_text']",
+    ),
+    "a misspelt argument of decode": (
+        "decode-argument-unknown",
+        IDS + "out = model.generate(**inputs, max_new_tokens=5)\n"
+        "t = tokenizer.decode(out[0], skip_special_token=True)",
+    ),
+    "a misspelt argument of batch_decode": (
+        "decode-argument-unknown",
+        IDS + "out = model.generate(**inputs, max_new_tokens=5)\n"
+        "t = tokenizer.batch_decode(out, skip_specials_tokens=True)",
+    ),
+    "ids cut by characters": (
+        "answer-cut-elsewhere",
+        IDS + "prompt='hello you'\n"
+        "inputs = tokenizer(prompt, return_tensors='pt')\n"
+        "out = model.generate(**inputs, max_new_tokens=5)\n"
+        "t = tokenizer.decode(out[0][len(prompt):])",
+    ),
+    "ids of a tensor cut by characters": (
+        "answer-cut-elsewhere",
+        IDS + "prompt='hello you'\n"
+        "inputs = tokenizer(prompt, return_tensors='pt')\n"
+        "out = model.generate(**inputs, max_new_tokens=5)\n"
+        "t = tokenizer.decode(out[0, len(prompt):])",
+    ),
+    "ids cut by the number of prompts": (
+        "answer-cut-elsewhere",
+        IDS + "prompt='hello you'\n"
+        "inputs = tokenizer(prompt, return_tensors='pt')\n"
+        "out = model.generate(**inputs, max_new_tokens=5)\n"
+        "t = tokenizer.decode(out[0][len(inputs['input_ids']):])",
+    ),
+    "ids cut by the number of fields": (
+        "answer-cut-elsewhere",
+        IDS + "prompt='hello you'\n"
+        "inputs = tokenizer(prompt, return_tensors='pt')\n"
+        "out = model.generate(**inputs, max_new_tokens=5)\n"
+        "t = tokenizer.decode(out[0][len(inputs):])",
+    ),
+    "ids cut without padding": (
+        "answer-cut-elsewhere",
+        IDS + "b=tokenizer(['a','b c'], padding=True, return_tensors='pt')\n"
+        "out=model.generate(**b)\n"
+        "for i in range(2):\n"
+        "    print(tokenizer.decode(out[i, b.attention_mask[i].sum():]))",
+    ),
+    "split at a mark that was skipped": (
+        "split-by-a-mark",
+        IDS + "out = model.generate(**inputs, max_new_tokens=5)\n"
+        "t = tokenizer.decode(out[0], skip_special_tokens=True)\n"
+        "a = t.split('<|im_start|>assistant')[-1]",
+    ),
+    "split at a role's name": (
+        "split-by-a-mark",
+        IDS + "out = model.generate(**inputs, max_new_tokens=5)\n"
+        "t = tokenizer.decode(out[0], skip_special_tokens=True)\n"
+        "a = t.split('assistant')[1]",
+    ),
+    "split at a role's line": (
+        "split-by-a-mark",
+        IDS + "out = model.generate(**inputs, max_new_tokens=5)\n"
+        "t = tokenizer.batch_decode(out)[0]\n"
+        "a = t.split('assistant\\n')[-1].strip()",
+    ),
+    "words per second": (
+        "words-counted-as-tokens",
+        IDS + "import time\n"
+        "t0=time.time()\n"
+        "out = model.generate(**inputs, max_new_tokens=5)\n"
+        "elapsed=time.time()-t0\n"
+        "text=tokenizer.decode(out[0])\n"
+        "print(f'{len(text.split()) / elapsed:.1f} tokens/s')",
+    ),
+    "words called tokens": (
+        "words-counted-as-tokens",
+        IDS + "out = model.generate(**inputs, max_new_tokens=5)\n"
+        "text=tokenizer.decode(out[0])\n"
+        "num_tokens = len(text.split())",
+    ),
+    "the first id of a word": (
+        "first-id-of-a-word",
+        IDS + "yes = tokenizer('Yes').input_ids[0]",
+    ),
+    "the first id of a word, encoded": (
+        "first-id-of-a-word",
+        IDS + "yes = tokenizer.encode('Yes')[0]",
+    ),
+    "a token with a space, by name": (
+        "first-id-of-a-word",
+        IDS + "yes = tokenizer.convert_tokens_to_ids(' yes')",
+    ),
+    "prompts beside their several rows": (
+        "rows-per-prompt",
+        IDS + "prompts=['a','b']\n"
+        "b=tokenizer(prompts, padding=True)\n"
+        "out=model.generate(**b, num_return_sequences=3, do_sample=True)\n"
+        "texts=tokenizer.batch_decode(out)\n"
+        "for p, t in zip(prompts, texts): print(p,t)",
+    ),
+    "a text that is found by a role's name": (
+        "split-by-a-mark",
+        IDS + "out = model.generate(ids, max_new_tokens=5)\n"
+        "text = tokenizer.decode(out[0], skip_special_tokens=False)\n"
+        "ans = text[text.find('assistant') + len('assistant'):]",
+    ),
+    "a bare word after a colon": (
+        "answer-without-its-space",
+        _ANSWER + "yes = tokenizer.convert_tokens_to_ids('Yes')",
+    ),
+    "bare letters after a colon": (
+        "answer-without-its-space",
+        _ANSWER + "ids = [tokenizer.encode(c, add_special_tokens=False)[0] for c in 'ABCD']",
+    ),
+    "a chosen token compared": (
+        "compared-with-its-space",
+        _LAST + "said = tokenizer.decode(last.argmax())\nprint(said == 'Paris')",
+    ),
+    "a new text compared with letters": (
+        "answer-compared-whole",
+        "out = model.generate(**inputs, max_new_tokens=1)\n"
+        "said = tokenizer.decode(out[0, inputs.input_ids.shape[1]:])\n"
+        "if said in ['A', 'B']:\n    print(said)",
+    ),
+    "a word looked for in the whole row": (
+        "found-in-the-prompt",
+        "out = model.generate(**inputs)\ntext = tokenizer.decode(out[0]).lower()\n"
+        "hit = 'blue' in text",
+    ),
+    "a label looked up by a new text": (
+        "compared-with-its-space",
+        _LAST + "numbers = {'Yes': 1, 'No': 0}\nsaid = tokenizer.decode(last.argmax())\n"
+        "number = numbers[said]",
+    ),
+    "one of three samples": (
+        "rows-left-unread",
+        "out = model.generate(**inputs, do_sample=True, num_return_sequences=3)\n"
+        "print(tokenizer.decode(out[0]))",
+    ),
+    "one of four beams": (
+        "rows-left-unread",
+        "out = model.generate(**inputs, num_beams=4, num_return_sequences=4)[0]",
+    ),
     # Taken apart
     "code in a fence without DOTALL": (
         "pattern-stops-at-line-end",
@@ -122,7 +258,7 @@ FAULTY = {
     ),
     "a stream's text that is run": (
         "answer-evaluated",
-        _STREAM + "text = ''\nfor piece in streamer:\n    text += piece\ndata = eval(text)",
+        _ITER + "text = ''\nfor piece in streamer:\n    text += piece\ndata = eval(text)",
     ),
     "an answer that is run": ("answer-evaluated", _NEW + "data = eval(text.strip())"),
     "a function's answer that is run": (
@@ -256,7 +392,7 @@ FAULTY = {
     ),
     "a pipeline's label": (
         "found-in-the-prompt",
-        _PIPE + "asks = 'Say yes or no.'\nsaid = pipe(asks)[0]['generated_text']\n"
+        _PIPELINE + "asks = 'Say yes or no.'\nsaid = pipe(asks)[0]['generated_text']\n"
         "is_yes = 'yes' in said.lower()",
     ),
     "a row with its prompt parsed": ("prompt-in-output", _ALL + "data = json.loads(text)"),
@@ -316,23 +452,6 @@ FAULTY = {
         "made = model.generate(**inputs, do_sample=True, num_return_sequences=3)\n"
         "texts = tokenizer.batch_decode(made, skip_special_tokens=True)\nprint(texts[0])",
     ),
-    "lengths of a batch's rows": (
-        "padding-counted",
-        _BATCH + "new = rows[:, batch.input_ids.shape[1] :]\nlengths = [len(row) for row in new]",
-    ),
-    "all tokens of a batch": (
-        "padding-counted",
-        _BATCH + "new_tokens = rows[:, batch.input_ids.shape[1] :].numel()",
-    ),
-    "ends in the last column": (
-        "end-looked-for-at-the-last",
-        _BATCH + "ended = rows[:, -1] == tokenizer.eos_token_id",
-    ),
-    "a row's last token": (
-        "end-looked-for-at-the-last",
-        _BATCH + "for row in rows:\n    if row[-1] != tokenizer.eos_token_id:\n"
-        "        print('cut off')",
-    ),
     "one row of a batch": ("rows-left-unread", _BATCH + "print(tokenizer.decode(rows[0]))"),
     "pieces with spaces between": (
         "piecewise-decoding",
@@ -354,18 +473,14 @@ FAULTY = {
         "with torch.no_grad():\n    made = model(**inputs)\n"
         "print(tokenizer.batch_decode(made.logits.argmax(-1)))",
     ),
-    "labels with what the loss leaves out": (
-        "ignored-labels-decoded",
-        _METRICS.format(first="predictions = tokenizer.batch_decode(predictions)"),
-    ),
     # Lists
     "a pipeline's field of a list": (
         "pipeline-lists-in-lists",
-        _PIPE + "print(pipe('One two', return_full_text=False)['generated_text'])",
+        _PIPELINE + "print(pipe('One two', return_full_text=False)['generated_text'])",
     ),
     "a pipeline's texts in a loop": (
         "pipeline-lists-in-lists",
-        _PIPE + "for made in pipe(['One', 'Two'], return_full_text=False):\n"
+        _PIPELINE + "for made in pipe(['One', 'Two'], return_full_text=False):\n"
         "    print(made['generated_text'])",
     ),
     "rows decoded and stripped": (
@@ -375,74 +490,6 @@ FAULTY = {
     "a batch split": (
         "decoded-batch-as-text",
         _OUT + "made = tokenizer.batch_decode(out)\nprint(made.replace('</s>', ''))",
-    ),
-    # Streams
-    "a stream read again": (
-        "stream-read-twice",
-        _STREAM + "for piece in streamer:\n    print(piece)\nwhole = ''.join(streamer)",
-    ),
-    "a printing streamer in a loop": (
-        "streamer-of-another-kind",
-        "streamer = transformers.TextStreamer(tokenizer, skip_prompt=True)\n"
-        "model.generate(**inputs, streamer=streamer)\nfor piece in streamer:\n    print(piece)",
-    ),
-    "async for, and a queue": (
-        "streamer-of-another-kind",
-        _streams("async for", "yield piece", kind="async "),
-    ),
-    "for, and an async queue": (
-        "streamer-of-another-kind",
-        _streams("for", "print(piece)", streamer="AsyncTextIteratorStreamer"),
-    ),
-    "a stream in an async function": (
-        "blocks-the-event-loop",
-        _streams("for", "yield piece", kind="async "),
-    ),
-    "generate in a route": (
-        "blocks-the-event-loop",
-        "@app.post('/answer')\nasync def answer(question):\n"
-        "    batch = tokenizer(question, return_tensors='pt')\n"
-        "    return len(model.generate(**batch, max_new_tokens=9))",
-    ),
-    "a function that generates, in a route": (
-        "blocks-the-event-loop",
-        _ASK + "@app.post('/answer')\nasync def answer(question):\n    return ask(question)",
-    ),
-    "a pipeline in an async function": (
-        "blocks-the-event-loop",
-        _PIPE + "async def answer(question):\n    return pipe(question)",
-    ),
-    "one stream for all requests": (
-        "streamer-shared",
-        "streamer = transformers.TextIteratorStreamer(tokenizer, skip_prompt=True)\n"
-        "@app.get('/answer')\ndef answer(question):\n"
-        "    Thread(target=model.generate, kwargs=dict(inputs, streamer=streamer)).start()\n"
-        "    return StreamingResponse(streamer)",
-    ),
-    "one stream for all of a class": (
-        "streamer-shared",
-        "import fastapi\nclass Writer:\n    def __init__(self):\n"
-        "        self.streamer = transformers.TextIteratorStreamer(tokenizer, skip_prompt=True)\n"
-        "    def write(self, batch):\n"
-        "        call = dict(batch, streamer=self.streamer)\n"
-        "        Thread(target=model.generate, kwargs=call).start()\n"
-        "        yield from self.streamer",
-    ),
-    "a streamer without an end": (
-        "streamer-without-end",
-        _OWN.format(puts="print(value) if self.first else None", ends=""),
-    ),
-    "a prompt put like a token": (
-        "prompt-put-first",
-        _OWN.format(puts="print(tokenizer.decode(value[0]))", ends=_END),
-    ),
-    "a piece for all of the page": (
-        "piece-yielded-alone",
-        _streams("for", "yield piece", more="import gradio\n"),
-    ),
-    "a stream that is left": (
-        "stream-left-running",
-        _STREAM + "for piece in streamer:\n    if '###' in piece:\n        break\n",
     ),
     "a streamer's keyword misspelt": (
         "decode-argument-unknown",
@@ -456,134 +503,182 @@ FAULTY = {
         "strip-takes-characters",
         _OUT + "def clean(response):\n    return response.strip('```json')",
     ),
-    # Stops
-    "a criterion that searches by find": (
-        "stop-reads-the-prompt",
-        _stops("return tokenizer.decode(input_ids[0]).find('###') != -1"),
+    "one answer of five": (
+        "rows-left-unread",
+        "out = model.generate(**inputs, do_sample=True, num_return_sequences=5)\n" + _CUT,
     ),
-    "a criterion that searches a batch's first text": (
-        "stop-reads-the-prompt",
-        _stops("return '###' in tokenizer.batch_decode(input_ids)[0]"),
+    # Pipelines
+    "a batch read as one": (
+        "pipeline-lists-in-lists",
+        _PIPE + "for out in pipe(['One', 'Two']):\n    print(out['generated_text'])",
     ),
-    "a criterion that searches by a pattern": (
-        "stop-reads-the-prompt",
-        _stops("return bool(re.search('###', tokenizer.decode(input_ids[0])))"),
+    "one read as a batch": (
+        "pipeline-lists-in-lists",
+        _PIPE + "print(pipe('One')[0][0]['generated_text'])",
     ),
-    "a criterion for an id anywhere": (
-        "stop-reads-the-prompt",
-        _stops("return bool((input_ids == 13).any())"),
+    "no tokenizer": (
+        "pipeline-without-tokenizer",
+        "pipe = transformers.pipeline('text-generation', model=model)",
     ),
-    "a criterion of rows in one": (
-        "criterion-of-one-row",
-        _BATCH.split("rows")[0]
-        + _stops("return bool((input_ids.ravel()[-1] == 13).item())")
-        + "model.generate(**batch, stopping_criteria=[stop])",
+    "a type for a loaded model": (
+        "pipeline-loads-nothing",
+        "pipe = transformers.pipeline('text-generation', model=model, tokenizer=tokenizer, "
+        "dtype=torch.bfloat16)",
     ),
-    "a criterion of any row": (
-        "criterion-of-one-row",
-        _BATCH.split("rows")[0]
-        + _stops("return [13] in input_ids[:, -1:].tolist()")
-        + "model.generate(**batch, stopping_criteria=[stop])",
+    "batches of one": (
+        "batch-of-one",
+        _PIPE + "for text in texts:\n    print(pipe(text, batch_size=8))",
     ),
-    "a criterion with one way out": (
-        "processor-returns-none",
-        _stops("if input_ids[0, -1] == 13:\n            return True"),
+    "a chat as what a message says": (
+        "pipeline-chat-as-text",
+        _PIPE + _HI + "made = pipe(messages)\nsaid = made[0]['generated_text']\n"
+        "messages.append({'role': 'assistant', 'content': said})",
     ),
-    "a criterion that returns a list": (
-        "criterion-of-wrong-form",
-        _stops("return [bool(row[-1] == 13) for row in input_ids]"),
+    "a pipeline's chat, parsed later": (
+        "pipeline-chat-as-text",
+        _PIPE + _HI + "said = pipe(messages)[0]['generated_text']\njson.loads(said)",
     ),
-    "a criterion without scores": (
-        "criterion-of-wrong-form",
-        _stops("return input_ids[:, -1] == 13", takes="input_ids"),
+    "a pipeline of an object": (
+        "prompt-in-output",
+        "class Bot:\n    def __init__(self):\n        self.pipe = transformers.pipeline("
+        "'text-generation', model='some/model')\n    def ask(self, prompt):\n"
+        "        text = self.pipe(prompt)[0]['generated_text']\n        return json.loads(text)",
     ),
-    "a criterion that is no list": (
-        "argument-of-wrong-kind",
-        _stops("return input_ids[:, -1] == 13")
-        + "model.generate(**inputs, stopping_criteria=stop)",
+    "a whole row is parsed": (
+        "prompt-in-output",
+        _ASKED + "json.loads(tokenizer.decode(out[0], skip_special_tokens=True))",
     ),
-    "a criterion in a list without brackets": (
-        "list-of-no-list",
-        _stops("return input_ids[:, -1] == 13")
-        + "ends = transformers.StoppingCriteriaList(stop)\n"
-        + "model.generate(**inputs, stopping_criteria=ends)",
+    # Answers
+    "the place of the first closing brace": (
+        "json-cut-at-first-brace",
+        _TEXT + "json.loads(text[text.find('{') : text.find('}') + 1])",
     ),
-    "an end by its text": (
-        "argument-of-wrong-kind",
-        "model.generate(**inputs, eos_token_id='</s>')",
+    "a call over several lines": (
+        "pattern-stops-at-line-end",
+        _TEXT + "re.findall(r'<tool_call>(.*?)</tool_call>', text)",
     ),
-    "a stop word compared with a token": (
-        "stop-word-in-one-token",
-        _stops("return tokenizer.decode(input_ids[0, -1]) == 'User:'"),
+    "a fence over several lines": (
+        "pattern-stops-at-line-end",
+        _TEXT + "re.search(r'```json(.*?)```', text)",
     ),
-    "stop words compared with a token": (
-        "stop-word-in-one-token",
-        _stops(
-            "last = tokenizer.decode(input_ids[0][-1]).strip()\n        return last in self.words"
+    "a word in its opposite": ("label-inside-words", _TEXT + "ok = 'correct' in text.lower()"),
+    "a limit over a time": (
+        "limit-taken-for-count",
+        """\
+import time
+inputs = tokenizer("a", return_tensors="pt")
+t = time.time()
+out = model.generate(**inputs, max_new_tokens=100)
+print("tok/s", 100 / (time.time() - t))
+""",
+    ),
+    "a limit times runs over a time": (
+        "limit-taken-for-count",
+        """\
+import time
+def bench(prompt, max_new_tokens=50, n=3):
+    inputs = tokenizer(prompt, return_tensors="pt")
+    start = time.perf_counter()
+    for _ in range(n):
+        model.generate(**inputs, max_new_tokens=max_new_tokens)
+    elapsed = time.perf_counter() - start
+    return n * max_new_tokens / elapsed
+""",
+    ),
+    "a slice by a text's tokens": (
+        "tokens-counted-anew",
+        _AGAIN.format(then="count = len(tokenizer(answer).input_ids)\nkept = out.scores[:count]"),
+    ),
+    "a slice by a text that is encoded": (
+        "tokens-counted-anew",
+        _AGAIN.format(then="kept = new[: len(tokenizer.encode(answer))]"),
+    ),
+    "a slice by the shape of a text's ids": (
+        "tokens-counted-anew",
+        _AGAIN.format(
+            then="count = tokenizer(answer, return_tensors='pt').input_ids.shape[1]\n"
+            "kept = new[-count:]"
         ),
     ),
-    "a line's end escaped": (
-        "stop-string-with-backslash",
-        "model.generate(**inputs, stop_strings=['\\\\n'], tokenizer=tokenizer)",
-    ),
-    "stop words with a colon": (
-        "stop-ids-never-match",
-        _stops("return input_ids[0, -2:].tolist() in self.words", given="ids").replace(
-            "stop = ",
-            "words = ['Human:', 'AI:']\nids = [tokenizer.encode(w) for w in words]\nstop = ",
-        ),
-    ),
-    "stop words after a begin token": (
-        "stop-ids-begin-a-text",
-        "name = 'meta-llama/Llama-2-7b-hf'\n"
-        + _stops("return input_ids[0, -3:].tolist() in self.words", given="ids").replace(
-            "stop = ", "ids = [tokenizer(w).input_ids for w in ['\\nHuman:', '\\n###']]\nstop = "
-        ),
-    ),
-    "stop words after a piece for a space": (
-        "stop-ids-begin-a-text",
-        "name = 'lmsys/vicuna-7b-v1.5'\n"
-        + _stops("return input_ids[0, -2:].tolist() in self.words", given="ids").replace(
-            "stop = ",
-            "ids = [tokenizer(w, add_special_tokens=False).input_ids for w in ['\\n']]\nstop = ",
-        ),
-    ),
-    # Lengths
-    "a length in characters": (
-        "length-in-other-units",
-        "model.generate(**inputs, max_length=len(prompt) + 50)",
-    ),
-    "a length in words": (
-        "length-in-other-units",
-        "model.generate(**inputs, max_new_tokens=2 * len(prompt.split()))",
-    ),
-    "a length in characters of the longest": (
-        "length-in-other-units",
-        "texts = ['one', 'two']\nbatch = tokenizer(texts, padding=True, return_tensors='pt')\n"
-        "longest = max(len(text) for text in texts)\n"
-        "model.generate(**batch, max_new_tokens=512 - longest)",
-    ),
-    "a length in rows": (
-        "length-in-other-units",
-        "model.generate(**inputs, max_length=len(inputs['input_ids']) + 50)",
-    ),
-    "a length in fields": (
-        "length-in-other-units",
-        "model.generate(**inputs, max_length=len(inputs) + 50)",
-    ),
-    "new tokens and the prompt": (
-        "prompt-counted-as-new",
-        "model.generate(**inputs, max_new_tokens=inputs.input_ids.shape[1] + 50)",
+    "new tokens counted in a text": (
+        "tokens-counted-anew",
+        _AGAIN.format(then="completion_tokens = len(tokenizer.tokenize(answer))"),
     ),
 }
 
+# What only looks like it.
 SOUND = {
+    "a chat's last message": _PIPE
+    + "print(pipe(messages)[0]['generated_text'][-1]['content'].strip())",
+    "a chat's answer alone": _PIPE
+    + "print(pipe(messages, return_full_text=False)[0]['generated_text'].strip())",
+    "a text that is stripped": _PIPE + "print(pipe(prompt)[0]['generated_text'].strip())",
+    "an answer alone": _PIPE + "answer = pipe(prompt, return_full_text=False)[0]['generated_text']",
+    "an answer to settings that are not seen": _PIPE
+    + "answer = pipe(prompt, **settings)[0]['generated_text']",
+    "a penalty on length": IDS + "length_penalty=2\nscore = total / length_penalty",
+    "decode as it is spelt": IDS + "out = model.generate(**inputs, max_new_tokens=5)\n"
+    "t = tokenizer.decode(out[0], skip_special_tokens=True, clean_up_tokenization_spaces=False)",
+    "ids cut by the prompt's": IDS + "prompt='hello you'\n"
+    "inputs = tokenizer(prompt, return_tensors='pt')\n"
+    "out = model.generate(**inputs, max_new_tokens=5)\n"
+    "t = tokenizer.decode(out[0][len(inputs['input_ids'][0]):])\n"
+    "u=out[:, inputs.input_ids.shape[1]:]\n"
+    "n=inputs.input_ids.shape[-1]\n"
+    "v=out[0][n:]",
+    "ids cut by those that were encoded": IDS + "out = model.generate(**inputs, max_new_tokens=5)\n"
+    "ids = tokenizer.encode('a')\n"
+    "t = tokenizer.decode(out[0][len(ids):])",
+    "split at a mark that is there": IDS + "out = model.generate(**inputs, max_new_tokens=5)\n"
+    "t = tokenizer.decode(out[0])\n"
+    "a = t.split('<|im_start|>assistant')[-1]\n"
+    "b = t.split('[/INST]')[-1]; c=t.split('\\n')",
+    "words called words": IDS + "out = model.generate(**inputs, max_new_tokens=5)\n"
+    "text=tokenizer.decode(out[0])\n"
+    "num_words = len(text.split())\n"
+    "n=len(text)",
+    "prompts beside their rows": IDS + "prompts=['a','b']\n"
+    "b=tokenizer(prompts, padding=True)\n"
+    "out=model.generate(**b)\n"
+    "texts=tokenizer.batch_decode(out)\n"
+    "for p, t in zip(prompts, texts): print(p,t)",
+    "a row as it is, which is one text": IDS + "out = model.generate(**inputs)\n"
+    "print(' '.join(tokenizer.batch_decode(out[0])))\n"
+    "print(' '.join(tokenizer.batch_decode(out[0].unsqueeze(0))))",
+    "a word with its space": _ANSWER
+    + "(yes,) = tokenizer(' Yes', add_special_tokens=False).input_ids",
+    "a bare word after a space": "asked = 'Answer: '\nyes = tokenizer.convert_tokens_to_ids('Yes')",
+    "a bare word in a chat": "asked = 'Answer:'\n"
+    "text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)\n"
+    "yes = tokenizer.convert_tokens_to_ids('Yes')",
+    "a special token after a colon": _ANSWER
+    + "end = tokenizer.convert_tokens_to_ids('<|im_end|>')",
+    "a chosen token stripped": _LAST
+    + "said = tokenizer.decode(last.argmax()).strip()\nprint(said == 'Paris')",
+    "a chosen token with its space": _LAST
+    + "said = tokenizer.decode(last.argmax())\nprint(said == ' Paris')",
+    "an answer looked for in the new text": "import re\nout = model.generate(**inputs)\n"
+    "text = tokenizer.decode(out[0, inputs.input_ids.shape[1]:])\n"
+    "match = re.search(r'color: (\\w+)', text)",
+    "the prompt looked for in the whole row": "out = model.generate(**inputs)\n"
+    "text = tokenizer.decode(out[0])\nassert prompt in text\nended = stop_word in text",
+    "the last match in the whole row": "import re\nout = model.generate(**inputs)\n"
+    "text = tokenizer.decode(out[0])\nlast = re.findall(r'color: (\\w+)', text)[-1]\n"
+    "whole = tokenizer.eos_token in text",
+    "a stripped text and the right answer": "out = model.generate(**inputs, max_new_tokens=5)\n"
+    "said = tokenizer.decode(out[0, inputs.input_ids.shape[1]:]).strip()\n"
+    "right = said == row['answer']",
+    "all of three samples": "out = model.generate(**inputs, do_sample=True, "
+    "num_return_sequences=3)\nprint(tokenizer.batch_decode(out))",
+    "each of three samples": "out = model.generate(**inputs, do_sample=True, "
+    "num_return_sequences=3)\nprint(out[0])\nfor row in out:\n    print(row)",
+    "the number of samples and the first": "out = model.generate(**inputs, do_sample=True, "
+    "num_return_sequences=3)\nprint(out.shape, out[0], out[1])",
     # Taken apart
     "code in a fence with DOTALL": _NEW
     + "found = re.search(r'```python(.*?)```', text, re.DOTALL)",
     "code in a fence with an inline flag": _NEW + "found = re.search(r'(?s)```(.*?)```', text)",
     "a pattern for one line": _NEW + "found = re.search(r'Answer: (.*)', text)",
-    "a fence in a file": "found = re.search(r'```(.*?)```', open('a.md').read())",
     "a flag by name": _NEW + "text = re.sub(r'\\s+,', ',', text, flags=re.IGNORECASE)",
     "a count by place": _NEW + "text = re.sub(r'^Answer:', '', text, 1)",
     "braces, greedily": _NEW
@@ -595,7 +690,6 @@ SOUND = {
     "lazy braces of a template": _NEW + "names = re.findall(r'\\{.*?\\}', prompt)",
     "an answer read as a literal": _NEW + "data = ast.literal_eval(text)",
     "a model put into eval": "model.eval()\n" + _NEW + "print(text)",
-    "a sum evaluated": "total = eval('1 + 1')",
     "quotes replaced for show": _NEW + "print(text.replace(\"'\", '\"'))",
     "signs stripped": _NEW + "print(text.strip(' \\n`.,'))",
     "a suffix removed": _NEW + "print(text.removesuffix('</s>'))",
@@ -611,11 +705,9 @@ SOUND = {
     "json by a grammar": "made = model.generate(**inputs, logits_processor=[grammar])\n"
     "data = json.loads(tokenizer.decode(made[0, 9:], skip_special_tokens=True))",
     "json of a file": "data = json.loads(open('a.json').read())",
-    "a number of the command line": "count = int(input())",
     "a first line, stripped": _NEW + "line = text.strip().split('\\n')[0]",
     "a number that begins with a digit": _NEW
     + "numbers = re.findall(r'-?\\d[\\d,]*(?:\\.\\d+)?', text)",
-    "a version's pattern on a file": "found = re.search('[0-9.]+', open('a.txt').read())",
     "a number without its commas": _NEW
     + "found = re.search(r'\\d[\\d,]*', text)\n"
     + "number = float(found[0].replace(',', '')) if found else None",
@@ -642,7 +734,6 @@ SOUND = {
     "labels apart": _NEW
     + "kinds = ['happy', 'sad']\nsaid = [kind for kind in kinds if kind in text]",
     "no case at all": _NEW + "is_four = text.strip().lower() == '4'",
-    "a user's text in one case": "ends = input().lower() == 'Quit'",
     "compared and stripped": _NEW + "right = text.strip() == 'Paris'",
     "compared with a space on purpose": _NEW + "right = text == ' Paris'",
     "two answers compared": _NEW + "again = tokenizer.decode(new)\nsame = text == again",
@@ -659,16 +750,13 @@ SOUND = {
     "made = model.generate(**batch, max_new_tokens=3)\n"
     "answer = tokenizer.decode(made[0]).split('A:')[-1]",
     "cut at a mark that the prompt lacks": _ALL + "answer = text.split('###')[0]",
-    "a pipeline without the prompt": _PIPE
+    "a pipeline without the prompt": _PIPELINE
     + "said = pipe('Say yes or no.', return_full_text=False)[0]['generated_text']\n"
     + "is_yes = 'yes' in said.lower()",
     # Cut
     "cut by tokens, decoded": _OUT + "print(tokenizer.decode(out[0, inputs.input_ids.shape[1] :]))",
     "a text shortened": _NEW + "print(text[:80])",
     "a text of new tokens shortened by a number": _NEW + "size = 9\nprint(text[size:])",
-    "rows cut by the batch's length": _BATCH
-    + "size = batch.input_ids.shape[1]\n"
-    + "texts = [tokenizer.decode(row[size:]) for row in rows]",
     "rows cut by the batch's own rows": _BATCH
     + "texts = [tokenizer.decode(row[len(ids) :]) for ids, row in zip(batch.input_ids, rows)]",
     "one row cut by its prompt encoded again": "size = len(tokenizer.encode(prompt))\n"
@@ -678,14 +766,8 @@ SOUND = {
     "num_return_sequences=3)\nfor row in made:\n    print(tokenizer.decode(row))",
     "several answers by their places": "made = model.generate(**inputs, do_sample=True, "
     "num_return_sequences=2)\nprint(tokenizer.decode(made[0]), tokenizer.decode(made[1]))",
-    "a batch's length": _BATCH + "longest = rows.shape[1]",
     "a row's length that cuts": _BATCH + "print(rows[0][: len(rows[0]) - 1], rows[1])",
-    "a single row's length": _OUT + "count = len(out[0]) - inputs.input_ids.shape[1]",
-    "ends anywhere": _BATCH + "ended = (rows == tokenizer.eos_token_id).any(dim=1)",
     "a single row's last token": _OUT + "ended = out[0, -1] == tokenizer.eos_token_id",
-    "ends that are the padding": "tokenizer.pad_token = tokenizer.eos_token\n"
-    + _BATCH
-    + "ended = rows[:, -1] == tokenizer.eos_token_id",
     "a batch of one": "batch = tokenizer([prompt], return_tensors='pt')\n"
     "made = model.generate(**batch, max_new_tokens=3)\nprint(tokenizer.decode(made[0]))",
     # Not written by generate
@@ -695,78 +777,65 @@ SOUND = {
     "right = (logits[:, :-1].argmax(-1) == inputs.input_ids[:, 1:]).float().mean()",
     "the likeliest tokens of a place": "logits = model(**inputs).logits.detach()\n"
     "print(tokenizer.batch_decode(logits[0, -1].topk(5).indices[:, None]))",
-    "labels with padding put in": _METRICS.format(
-        first="labels = np.where(labels != -100, labels, tokenizer.pad_token_id)"
-    ),
     "labels in another function": "def show(labels):\n    print(tokenizer.batch_decode(labels))",
     # Lists
-    "a pipeline's first": _PIPE + "print(pipe('One two')[0]['generated_text'])",
-    "a pipeline's texts, each one's first": _PIPE
+    "a pipeline's first": _PIPELINE + "print(pipe('One two')[0]['generated_text'])",
+    "a pipeline's texts, each one's first": _PIPELINE
     + "for made in pipe(['One', 'Two']):\n    print(made[0]['generated_text'])",
-    "a pipeline over what is unseen": _PIPE
+    "a pipeline over what is unseen": _PIPELINE
     + "for made in pipe(texts):\n    print(made['generated_text'])",
     "rows decoded, one taken": _OUT + "print(tokenizer.batch_decode(out)[0].strip())",
     "rows decoded, each stripped": _OUT
     + "print([one.strip() for one in tokenizer.batch_decode(out)])",
-    # Streams
-    "a stream read once and kept": _STREAM
-    + "pieces = []\nfor piece in streamer:\n    pieces.append(piece)\nwhole = ''.join(pieces)",
-    "a stream read on": _STREAM + "for piece in streamer:\n    break\nrest = ''.join(streamer)",
-    "two streams of one name": _STREAM + "a = list(streamer)\n" + _STREAM + "b = list(streamer)",
-    "a stream in a plain function": _streams("for", "yield piece"),
-    "an async stream": _streams(
-        "async for", "yield piece", kind="async ", streamer="AsyncTextIteratorStreamer"
+    "two streams of one name": _ITER + "a = list(streamer)\n" + _ITER + "b = list(streamer)",
+    "all answers are read": (
+        "out = model.generate(**inputs, do_sample=True, num_return_sequences=5)\n"
+        "texts = tokenizer.batch_decode(out[:, 4:])\nprint(out[0])"
     ),
-    "generate handed to a thread": "async def answer():\n"
-    "    return await asyncio.to_thread(model.generate, **inputs)",
-    "a plain function of a server": "@app.post('/answer')\ndef answer():\n"
-    "    return len(model.generate(**inputs, max_new_tokens=9))",
-    "a function that generates, in a thread": _ASK
-    + "async def answer(question):\n    return await asyncio.to_thread(ask, question)",
-    "an engine that is awaited": "async def answer():\n    return await model.generate(**inputs)",
-    "a stream for each request": "import fastapi\n" + _streams("for", "yield piece"),
-    "a stream for a script": "streamer = transformers.TextIteratorStreamer(tokenizer, "
-    "skip_prompt=True)\ndef show():\n    for piece in streamer:\n        print(piece)",
-    "a streamer that knows the prompt": _OWN.format(
-        puts="if self.first:\n            self.first = False\n            return\n"
-        "        print(tokenizer.decode(value))",
-        ends=_END,
+    # Pipelines
+    "a batch read as a batch": (
+        _PIPE + "for out in pipe(['One', 'Two']):\n    print(out[0]['generated_text'])\n"
     ),
-    "a streamer that takes the time": _OWN.format(puts="self.times.append(clock())", ends=_END),
-    "a text that grows": _streams(
-        "for", "text += piece\n        yield text", more="import gradio\ntext = ''\n"
+    "samples of one prompt": (
+        _PIPE + "for out in pipe('One', num_return_sequences=3):\n    print(out['generated_text'])"
     ),
-    "pieces without a page": _streams("for", "yield piece"),
-    # Stops
-    "a criterion that searches what is new": _stops(
-        "return '###' in tokenizer.decode(input_ids[0, self.start :])"
+    "a chat is one prompt": (
+        _PIPE + _HI + "print(pipe(messages)[0]['generated_text'][-1]['content'])"
     ),
-    "a criterion for the last id": _stops("return bool((input_ids[:, -1] == 13).any())"),
-    "a criterion with two ways out": _stops(
-        "if input_ids[0, -1] == 13:\n            return True\n"
-        "        else:\n            return False"
+    "a name brings its tokenizer": "transformers.pipeline('text-generation', model='some/model')",
+    "a type for a name": (
+        "transformers.pipeline('text-generation', model='some/model', dtype=torch.bfloat16)"
     ),
-    "a criterion that returns a tensor": _stops(
-        "ends = [bool(row[-1] == 13) for row in input_ids]\n        return torch.tensor(ends)"
+    "all prompts at once": _PIPE + "pipe(texts, batch_size=8)",
+    "batches in a loop": _PIPE + "for batch in batches:\n    pipe(batch, batch_size=8)",
+    # Answers
+    "a dot for all": _TEXT + "re.findall(r'<tool_call>(.*?)</tool_call>', text, flags=re.S)",
+    "any character": _TEXT
+    + r"found = re.search(r'\{[\s\S]*\}', text)"
+    + "\nif found:\n    json.loads(found.group())",
+    "a pattern in one line": _TEXT + "re.search(r'Answer: (.*)', text)",
+    "the place of the last closing brace": (
+        _TEXT + "json.loads(text[text.find('{') : text.rfind('}') + 1])"
     ),
-    "a criterion with any arguments": _stops("return False", takes="*args"),
-    "a criterion in a list": _stops("return input_ids[:, -1] == 13")
-    + "model.generate(**inputs, stopping_criteria=[stop])",
-    "a sign compared with a token": _stops("return tokenizer.decode(input_ids[0, -1]) == '.'"),
-    "a text's end compared with a stop word": _stops(
-        "return tokenizer.decode(input_ids[0, -9:]).endswith('User:')"
+    "a word that stands alone": _TEXT + "ok = text.strip().lower() == 'correct'",
+    "its opposite first": (
+        _TEXT + "if 'incorrect' in text:\n    ok = False\nelif 'correct' in text:\n    ok = True"
     ),
-    "a line's end": "model.generate(**inputs, stop_strings=['\\n'], tokenizer=tokenizer)",
-    "stop words without special tokens": "name = 'meta-llama/Llama-3.1-8B'\n"
-    + _stops("return input_ids[0, -3:].tolist() in self.words", given="ids").replace(
-        "stop = ",
-        "ids = [tokenizer(w, add_special_tokens=False).input_ids for w in ['\\n###']]\nstop = ",
+    "a letter in its form": _TEXT + r"re.search(r'answer is \(?([A-D])\b', text)",
+    "all calls": _TEXT + "re.findall(r'<tool_call>(.*?)</tool_call>', text, re.DOTALL)",
+    "a limit that is a minimum too": """\
+import time
+inputs = tokenizer("a", return_tensors="pt")
+t = time.time()
+out = model.generate(**inputs, max_new_tokens=100, min_new_tokens=100)
+print("tok/s", 100 / (time.time() - t))
+x = 100 / 3
+""",
+    "a slice by ids": _AGAIN.format(then="count = len(new)\nkept = out.scores[:count]"),
+    "a history's tokens counted": _AGAIN.format(
+        then="history = [answer]\nused = len(tokenizer(answer).input_ids)\nroom = 100 - used"
     ),
-    # Lengths
-    "a length in tokens": "model.generate(**inputs, max_length=inputs.input_ids.shape[1] + 50)",
-    "a length of a row": "model.generate(**inputs, max_length=len(inputs.input_ids[0]) + 50)",
-    "a length of encoded ids": "ids = tokenizer.encode(prompt)\n"
-    "model.generate(torch.tensor([ids]), max_length=len(ids) + 50)",
-    "what is left of the room": "model.generate(**inputs, "
-    "max_new_tokens=512 - inputs.input_ids.shape[1])",
+    "a prompt's tokens counted": _AGAIN.format(
+        then="kept = out.sequences[:, len(tokenizer.encode(prompt)) :]"
+    ),
 }

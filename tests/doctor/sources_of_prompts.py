@@ -1,23 +1,21 @@
-"""Prompts, chats, batches, pipelines and parsers for test_static.py: faulty lines, sound ones."""
+"""Prompts, batches, chats and tools, for test_static.py: faulty lines and sound ones."""
 
-_NEW = "new = out[0][inputs['input_ids'].shape[1]:]\n"
-_ASKS = "out = model.generate(**inputs, max_new_tokens=5)\n" + _NEW
-_TEXT = _ASKS + "text = tokenizer.decode(new, skip_special_tokens=True)\n"
-_PIPE = "pipe = transformers.pipeline('text-generation', model='some/model')\n"
 _FILLED = "inputs = tokenizer(filled, return_tensors='pt')\nmodel.generate(**inputs)\n"
+_PIPE = "pipe = transformers.pipeline('text-generation', model='some/model')\n"
+
+
+def _by_hand(text: str) -> str:
+    return f"filled = f{text!r}\n" + _FILLED
+
+
+_CUT = "new = out[0][inputs['input_ids'].shape[1]:]\n"
+_ASKED = "out = model.generate(**inputs, max_new_tokens=5)\n" + _CUT
 _RENDER = (
     "inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, "
     "return_tensors='pt', return_dict=True)\n"
 )
-_CHAT = _RENDER + _ASKS
-_ANSWERED = (
-    "    text = tokenizer.decode(new, skip_special_tokens=True)\n"
-    "    messages.append({'role': 'assistant', 'content': text})\n"
-)
-_HI = "messages = [{'role': 'user', 'content': 'Hello'}]\n"
-_SYSTEM = "messages = [{'role': 'system', 'content': 'Be brief.'}]\n"
+_CHAT = _RENDER + _ASKED
 _SAYS = "messages.append({'role': 'user', 'content': question})\n"
-_RESULT = "messages.append({'role': 'tool', 'name': 'f', 'content': '1'})\n"
 
 
 def _in_a_function(head: str, *bodies: str) -> str:
@@ -25,10 +23,9 @@ def _in_a_function(head: str, *bodies: str) -> str:
     return head + "\n" + "".join(f"    {line}\n" for line in lines)
 
 
-def _by_hand(text: str) -> str:
-    return f"filled = f{text!r}\n" + _FILLED
-
-
+_HI = "messages = [{'role': 'user', 'content': 'Hello'}]\n"
+_SYSTEM = "messages = [{'role': 'system', 'content': 'Be brief.'}]\n"
+_RESULT = "messages.append({'role': 'tool', 'name': 'f', 'content': '1'})\n"
 _BATCHES = """\
 for i in range({through}):
     inputs = tokenizer(prompts[{part}], padding=True, return_tensors="pt")
@@ -40,7 +37,22 @@ for text in ordered:
     inputs = tokenizer(text, return_tensors="pt")
     answers.append(tokenizer.decode(model.generate(**inputs)[0]))
 """
+_TEXT = _ASKED + "text = tokenizer.decode(new, skip_special_tokens=True)\n"
+_TEMPLATE = """\
+PROMPT = 'As JSON: {{example}}. Text: {{text}}'
+class Writer:
+    def __init__(self, template):
+        self.template = template
+    def prompt(self, text):
+        return self.template.{fills}
+writer = Writer({given})
+"""
+_ANSWERED = (
+    "    text = tokenizer.decode(new, skip_special_tokens=True)\n"
+    "    messages.append({'role': 'assistant', 'content': text})\n"
+)
 
+# What is wrong, in a line or a few: the code, by what somebody wrote.
 FAULTY = {
     # Prompts that are put together
     "a text without a field": (
@@ -258,7 +270,7 @@ FAULTY = {
     ),
     "a prompt with its prompt": (
         "prompt-in-history",
-        _ASKS + "prompt += tokenizer.decode(out[0], skip_special_tokens=True)",
+        _ASKED + "prompt += tokenizer.decode(out[0], skip_special_tokens=True)",
     ),
     "a prompt with a pipeline's": (
         "prompt-in-history",
@@ -280,43 +292,9 @@ FAULTY = {
         "for batch in loader:\n    model.generate(**batch)\n",
     ),
     "answers in another order": ("order-not-restored", _SORTED + "zip(prompts, answers)"),
-    "fields are counted": ("length-of-another-thing", "n_tokens = len(inputs)"),
-    "rows are counted": (
-        "length-of-another-thing",
-        "n_tokens = len(tokenizer.encode(prompt, return_tensors='pt'))",
-    ),
-    "rows of ids are counted": (
-        "length-of-another-thing",
-        "room = 2048 - max_tokens - len(inputs['input_ids'])",
-    ),
-    "characters at a limit of tokens": (
-        "characters-cut-as-tokens",
-        "def ask(text):\n    text = text[: tokenizer.model_max_length]\n"
-        "    return model.generate(**tokenizer(text, return_tensors='pt'))",
-    ),
-    "the last characters in a message": (
-        "characters-cut-as-tokens",
-        "messages = [{'role': 'user', 'content': document[-MAX_TOKENS:]}]",
-    ),
-    "one answer of five": (
-        "rows-left-unread",
-        "out = model.generate(**inputs, do_sample=True, num_return_sequences=5)\n" + _NEW,
-    ),
-    "the fields of a chat are counted": (
-        "length-of-another-thing",
-        _HI + "used = len(tokenizer.apply_chat_template(messages))",
-    ),
     "while there is a whole batch": (
         "last-batch-dropped",
         "i = 0\nwhile i + 8 <= len(prompts):\n    ids = tokenizer(prompts[i : i + 8])\n    i += 8",
-    ),
-    "characters compared with tokens": (
-        "characters-cut-as-tokens",
-        "if len(prompt) > tokenizer.model_max_length:\n    raise ValueError",
-    ),
-    "characters at a tokenizer's limit": (
-        "characters-cut-as-tokens",
-        "def ask(text, most):\n    return tokenizer(text[:most], max_length=most)",
     ),
     "a tensor of a dictionary": (
         "encoding-has-no-shape",
@@ -329,79 +307,9 @@ FAULTY = {
         "ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True)\n"
         "ids = ids + tokenizer.encode('Sure', add_special_tokens=False)\n",
     ),
-    # Pipelines
-    "a batch read as one": (
-        "pipeline-lists-in-lists",
-        _PIPE + "for out in pipe(['One', 'Two']):\n    print(out['generated_text'])",
-    ),
-    "one read as a batch": (
-        "pipeline-lists-in-lists",
-        _PIPE + "print(pipe('One')[0][0]['generated_text'])",
-    ),
-    "no tokenizer": (
-        "pipeline-without-tokenizer",
-        "pipe = transformers.pipeline('text-generation', model=model)",
-    ),
-    "a type for a loaded model": (
-        "pipeline-loads-nothing",
-        "pipe = transformers.pipeline('text-generation', model=model, tokenizer=tokenizer, "
-        "dtype=torch.bfloat16)",
-    ),
-    "a pipeline that moves": (
-        "placed-twice",
-        "m = AutoModelForCausalLM.from_pretrained('a', device_map='auto')\n"
-        "pipe = transformers.pipeline('text-generation', model=m, tokenizer=tokenizer, device=0)",
-    ),
-    "batches of one": (
-        "batch-of-one",
-        _PIPE + "for text in texts:\n    print(pipe(text, batch_size=8))",
-    ),
-    "a chat as what a message says": (
-        "pipeline-chat-as-text",
-        _PIPE + _HI + "made = pipe(messages)\nsaid = made[0]['generated_text']\n"
-        "messages.append({'role': 'assistant', 'content': said})",
-    ),
-    "a pipeline's chat, parsed later": (
-        "pipeline-chat-as-text",
-        _PIPE + _HI + "said = pipe(messages)[0]['generated_text']\njson.loads(said)",
-    ),
-    "a pipeline of an object": (
-        "prompt-in-output",
-        "class Bot:\n    def __init__(self):\n        self.pipe = transformers.pipeline("
-        "'text-generation', model='some/model')\n    def ask(self, prompt):\n"
-        "        text = self.pipe(prompt)[0]['generated_text']\n        return json.loads(text)",
-    ),
-    "a whole row is parsed": (
-        "prompt-in-output",
-        _ASKS + "json.loads(tokenizer.decode(out[0], skip_special_tokens=True))",
-    ),
-    "a list of processors for nobody": (
-        "config-never-used",
-        "bans = transformers.LogitsProcessorList([ban])\n" + _ASKS,
-    ),
-    "a criterion of one's own for nobody": (
-        "config-never-used",
-        "class Stop(transformers.StoppingCriteria):\n"
-        "    def __call__(self, input_ids, scores, **kwargs):\n"
-        "        return input_ids[:, -1] == self.end\nstop = Stop()\n" + _ASKS,
-    ),
-    # Answers
-    "the place of the first closing brace": (
-        "json-cut-at-first-brace",
-        _TEXT + "json.loads(text[text.find('{') : text.find('}') + 1])",
-    ),
-    "a call over several lines": (
-        "pattern-stops-at-line-end",
-        _TEXT + "re.findall(r'<tool_call>(.*?)</tool_call>', text)",
-    ),
-    "a fence over several lines": (
-        "pattern-stops-at-line-end",
-        _TEXT + "re.search(r'```json(.*?)```', text)",
-    ),
-    "a word in its opposite": ("label-inside-words", _TEXT + "ok = 'correct' in text.lower()"),
     "an observation of the model's": (
         "observation-made-up",
-        "prompt = 'Action: what to do\\nObservation: what came of it\\n' + question\n" + _ASKS,
+        "prompt = 'Action: what to do\\nObservation: what came of it\\n' + question\n" + _ASKED,
     ),
     "one call of several": (
         "first-call-only",
@@ -413,8 +321,29 @@ FAULTY = {
         "    if 'tool' not in text:\n        break\n",
     ),
     "the part after a mark": ("thinking-half-marked", _TEXT + "text.split('</think>')[1]"),
+    "a template with JSON in an attribute": (
+        "braces-in-template",
+        _TEMPLATE.format(fills="format(text=text)", given="'As JSON: {\"name\": 1}. {text}'"),
+    ),
+    "a template with JSON by name": (
+        "braces-in-template",
+        "SHAPE = 'Like {\"name\": 1}. {text}'\n"
+        "def fill(template, text):\n    return template.format(text=text)\n"
+        "print(fill(template=SHAPE, text=prompt))",
+    ),
+    "a template with JSON among several": (
+        "braces-in-template",
+        "PROMPTS = {'a': 'Say {text}', 'b': 'As {\"a\": 1}: {text}'}\n"
+        "def fill(kind, text):\n    return PROMPTS[kind].format(text=text)",
+    ),
+    "a template with JSON in a class": (
+        "braces-in-template",
+        "class Writer:\n    TEMPLATE = 'As {\"a\": 1}: {text}'\n"
+        "    def fill(self, text):\n        return self.TEMPLATE.format(text=text)",
+    ),
 }
 
+# What only looks like it.
 SOUND = {
     # Prompts that are put together
     "all fields are filled": (
@@ -444,11 +373,7 @@ SOUND = {
     ),
     "an instruction as it should be": _by_hand("[INST] {text} [/INST] Yes </s><s>[INST] "),
     "a header that is looked for": (
-        _ASKS + "text = tokenizer.decode(new)\nlast = text.split('<|end_header_id|> ')[-1]"
-    ),
-    "a template in Jinja": (
-        "tokenizer.chat_template = '{% for m in messages %}<|im_start|>user {{ m }}{% endfor %}'\n"
-        + _ASKS
+        _ASKED + "text = tokenizer.decode(new)\nlast = text.split('<|end_header_id|> ')[-1]"
     ),
     # Chats
     "no list as a default": _in_a_function(
@@ -551,13 +476,8 @@ SOUND = {
         "ids = tok(text, return_tensors='pt')\n"
     ),
     "a tokenizer of another library": "import tokenizers\nids = tiktoken.encode_plus(prompt)",
-    "pairs as pairs": "chats = [('user', 'Hello')]\nfor role, said in chats:\n    print(said)",
-    "messages by number": (
-        _HI + "messages.append({'role': 'user', 'content': 'And?'})\n"
-        "for i, one in enumerate(messages):\n    print(one['role'])"
-    ),
     "a prompt with its answer": (
-        _ASKS + "prompt += tokenizer.decode(new, skip_special_tokens=True)"
+        _ASKED + "prompt += tokenizer.decode(new, skip_special_tokens=True)"
     ),
     "ids of a chat": (
         "ids = tokenizer.apply_chat_template(messages, return_dict=False)\n"
@@ -566,8 +486,6 @@ SOUND = {
     "a chat by options": (
         "chat = tokenizer.apply_chat_template(messages, **options)\nprint(chat[5:], len(chat))"
     ),
-    "a tokenizer of one's own": "tok = OurTokenizer('a.json', add_generation_prompt=True)",
-    "an entry of an encoding": "row = inputs['input_ids'][0]\nmore = inputs.input_ids[:, :-1]",
     # Batches
     "step by step": _BATCHES.format(through="0, len(prompts), 8", part="i : i + 8"),
     "the rest is done too": (
@@ -585,64 +503,12 @@ SOUND = {
         "for i in order:\n    answers[i] = model.generate(**tokenizer(prompts[i]))\n"
         "zip(prompts, answers)"
     ),
-    "rows are counted as rows": "rows = len(inputs['input_ids'])",
-    "ids are counted": "n_tokens = len(tokenizer(prompt)['input_ids'])",
-    "the vocabulary is counted": "model.resize_token_embeddings(len(tokenizer))",
-    "ids are cut": "ids = ids[: tokenizer.model_max_length]\ntokens = tokens[-max_tokens:]",
-    "characters by a limit of characters": (
-        "def ask(text):\n    text = text[: 4 * max_tokens]\n    short = text[:MAX_CHARACTERS]\n"
-        "    return tokenizer(text), tokenizer(short)"
-    ),
-    "all answers are read": (
-        "out = model.generate(**inputs, do_sample=True, num_return_sequences=5)\n"
-        "texts = tokenizer.batch_decode(out[:, 4:])\nprint(out[0])"
-    ),
-    # Pipelines
-    "a batch read as a batch": (
-        _PIPE + "for out in pipe(['One', 'Two']):\n    print(out[0]['generated_text'])\n"
-    ),
-    "samples of one prompt": (
-        _PIPE + "for out in pipe('One', num_return_sequences=3):\n    print(out['generated_text'])"
-    ),
-    "a chat is one prompt": (
-        _PIPE + _HI + "print(pipe(messages)[0]['generated_text'][-1]['content'])"
-    ),
-    "a name brings its tokenizer": "transformers.pipeline('text-generation', model='some/model')",
-    "a type for a name": (
-        "transformers.pipeline('text-generation', model='some/model', dtype=torch.bfloat16)"
-    ),
-    "the type that it was loaded in": (
-        "m = AutoModelForCausalLM.from_pretrained('a', dtype=torch.bfloat16)\n"
-        "transformers.pipeline('text-generation', m, tokenizer=tokenizer, dtype=torch.bfloat16)"
-    ),
-    "all prompts at once": _PIPE + "pipe(texts, batch_size=8)",
-    "batches in a loop": _PIPE + "for batch in batches:\n    pipe(batch, batch_size=8)",
-    "processors for a call": (
-        "bans = transformers.LogitsProcessorList([ban])\nmodel.generate(logits_processor=bans)"
-    ),
-    # Answers
-    "a dot for all": _TEXT + "re.findall(r'<tool_call>(.*?)</tool_call>', text, flags=re.S)",
-    "any character": _TEXT
-    + r"found = re.search(r'\{[\s\S]*\}', text)"
-    + "\nif found:\n    json.loads(found.group())",
-    "a pattern in one line": _TEXT + "re.search(r'Answer: (.*)', text)",
-    "a pattern of a template": "re.findall(r'\\{.*?\\}', TEMPLATE)\n" + _ASKS,
-    "the place of the last closing brace": (
-        _TEXT + "json.loads(text[text.find('{') : text.rfind('}') + 1])"
-    ),
     "python's own spelling": _TEXT + "ast.literal_eval(text)",
-    "a word that stands alone": _TEXT + "ok = text.strip().lower() == 'correct'",
-    "its opposite first": (
-        _TEXT + "if 'incorrect' in text:\n    ok = False\nelif 'correct' in text:\n    ok = True"
-    ),
-    "a letter in its form": _TEXT + r"re.search(r'answer is \(?([A-D])\b', text)",
-    "a number of another text": r"re.search(r'\d+', filename)" + "\n" + _ASKS,
-    "a letter among letters": _ASKS + "ok = 'A' in ['A', 'B']",
+    "a letter among letters": _ASKED + "ok = 'A' in ['A', 'B']",
     "stopped at the observation": (
         "prompt = 'Action: what to do\\nObservation: what came of it\\n' + question\n"
         "model.generate(**inputs, stop_strings=['Observation:'], tokenizer=tokenizer)"
     ),
-    "all calls": _TEXT + "re.findall(r'<tool_call>(.*?)</tool_call>', text, re.DOTALL)",
     "an agent with a limit": (
         "for step in range(9):\n    text = call(model.generate(**inputs))\n"
         "    if 'tool' not in text:\n        break\n"
@@ -655,4 +521,14 @@ SOUND = {
     "a part whose mark is looked for": (
         _TEXT + "if '</think>' in text:\n    text = text.split('</think>')[1]"
     ),
+    "a template with doubled braces in an attribute": _TEMPLATE.format(
+        fills="format(text=text)", given="'As JSON: {{\"name\": 1}}. {text}'"
+    ),
+    "a template with JSON that is replaced": _TEMPLATE.format(
+        fills="replace('{text}', text)", given="'As JSON: {\"name\": 1}. {text}'"
+    ),
+    "a template with JSON beside another's format": _TEMPLATE.format(
+        fills="format(text=text)", given="'Say: {text}'"
+    )
+    + "EXAMPLE = '{\"name\": 1}'\nprint(EXAMPLE)",
 }

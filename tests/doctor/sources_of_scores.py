@@ -1,14 +1,34 @@
-"""Scores, likelihoods, processors, allowed tokens and answers for test_static.py."""
+"""Scores, probabilities, losses and masks, for test_static.py: faulty lines and sound ones."""
 
+IDS = "ids = inputs.input_ids\n"
+_SEARCH = """\
+made = model.generate(**inputs, num_beams=3, max_new_tokens=9{more}, output_scores=True,
+    return_dict_in_generate=True)
+steps = model.compute_transition_scores(made.sequences, made.scores, made.beam_indices)
+"""
+_PASS = "ids = inputs.input_ids\nwith torch.no_grad():\n    out = model(ids, labels=ids)\n"
+_STATES = """\
+made = model.generate(**inputs, max_new_tokens=9, output_hidden_states=True,
+    return_dict_in_generate=True)
+new = made.sequences[0, inputs.input_ids.shape[1] :]
+"""
 _KEEPS = """\
 out = model.generate(**inputs, max_new_tokens=9, return_dict_in_generate=True{more})
 n = inputs.input_ids.shape[1]
 """
 _SCORES = _KEEPS.format(more=", output_scores=True")
-_HIDDEN = _KEEPS.format(more=", output_hidden_states=True")
-_BEAMS = _KEEPS.format(more=", output_scores=True, num_beams=4")
-_DRAWN = _KEEPS.format(more=", output_scores=True, do_sample=True, temperature=0.7, top_k={k}")
 _SEVERAL = _KEEPS.format(more=", output_scores=True, do_sample=True, num_return_sequences=3")
+_BEAMS = _KEEPS.format(more=", output_scores=True, num_beams=4")
+_HIDDEN = _KEEPS.format(more=", output_hidden_states=True")
+_DRAWN = _KEEPS.format(more=", output_scores=True, do_sample=True, temperature=0.7, top_k={k}")
+_BATCH = """\
+prompts = ["one", "two three"]
+batch = tokenizer(prompts, padding=True, return_tensors="pt")
+"""
+_TRANSITIONS = """\
+out = model.generate(**batch, max_new_tokens=9, return_dict_in_generate=True, output_scores=True)
+steps = model.compute_transition_scores(out.sequences, out.scores, normalize_logits=True)
+"""
 _IDS = "ids = inputs.input_ids\nwith torch.no_grad():\n    logits = model(ids).logits\n"
 _LOSS = "ids = inputs.input_ids\nwith torch.no_grad():\n    loss = model(ids, labels=ids).loss\n"
 _OPTIONS = """\
@@ -19,10 +39,6 @@ for option in [" Paris", " Rome"]:
         losses.append({loss})
 """
 _LOSS_OF = "model(ids, labels=ids).loss.item()"
-_BATCH = """\
-prompts = ["one", "two three"]
-batch = tokenizer(prompts, padding=True, return_tensors="pt")
-"""
 _TOKENS = (
     _BATCH
     + """\
@@ -32,41 +48,127 @@ chosen = batch.input_ids[:, 1:, None]
 log_probs = logits.log_softmax(-1).gather(2, chosen).squeeze(-1)
 """
 )
-_PROCESSOR = """\
-class Only(transformers.LogitsProcessor):
-    def __init__(self, ids):
-        self.ids = ids
-    def __call__(self, {takes}):
-        {does}
-"""
-_CRITERION = """\
-class Sure(transformers.StoppingCriteria):
-    def __call__(self, input_ids, scores, **kwargs):
-        {does}
-"""
-_ALLOWED = """\
-choices = [[1], [2], [tokenizer.eos_token_id]]
-def allowed({takes}):
-    {does}
-model.generate(**inputs, max_new_tokens=5, prefix_allowed_tokens_fn={given})
-"""
-_ANSWER = "asked = f'{prompt}\\nAnswer:'\n"
 _LAST = _IDS + "last = logits[0, -1]\n"
-_TRANSITIONS = """\
-out = model.generate(**batch, max_new_tokens=9, return_dict_in_generate=True, output_scores=True)
-steps = model.compute_transition_scores(out.sequences, out.scores, normalize_logits=True)
-"""
 
-
-def _processor(does: str, takes: str = "input_ids, scores") -> str:
-    return _PROCESSOR.format(does=does.replace("\n", "\n        "), takes=takes)
-
-
-def _allowed(does: str, takes: str = "row, ids", given: str = "allowed") -> str:
-    return _ALLOWED.format(does=does, takes=takes, given=given)
-
-
+# What is wrong, in a line or a few: the code, by what somebody wrote.
 FAULTY = {
+    "padding among the labels": (
+        "padding-in-the-loss",
+        IDS + "b = tokenizer(['a','b c'], padding=True, return_tensors='pt')\n"
+        "loss = model(**b, labels=b['input_ids']).loss",
+    ),
+    "labels moved by one": (
+        "labels-shifted-twice",
+        IDS + "loss = model(ids[:, :-1], labels=ids[:, 1:]).loss",
+    ),
+    "labels moved by one, by name": (
+        "labels-shifted-twice",
+        IDS + "x = ids[:, :-1].contiguous()\n"
+        "y = ids[:, 1:].contiguous()\n"
+        "loss = model(input_ids=x, labels=y).loss",
+    ),
+    "scores cut by the prompt": (
+        "scores-begin-after-prompt",
+        IDS + "made = model.generate(**inputs, output_scores=True, return_dict_in_generate=True)\n"
+        "s = made.scores[inputs.input_ids.shape[1]:]",
+    ),
+    "scores beside the whole row": (
+        "scores-begin-after-prompt",
+        IDS + "made = model.generate(**inputs, output_scores=True, return_dict_in_generate=True)\n"
+        "for t, s in zip(made.sequences[0], made.scores):\n"
+        "    print(t, s)",
+    ),
+    "scores by the whole row's places": (
+        "scores-begin-after-prompt",
+        IDS + "made = model.generate(**inputs, output_scores=True, return_dict_in_generate=True)\n"
+        "for i, t in enumerate(made.sequences[0]):\n"
+        "    print(made.scores[i][0, t])",
+    ),
+    "raw transition scores": (
+        "transition-scores-raw",
+        IDS + "made = model.generate(**inputs, output_scores=True, return_dict_in_generate=True)\n"
+        "s = model.compute_transition_scores(made.sequences, made.scores)\n"
+        "print(torch.exp(s))",
+    ),
+    "transition scores of other beams": (
+        "transition-scores-raw",
+        IDS + "made = model.generate(\n"
+        "    **inputs, num_beams=4, output_scores=True, return_dict_in_generate=True\n"
+        ")\n"
+        "s = model.compute_transition_scores(made.sequences, made.scores)",
+    ),
+    "windows with a stride": (
+        "windows-overlap",
+        IDS + "for b in range(0, n, stride):\n"
+        "    x = ids[:, b:b+max_length]\n"
+        "    l = model(x, labels=x).loss",
+    ),
+    "a loss over padding": (
+        "padding-in-the-loss",
+        IDS + "batch = tokenizer(['a', 'a b c'], padding=True)\n"
+        "logits = model(**batch).logits[:, :-1]\n"
+        "labels = batch.input_ids[:, 1:]\n"
+        "loss = F.cross_entropy(logits.reshape(-1, logits.size(-1)), labels.reshape(-1))\n"
+        "print(loss.exp())",
+    ),
+    "chances summed over padding": (
+        "padding-in-the-loss",
+        IDS + "batch = tokenizer(['a', 'a b c'], padding=True)\n"
+        "logp = model(**batch).logits[:, :-1].log_softmax(-1)\n"
+        "labels = batch.input_ids[:, 1:]\n"
+        "scores = logp.gather(2, labels.unsqueeze(-1)).squeeze(-1).sum(1)\n"
+        "print(scores)",
+    ),
+    "chances at their own places": (
+        "logits-not-shifted",
+        IDS + "logits = model(ids).logits\n"
+        "lp = logits.log_softmax(-1)\n"
+        "out = []\n"
+        "for i, t in enumerate(ids[0]):\n"
+        "    out.append(lp[0, i, t].item())",
+    ),
+    "chances of a range at their own places": (
+        "logits-not-shifted",
+        IDS + "lp = model(ids).logits.log_softmax(-1)\n"
+        "score = lp[0, torch.arange(ids.shape[1]), ids[0]].sum()",
+    ),
+    "layers without their norm": (
+        "lens-without-norm",
+        IDS + "out = model(ids, output_hidden_states=True)\n"
+        "for h in out.hidden_states:\n"
+        "    print(tokenizer.decode(model.lm_head(h[0, -1]).argmax()))",
+    ),
+    "labels that are rolled": (
+        "labels-shifted-twice",
+        IDS + "loss = model(ids, labels=torch.roll(ids, -1, dims=1)).loss",
+    ),
+    "a mean of hidden states over padding": (
+        "mean-over-padding",
+        IDS + "batch = tokenizer(texts, padding=True)\n"
+        "h = model(**batch, output_hidden_states=True).hidden_states[-1]\n"
+        "vectors = h.mean(dim=1)",
+    ),
+    "a beam's score and the sum": (
+        "sequence-scores-averaged",
+        _SEARCH.format(more="") + "print(made.sequences_scores, steps.sum(1))",
+    ),
+    "a beam's score as a chance": (
+        "sequence-scores-averaged",
+        _SEARCH.format(more="") + "print(torch.exp(made.sequences_scores))",
+    ),
+    "the loss times all tokens": (
+        "loss-times-all-tokens",
+        _PASS + "total = -out.loss.item() * ids.shape[1]",
+    ),
+    "all tokens times the loss": (
+        "loss-times-all-tokens",
+        _PASS + "n = ids.size(1)\nloss = out.loss\ntotal = n * loss",
+    ),
+    "new tokens with the steps' states": (
+        "hidden-states-misaligned",
+        _STATES + "steps = [step[-1][0] for step in made.hidden_states]\n"
+        "for token, state in zip(new, steps):\n    print(token, state.norm())",
+    ),
     "scores that were not kept": (
         "output-not-asked-for",
         _KEEPS.format(more="") + "print(out.scores[0])",
@@ -222,126 +324,6 @@ FAULTY = {
         _IDS + "loss_of = torch.nn.CrossEntropyLoss()\n"
         "print(loss_of(logits.view(-1, logits.size(-1)), ids.view(-1)))",
     ),
-    "a cross entropy over the places": (
-        "over-the-wrong-axis",
-        _IDS + "torch.nn.functional.cross_entropy(logits[:, :-1], ids[:, 1:])",
-    ),
-    "a softmax of a step over the rows": (
-        "over-the-wrong-axis",
-        _SCORES + "print(torch.softmax(out.scores[0], dim=0))",
-    ),
-    "only the first row's scores": (
-        "processor-of-one-row",
-        _processor("scores[0, self.ids] = -float('inf')\nreturn scores"),
-    ),
-    "only the first row's last token": (
-        "processor-of-one-row",
-        _processor("if input_ids[0, -1] == 5:\n    scores[:, self.ids] -= 9\nreturn scores"),
-    ),
-    "token ids as rows": (
-        "processor-picks-rows",
-        _processor("scores[self.ids] = -float('inf')\nreturn scores"),
-    ),
-    "the last row as the last token": (
-        "processor-picks-rows",
-        _processor("if input_ids[-1] == 5:\n    scores[:, self.ids] -= 9\nreturn scores"),
-    ),
-    "the last row in a criterion": (
-        "processor-picks-rows",
-        _CRITERION.format(does="return input_ids[-1] == 5"),
-    ),
-    "a processor of probabilities": (
-        "processor-returns-no-scores",
-        _processor("probs = torch.softmax(scores, dim=-1)\nprobs[:, self.ids] = 0\nreturn probs"),
-    ),
-    "a processor's mask alone": (
-        "processor-returns-no-scores",
-        _processor(
-            "mask = torch.full_like(scores, -float('inf'))\nmask[:, self.ids] = 0\nreturn mask"
-        ),
-    ),
-    "a processor that returns on some ways": (
-        "processor-returns-none",
-        _processor("if input_ids.shape[1] > 5:\n    scores[:, self.ids] -= 5\n    return scores"),
-    ),
-    "a processor that zeroes logits": (
-        "removed-by-zero",
-        _processor("scores[:, self.ids] = 0\nreturn scores"),
-    ),
-    "a processor that multiplies by its mask": (
-        "removed-by-zero",
-        _processor("mask = torch.zeros_like(scores)\nmask[:, self.ids] = 1\nreturn scores * mask"),
-    ),
-    "a processor that forces by infinity": (
-        "forced-by-infinity",
-        _processor("scores[:, self.ids] = float('inf')\nreturn scores"),
-    ),
-    "logits at infinity": (
-        "forced-by-infinity",
-        _IDS + "logits = logits[:, -1]\nlogits[:, 5] = torch.inf\nprint(logits.softmax(-1))",
-    ),
-    "a processor with its arguments swapped": (
-        "processor-not-called",
-        _processor("return scores - 1", takes="scores, input_ids"),
-    ),
-    "a processor of one argument": (
-        "processor-not-called",
-        _processor("return scores - 1", takes="scores"),
-    ),
-    "a processor of another method": (
-        "processor-not-called",
-        _processor("return scores - 1").replace("__call__", "process"),
-    ),
-    "a criterion that reads scores": (
-        "criterion-reads-scores",
-        _CRITERION.format(does="return torch.softmax(scores, dim=-1).max(-1).values > 0.9"),
-    ),
-    "an allowed row read as a batch": (
-        "allowed-reads-a-batch",
-        _allowed("return choices[2] if ids[0, -1] == 5 else choices[0]"),
-    ),
-    "an allowed row's second axis": (
-        "allowed-reads-a-batch",
-        _allowed("return choices[min(ids.shape[1] - 4, 2)]"),
-    ),
-    "allowed by the number of ids": (
-        "allowed-counts-prompt",
-        _allowed("step = len(ids)\n    return choices[step] if step < 3 else choices[2]"),
-    ),
-    "allowed tokens as texts": (
-        "allowed-returns-no-ids",
-        _allowed("return ['Yes', 'No', tokenizer.eos_token]"),
-    ),
-    "allowed tokens in lists": (
-        "allowed-returns-no-ids",
-        _allowed("return tokenizer(['Yes', 'No']).input_ids"),
-    ),
-    "an allowing function of one argument": (
-        "allowed-returns-no-ids",
-        _allowed("return choices[0]", takes="ids"),
-    ),
-    "an allowing function that is called": (
-        "allowed-returns-no-ids",
-        _allowed("return [1, 2]", given="allowed(0, inputs.input_ids)"),
-    ),
-    "a bare word after a colon": (
-        "answer-without-its-space",
-        _ANSWER + "yes = tokenizer.convert_tokens_to_ids('Yes')",
-    ),
-    "bare letters after a colon": (
-        "answer-without-its-space",
-        _ANSWER + "ids = [tokenizer.encode(c, add_special_tokens=False)[0] for c in 'ABCD']",
-    ),
-    "a chosen token compared": (
-        "compared-with-its-space",
-        _LAST + "said = tokenizer.decode(last.argmax())\nprint(said == 'Paris')",
-    ),
-    "a new text compared with letters": (
-        "answer-compared-whole",
-        "out = model.generate(**inputs, max_new_tokens=1)\n"
-        "said = tokenizer.decode(out[0, inputs.input_ids.shape[1]:])\n"
-        "if said in ['A', 'B']:\n    print(said)",
-    ),
     "logits of generate as of a pass": (
         "steps-are-no-tensor",
         _KEEPS.format(more=", output_logits=True") + "print(out.logits[:, -1, :].argmax(-1))",
@@ -354,29 +336,6 @@ FAULTY = {
     "a share of two logits": (
         "logits-not-normalized",
         _LAST + "yes, no = last[5].item(), last[7].item()\nprint(yes / (yes + no))",
-    ),
-    "a list of one processor": (
-        "list-of-no-list",
-        _processor("return scores") + "transformers.LogitsProcessorList(Only([5]))",
-    ),
-    "a list of one criterion": (
-        "list-of-no-list",
-        "end = transformers.EosTokenCriteria(2)\ntransformers.StoppingCriteriaList(end)",
-    ),
-    "a minimum that counts the prompt": (
-        "processor-counts-prompt",
-        _processor("if input_ids.shape[1] < 20:\n    scores[:, 2] -= 9\nreturn scores"),
-    ),
-    "a limit that counts the prompt": (
-        "processor-counts-prompt",
-        _CRITERION.format(
-            does="length = input_ids.shape[-1]\n        return length > self.max_new_tokens"
-        ),
-    ),
-    "a word looked for in the whole row": (
-        "found-in-the-prompt",
-        "out = model.generate(**inputs)\ntext = tokenizer.decode(out[0]).lower()\n"
-        "hit = 'blue' in text",
     ),
     "the last states through the norm again": (
         "norm-twice",
@@ -395,14 +354,6 @@ FAULTY = {
         "lm = AutoModelForCausalLM.from_pretrained('x', dtype=torch.bfloat16)\n"
         + _IDS.replace("model(", "lm(")
         + "log_probs = F.log_softmax(logits[:, :-1], dim=-1)",
-    ),
-    "a copy that is changed": (
-        "processor-changes-a-copy",
-        _processor("new = scores.clone()\nnew[:, self.ids] = -9\nreturn scores"),
-    ),
-    "a processor's softmax over the rows": (
-        "over-the-wrong-axis",
-        _processor("return torch.log(torch.softmax(scores, dim=0))"),
     ),
     "the largest score as a confidence": (
         "logits-not-normalized",
@@ -434,27 +385,6 @@ FAULTY = {
         _BATCH + "out = model.generate(**batch, return_dict_in_generate=True, output_scores=True)\n"
         "for i, asked in enumerate(prompts):\n    print(asked, out.scores[i].argmax(-1))",
     ),
-    "a method that looks up the whole row": (
-        "allowed-counts-prompt",
-        "class Allowed:\n    def ask(self, row, ids):\n"
-        "        return self.trie.get(tuple(ids.tolist()), [0])\n"
-        "rule = Allowed()\n"
-        "model.generate(**inputs, max_new_tokens=5, prefix_allowed_tokens_fn=rule.ask)",
-    ),
-    "a label looked up by a new text": (
-        "compared-with-its-space",
-        _LAST + "numbers = {'Yes': 1, 'No': 0}\nsaid = tokenizer.decode(last.argmax())\n"
-        "number = numbers[said]",
-    ),
-    "one of three samples": (
-        "rows-left-unread",
-        "out = model.generate(**inputs, do_sample=True, num_return_sequences=3)\n"
-        "print(tokenizer.decode(out[0]))",
-    ),
-    "one of four beams": (
-        "rows-left-unread",
-        "out = model.generate(**inputs, num_beams=4, num_return_sequences=4)[0]",
-    ),
     "the first of an ascending order": ("least-likely-first", _LAST + "print(last.argsort()[:5])"),
     "the first of an ascending sort": (
         "least-likely-first",
@@ -476,14 +406,322 @@ FAULTY = {
         _BEAMS + "for token, scores in zip(out.sequences[0, n:], out.scores):\n"
         "    print(scores[0, token])",
     ),
-    "a trie asked for the whole row": (
-        "allowed-counts-prompt",
-        "model.generate(**inputs, max_new_tokens=5,\n"
-        "    prefix_allowed_tokens_fn=lambda row, ids: trie.get(ids.tolist()))",
+    "a loss module at each token's own place": (
+        "logits-not-shifted",
+        """\
+loss_fn = torch.nn.CrossEntropyLoss()
+def score(model, ids):
+    logits = model(input_ids=ids).logits
+    return loss_fn(logits.view(-1, logits.size(-1)), ids.view(-1))
+""",
+    ),
+    "a softmax for each place, at its own token": (
+        "logits-not-shifted",
+        """\
+def score(model, ids):
+    logits = model(ids).logits
+    total = 0
+    for i, t in enumerate(ids[0]):
+        total += torch.log_softmax(logits[0, i], -1)[t].item()
+    return total
+""",
+    ),
+    "padding among a batch's labels": (
+        "padding-in-the-loss",
+        """\
+tokenizer.pad_token = tokenizer.eos_token
+def collate(texts):
+    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    batch["labels"] = batch["input_ids"].clone()
+    return batch
+for texts in [["a", "bb"]]:
+    loss = model(**collate(texts)).loss
+""",
+    ),
+    "a mask of the ignored labels": (
+        "mask-inverted",
+        """\
+def f(ids, attention_mask, labels):
+    logits = model(ids, attention_mask=attention_mask).logits[:, :-1]
+    logps = logits.log_softmax(-1).gather(2, ids[:, 1:].unsqueeze(-1)).squeeze(-1)
+    mask = labels[:, 1:] == -100
+    return (logps * mask).sum(-1)
+""",
+    ),
+    "a mask of the ignored targets, gathered": (
+        "mask-inverted",
+        """\
+def f(chosen_logits, target):
+    m = target == IGNORE_ID
+    log_probs = chosen_logits.log_softmax(dim=-1)
+    index = target.masked_fill(m, 0).unsqueeze(dim=-1)
+    chosen_logps = torch.gather(log_probs, dim=2, index=index).squeeze(dim=-1)
+    return (chosen_logps * m).sum(dim=-1)
+""",
+    ),
+    "one minus the attention mask": (
+        "mask-inverted",
+        """\
+def f(ids, attention_mask):
+    logits = model(ids, attention_mask=attention_mask).logits[:, :-1]
+    logps = logits.log_softmax(-1).gather(2, ids[:, 1:].unsqueeze(-1)).squeeze(-1)
+    return (logps * (1 - attention_mask[:, 1:])).sum(-1)
+""",
+    ),
+    "labels ignored where the text is": (
+        "mask-inverted",
+        """\
+batch = tokenizer(["a"], padding=True, return_tensors="pt")
+labels = batch["input_ids"].clone()
+labels[batch["attention_mask"] == 1] = -100
+loss = model(**batch, labels=labels).loss
+""",
+    ),
+    "labels filled by the attention mask": (
+        "mask-inverted",
+        """\
+batch = tokenizer(["a"], padding=True, return_tensors="pt")
+labels = batch.input_ids.masked_fill(batch.attention_mask.bool(), -100)
+""",
+    ),
+    "a mean after a mask": (
+        "mean-counts-masked",
+        """\
+def f(ids, attention_mask):
+    logits = model(ids, attention_mask=attention_mask).logits[:, :-1]
+    logps = logits.log_softmax(-1).gather(2, ids[:, 1:].unsqueeze(-1)).squeeze(-1)
+    mask = attention_mask[:, 1:]
+    return (logps * mask).mean(dim=-1)
+""",
+    ),
+    "a mean of losses after a mask": (
+        "mean-counts-masked",
+        """\
+def f(logits, labels, mask):
+    loss = F.cross_entropy(logits.view(-1, 5), labels.view(-1), reduction='none')
+    loss = loss * mask.view(-1)
+    return loss.mean()
+""",
+    ),
+    "a mean of a masked name": (
+        "mean-counts-masked",
+        """\
+def f(per_token_logps, completion_mask):
+    masked = per_token_logps * completion_mask
+    return -masked.mean()
+""",
+    ),
+    "a mean of a loss module's numbers": (
+        "mean-counts-masked",
+        """\
+loss_fn = torch.nn.CrossEntropyLoss(reduction='none')
+def f(logits, labels, loss_mask):
+    loss = loss_fn(logits.view(-1, 5), labels.view(-1))
+    return torch.mean(loss * loss_mask.view(-1))
+""",
+    ),
+    "an attention mask without its last": (
+        "mask-not-shifted",
+        """\
+def f(ids, attention_mask):
+    logits = model(ids, attention_mask=attention_mask).logits[:, :-1]
+    logps = logits.log_softmax(-1).gather(2, ids[:, 1:].unsqueeze(-1)).squeeze(-1)
+    return (logps * attention_mask[:, :-1]).sum(-1)
+""",
+    ),
+    "a mask of the answer without its last": (
+        "mask-not-shifted",
+        """\
+def f(ids, attention_mask, n):
+    logits = model(ids, attention_mask=attention_mask).logits[:, :-1]
+    logps = logits.log_softmax(-1).gather(2, ids[:, 1:].unsqueeze(-1)).squeeze(-1)
+    mask = attention_mask.clone()
+    mask[:, :n] = 0
+    mask = mask[:, :-1]
+    return (logps * mask).sum(-1) / mask.sum(-1)
+""",
+    ),
+    "a divergence of probabilities, once more": (
+        "loss-wants-log-probabilities",
+        """\
+p = model(ids).logits.softmax(-1)
+q = model(ids).logits.softmax(-1)
+k = F.kl_div(p, q, reduction='batchmean')
+""",
+    ),
+    "a divergence of logits": (
+        "loss-wants-log-probabilities",
+        """\
+k = torch.nn.KLDivLoss(reduction='batchmean')
+def f(student_logits, teacher_logits):
+    return k(student_logits, teacher_logits.softmax(-1))
+""",
+    ),
+    "a divergence of logs without saying so": (
+        "loss-wants-log-probabilities",
+        """\
+def f(a_logits, b_logits):
+    return F.kl_div(a_logits.log_softmax(-1), b_logits.log_softmax(-1), reduction='sum')
+""",
+    ),
+    "an entropy of sampled scores": (
+        "entropy-is-nan",
+        """\
+inputs = tokenizer("a", return_tensors="pt")
+asks = dict(do_sample=True, output_scores=True, return_dict_in_generate=True)
+out = model.generate(**inputs, max_new_tokens=5, **asks)
+for s in out.scores:
+    p = F.softmax(s, dim=-1)
+    e = -(p * torch.log(p)).sum(-1)
+""",
+    ),
+    "an entropy of filtered logits": (
+        "entropy-is-nan",
+        """\
+def f(logits, k):
+    v = logits.topk(k).values[..., -1:]
+    logits[logits < v] = float("-inf")
+    lp = logits.log_softmax(-1)
+    return -(lp.exp() * lp).sum(-1)
+""",
+    ),
+    "a perplexity of means": (
+        "mean-of-mean-losses",
+        """\
+import math
+losses = []
+for text in texts:
+    ids = tokenizer(text, return_tensors="pt").input_ids
+    with torch.no_grad():
+        losses.append(model(ids, labels=ids).loss.item())
+print("ppl", math.exp(sum(losses) / len(losses)))
+""",
+    ),
+    "a perplexity of stacked means": (
+        "mean-of-mean-losses",
+        """\
+losses = []
+for text in texts:
+    ids = tokenizer(text, return_tensors="pt").input_ids
+    with torch.no_grad():
+        out = model(ids, labels=ids)
+    losses.append(out.loss)
+ppl = torch.exp(torch.stack(losses).mean())
+""",
+    ),
+    "each token at its own place in a range": (
+        "logits-not-shifted",
+        """\
+def score(prompt, answer):
+    p = tokenizer(prompt, return_tensors="pt").input_ids
+    full = tokenizer(prompt + answer, return_tensors="pt").input_ids
+    lp = model(full).logits.log_softmax(-1)
+    total = 0.0
+    for i in range(p.shape[1], full.shape[1]):
+        total += lp[0, i, full[0, i]].item()
+    return total
+""",
+    ),
+    "two to the power of a loss": (
+        "perplexity-misbuilt",
+        """\
+loss = model(ids, labels=ids).loss
+print(2 ** loss.item())
+""",
+    ),
+    "a gather by keyword at each token's own place": (
+        "logits-not-shifted",
+        """\
+def score(text):
+    batch = tokenizer(text, return_tensors="pt")
+    ids = batch.input_ids
+    log_probs = model(**batch).logits.log_softmax(dim=-1)
+    return torch.gather(log_probs, dim=-1, index=ids.unsqueeze(-1)).sum()
+""",
+    ),
+    "an entropy in a function of sampled scores": (
+        "entropy-is-nan",
+        """\
+out = model.generate(
+    **inputs,
+    do_sample=True,
+    max_new_tokens=5,
+    output_scores=True,
+    return_dict_in_generate=True,
+)
+def entropy(scores):
+    chances = torch.softmax(scores, dim=-1)
+    return -(chances * torch.log(chances)).sum(dim=-1)
+print([entropy(step) for step in out.scores])
+""",
     ),
 }
 
+# What only looks like it.
 SOUND = {
+    "padding left out of the labels": IDS
+    + "b = tokenizer(['a','b c'], padding=True, return_tensors='pt')\n"
+    "l = b.input_ids.masked_fill(b.attention_mask==0, -100)\n"
+    "loss = model(**b, labels=l).loss",
+    "labels of one text": IDS + "loss = model(ids, labels=ids).loss",
+    "scores beside the new tokens": IDS
+    + "made = model.generate(**inputs, output_scores=True, return_dict_in_generate=True)\n"
+    "n=inputs.input_ids.shape[1]\n"
+    "for i, t in enumerate(made.sequences[0][n:]):\n"
+    "    print(made.scores[i][0, t])\n"
+    "for j in range(n, 9): print(made.scores[j - n])\n"
+    "for t,s in zip(made.sequences[0, n:], made.scores): pass",
+    "normalized transition scores": IDS
+    + "made = model.generate(**inputs, output_scores=True, return_dict_in_generate=True)\n"
+    "s = model.compute_transition_scores(\n"
+    "    made.sequences, made.scores, normalize_logits=True\n"
+    ")\n"
+    "print(torch.exp(s))",
+    "windows one after another": IDS + "for b in range(0, n, max_length):\n"
+    "    x = ids[:, b:b+max_length]\n"
+    "    l = model(x, labels=x).loss",
+    "chances of what comes next": IDS + "lp = model(ids).logits.log_softmax(-1)\n"
+    "out = []\n"
+    "for i, t in enumerate(ids[0][1:]):\n"
+    "    out.append(lp[0, i, t].item())",
+    "layers through the norm": IDS + "out = model(ids, output_hidden_states=True)\n"
+    "for h in out.hidden_states[:-1]:\n"
+    "    print(model.lm_head(model.model.norm(h))[0, -1].argmax())",
+    "the last hidden states": IDS + "h = model(ids, output_hidden_states=True).hidden_states[-1]\n"
+    "print(model.lm_head(h)[0, -1].argmax())",
+    "padding left out of a sum": IDS + "batch = tokenizer(texts, padding=True)\n"
+    "logp = model(**batch).logits[:, :-1].log_softmax(-1)\n"
+    "labels = batch.input_ids[:, 1:]\n"
+    "per_token = logp.gather(2, labels.unsqueeze(-1)).squeeze(-1)\n"
+    "print((per_token * batch.attention_mask[:, 1:]).sum(1))",
+    "a mean of one text's hidden states": IDS
+    + "h = model(ids, output_hidden_states=True).hidden_states[-1]\n"
+    "vector = h.mean(dim=1)",
+    "a mean by the mask": IDS + "batch = tokenizer(texts, padding=True)\n"
+    "h = model(**batch, output_hidden_states=True).hidden_states[-1]\n"
+    "mask = batch.attention_mask[..., None]\n"
+    "vectors = (h * mask).mean(dim=1) / mask.float().mean(1)",
+    "functions that are called after a model": IDS + "def ask_model(text):\n"
+    "    return text.upper()\n"
+    "for text in texts:\n"
+    "    kept.append(ask_model(text))\n"
+    "    kept.append(test_model(text))",
+    "a beam's score that is the sum": _SEARCH.format(more=", length_penalty=0.0")
+    + "print(made.sequences_scores, steps.sum(1))",
+    "a beam's score and the mean": _SEARCH.format(more="")
+    + "print(made.sequences_scores, steps.sum(1) / 9)",
+    "a beam's score alone": _SEARCH.format(more="") + "print(made.sequences_scores, steps)",
+    "the loss times those predicted": _PASS + "total = -out.loss.item() * (ids.shape[1] - 1)",
+    "the loss times the texts": _PASS + "total = out.loss * ids.shape[0]",
+    "losses weighted by length": _PASS
+    + "total = 0\nfor one in [1, 2]:\n    total += out.loss.item() * ids.shape[1]",
+    "the last place of each step": _STATES
+    + "steps = [step[-1][0, -1] for step in made.hidden_states]\n"
+    "for token, state in zip(new, steps):\n    print(token, state.norm())",
+    "all states after one another": _STATES
+    + "states = torch.cat([step[-1] for step in made.hidden_states], dim=1)\n",
+    "steps and their numbers": _STATES + "steps = [step[-1] for step in made.hidden_states]\n"
+    "for n, state in zip(range(9), steps):\n    print(n, state.shape)",
     "scores that were kept": _SCORES + "print(out.scores[0].argmax(-1))",
     "scores that may be there": _KEEPS.format(more="")
     + "if out.scores is not None:\n    print(out.scores[0])",
@@ -491,9 +729,6 @@ SOUND = {
     "output_hidden_states=True)\nprint(m(**inputs).hidden_states[-1].shape)",
     "hidden states asked for in the pass": "out = model(**inputs, output_hidden_states=True)\n"
     "print(out.hidden_states[-1].shape)",
-    "hidden states of one's own model": "class Model(torch.nn.Module):\n"
-    "    def forward(self, ids):\n        return self.inner(ids)\n"
-    "print(model(ids).hidden_states[0])",
     "beams' scores of beams": _BEAMS + "print(out.sequences_scores)",
     "steps beside new tokens": _SCORES
     + "for token, scores in zip(out.sequences[0, n:], out.scores):\n"
@@ -524,13 +759,9 @@ SOUND = {
     + "new = out.sequences[:, batch.input_ids.shape[1]:]\n"
     "print(steps.masked_fill(new == tokenizer.pad_token_id, 0).sum(1))",
     "exp of log-probabilities": _IDS + "print(logits.log_softmax(-1).exp())",
-    "a softmax by hand": _IDS + "last = logits[:, -1]\n"
-    "parts = torch.exp(last)\nprint(parts / parts.sum(-1, keepdim=True))",
     "odds of two tokens": _IDS + "print(torch.exp(logits[0, -1, 5] - logits[0, -1, 7]))",
     "exp of beams' scores": _BEAMS + "print(out.scores[0].exp().max())",
     "logits called logits": _IDS + "picked_logits = logits[:, :-1].gather(2, ids[:, 1:, None])",
-    "probabilities of picked logits": _IDS + "probs = logits[0, -1, [5, 7]]\n"
-    "probs = torch.softmax(probs, dim=-1)",
     "less a logsumexp": _IDS + "picked = logits[0, -1, 5]\n"
     "log_prob = picked - torch.logsumexp(logits[0, -1], dim=-1)",
     "a divergence as it should be": _IDS + "torch.nn.functional.kl_div(logits.log_softmax(-1), "
@@ -565,81 +796,8 @@ SOUND = {
     "loss = torch.nn.CrossEntropyLoss()(logits.view(-1, logits.size(-1)), y.reshape(-1))",
     "the answer of labels that were shifted": "x, y = ids[:, :-1], ids[:, 1:]\n"
     "logits = model(x).logits\nprint(logits[:, 4:].log_softmax(-1).gather(2, y[:, 4:, None]))",
-    "a cross entropy with classes second": _IDS + "torch.nn.functional.cross_entropy("
-    "logits[:, :-1].transpose(1, 2), ids[:, 1:])",
-    "a processor that goes through rows": _processor(
-        "for row, ids in enumerate(input_ids):\n    if ids[-1] == 5:\n"
-        "        scores[row, self.ids] = -float('inf')\nreturn scores"
-    ),
-    "a processor of all rows": _processor(
-        "scores[:, self.ids] = -float('inf')\nscores[scores < -9] = -float('inf')\n"
-        "last = input_ids[:, -1]\nreturn scores"
-    ),
-    "a processor with a mask of rows and tokens": _processor(
-        "mask = torch.isin(torch.arange(scores.shape[1]), self.ids)[None]\n"
-        "banned_mask = mask.expand_as(scores)\nscores[banned_mask] = -9\nreturn scores"
-    ),
-    "a row's last token": _processor(
-        "for row in range(len(input_ids)):\n    print(input_ids[row][-1])\nreturn scores"
-    ),
-    "a processor that adds its mask": _processor(
-        "mask = torch.full_like(scores, -float('inf'))\nmask[:, self.ids] = 0\nreturn scores + mask"
-    ),
-    "a processor that keeps some scores": _processor(
-        "kept = torch.full_like(scores, -float('inf'))\n"
-        "kept[:, self.ids] = scores[:, self.ids]\nreturn kept"
-    ),
-    "a processor that forces one token": _processor(
-        "forced = torch.full_like(scores, -float('inf'))\nforced[:, self.first] = 0\nreturn forced"
-    ),
-    "a processor of log-probabilities": _processor(
-        "return torch.log(torch.softmax(scores, dim=-1) + 1e-9)"
-    ),
-    "a processor that returns on each way": _processor(
-        "if input_ids.shape[1] > 5:\n    return scores - 1\nelse:\n    return scores"
-    ),
-    "a processor that returns in a try": _processor(
-        "try:\n    return scores - 1\nexcept ValueError:\n    return scores"
-    ),
-    "a processor with more arguments": _processor(
-        "return scores", takes="input_ids, scores, cur_len=None"
-    ),
-    "a base of processors": "class Base(transformers.LogitsProcessor):\n"
-    "    def rule(self, ids):\n        return ids\n"
-    "class Mine(Base):\n    def __call__(self, input_ids, scores):\n        return scores",
     "a product with a mask of places": _IDS
     + "mask = inputs.attention_mask[..., None]\nprint((logits * mask).shape)",
-    "a criterion that asks for scores": _CRITERION.format(
-        does="return scores[-1].max(-1).values > 9"
-    )
-    + "model.generate(**inputs, output_scores=True, return_dict_in_generate=True, "
-    "stopping_criteria=[Sure()])",
-    "a criterion without scores": _CRITERION.format(does="return input_ids[:, -1] == 5"),
-    "allowed by a row's last token": _allowed("return choices[2] if ids[-1] == 5 else choices[0]"),
-    "allowed by the number of new ids": _allowed(
-        "step = len(ids) - 6\n    return choices[min(step, 2)]"
-    ),
-    "allowed after the prompt": _allowed(
-        "done = ids.tolist()[6:]\n    return choices[min(len(done), 2)]"
-    ),
-    "a maker of allowing functions": "def make(ids):\n    def allowed(row, sent):\n"
-    "        return ids\n    return allowed\n"
-    "model.generate(**inputs, max_new_tokens=5, prefix_allowed_tokens_fn=make([1, 2]))",
-    "an allowing function with a default": _allowed(
-        "return choices[0]", takes="row, ids, more=None"
-    ),
-    "a word with its space": _ANSWER
-    + "(yes,) = tokenizer(' Yes', add_special_tokens=False).input_ids",
-    "a bare word after a space": "asked = 'Answer: '\nyes = tokenizer.convert_tokens_to_ids('Yes')",
-    "a bare word in a chat": "asked = 'Answer:'\n"
-    "text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)\n"
-    "yes = tokenizer.convert_tokens_to_ids('Yes')",
-    "a special token after a colon": _ANSWER
-    + "end = tokenizer.convert_tokens_to_ids('<|im_end|>')",
-    "a chosen token stripped": _LAST
-    + "said = tokenizer.decode(last.argmax()).strip()\nprint(said == 'Paris')",
-    "a chosen token with its space": _LAST
-    + "said = tokenizer.decode(last.argmax())\nprint(said == ' Paris')",
     "a typed word": "said = input()\nprint(said == 'quit')",
     "logits of generate, by step": _KEEPS.format(more=", output_logits=True")
     + "print(out.logits[0][:, 5], out.logits[-1].argmax(-1), len(out.logits))\n"
@@ -649,24 +807,6 @@ SOUND = {
     "logits of a pass": _IDS + "print(logits.shape, logits[:, -1, :].argmax(-1))",
     "a share of two probabilities": _LAST
     + "probs = last.softmax(-1)\nyes, no = probs[5], probs[7]\nprint(yes / (yes + no))",
-    "lists of processors": _processor("return scores")
-    + "both = [Only([5])]\ntransformers.LogitsProcessorList(both)\n"
-    "transformers.LogitsProcessorList([Only([5])])\ntransformers.StoppingCriteriaList()",
-    "a minimum of new tokens": _processor(
-        "new = input_ids.shape[1] - self.prompt_length\nif new < 20:\n    scores[:, 2] -= 9\n"
-        "return scores"
-    ),
-    "a row too short to look at": _processor(
-        "if input_ids.shape[1] < 3:\n    return scores\nreturn scores - 1"
-    ),
-    "an answer looked for in the new text": "import re\nout = model.generate(**inputs)\n"
-    "text = tokenizer.decode(out[0, inputs.input_ids.shape[1]:])\n"
-    "match = re.search(r'color: (\\w+)', text)",
-    "the prompt looked for in the whole row": "out = model.generate(**inputs)\n"
-    "text = tokenizer.decode(out[0])\nassert prompt in text\nended = stop_word in text",
-    "the last match in the whole row": "import re\nout = model.generate(**inputs)\n"
-    "text = tokenizer.decode(out[0])\nlast = re.findall(r'color: (\\w+)', text)[-1]\n"
-    "whole = tokenizer.eos_token in text",
     "a layer below through the norm": "out = model(**inputs, output_hidden_states=True)\n"
     "logits = model.lm_head(model.model.norm(out.hidden_states[5]))\n"
     "for hidden in out.hidden_states[:-1]:\n    print(model.model.norm(hidden))",
@@ -675,13 +815,6 @@ SOUND = {
     + _IDS.replace("model(", "lm(")
     + "log_probs = logits.float().log_softmax(-1)\n"
     "more = logits.log_softmax(-1, dtype=torch.float32)",
-    "a copy that is returned": _processor(
-        "new = scores.clone()\nnew[:, self.ids] = -9\nreturn new"
-    ),
-    "a copy that is kept": _processor(
-        "self.seen = scores.clone()\nbefore = scores.clone()\nscores[:, self.ids] -= 9\n"
-        "self.moved = scores - before\nreturn scores"
-    ),
     "the smaller loss kept": "best_loss = 99\nfor option in [' Paris', ' Rome']:\n"
     "    ids = tokenizer(prompt + option, return_tensors='pt').input_ids\n"
     "    loss = model(ids, labels=ids).loss.item()\n"
@@ -690,15 +823,6 @@ SOUND = {
     + "confidence = out.scores[0].softmax(-1).max().item()",
     "steps by the number of new tokens": _SCORES
     + "for i in range(len(out.scores)):\n    print(out.scores[i].argmax(-1))",
-    "a stripped text and the right answer": "out = model.generate(**inputs, max_new_tokens=5)\n"
-    "said = tokenizer.decode(out[0, inputs.input_ids.shape[1]:]).strip()\n"
-    "right = said == row['answer']",
-    "all of three samples": "out = model.generate(**inputs, do_sample=True, "
-    "num_return_sequences=3)\nprint(tokenizer.batch_decode(out))",
-    "each of three samples": "out = model.generate(**inputs, do_sample=True, "
-    "num_return_sequences=3)\nprint(out[0])\nfor row in out:\n    print(row)",
-    "the number of samples and the first": "out = model.generate(**inputs, do_sample=True, "
-    "num_return_sequences=3)\nprint(out.shape, out[0], out[1])",
     "the last of an ascending order": _LAST + "print(last.argsort()[-5:])",
     "a descending order": _LAST + "print(last.argsort(descending=True)[:5])",
     "a descending sort by position": _LAST + "print(last.sort(-1, True).indices[:5])",
@@ -710,12 +834,97 @@ SOUND = {
     "a softmax over two tokens by hand": _SCORES + "yes = torch.exp(out.scores[0][:, 5])\n"
     "no = torch.exp(out.scores[0][:, 7])\nprint(yes / (yes + no))",
     "the first step's best beams": _BEAMS + "print(out.scores[0][0, 5], out.scores[0][:, 7])",
-    "a trie asked for the new ids": "n = inputs.input_ids.shape[1]\n"
-    "model.generate(**inputs, max_new_tokens=5,\n"
-    "    prefix_allowed_tokens_fn=lambda row, ids: trie.get(ids[n:].tolist()))",
-    "a processor of another engine": "from vllm.v1.sample.logits_processor import LogitsProcessor\n"
-    "class Mine(LogitsProcessor):\n    def apply(self, logits):\n        return logits",
-    "a base of one's own": "class LogitsProcessor:\n    def __call__(self, ids, logits):\n"
-    "        raise NotImplementedError\n"
-    "class Mine(LogitsProcessor):\n    def __call__(self, ids, logits):\n        logits[0] = 1",
+    "a mean by its mask": """\
+def f(ids, attention_mask, labels):
+    logits = model(ids, attention_mask=attention_mask).logits[:, :-1]
+    logps = logits.log_softmax(-1).gather(2, ids[:, 1:].unsqueeze(-1)).squeeze(-1)
+    mask = labels[:, 1:] != -100
+    return (logps * mask).sum(-1) / mask.sum(-1)
+""",
+    "a mean over a mean": """\
+def f(ids, attention_mask):
+    logits = model(ids, attention_mask=attention_mask).logits[:, :-1]
+    logps = logits.log_softmax(-1).gather(2, ids[:, 1:].unsqueeze(-1)).squeeze(-1)
+    m = attention_mask[:, 1:]
+    return (logps * m).mean(-1) / m.float().mean(-1)
+""",
+    "labels ignored where padding is": """\
+def f(labels, attention_mask):
+    labels = labels.masked_fill(attention_mask == 0, -100)
+    labels[labels == tokenizer.pad_token_id] = -100
+    return labels
+""",
+    "a mask of the prompt turned round": """\
+def f(logps, prompt_mask):
+    return (logps * (1 - prompt_mask)).sum()
+""",
+    "hidden states times a mask": """\
+def f(hidden, attention_mask):
+    return (hidden * attention_mask[..., None]).sum(1)
+""",
+    "texts without questions": """\
+for text in texts:
+    batch = tokenizer(text, return_tensors="pt")
+    loss = model(**batch, labels=batch["input_ids"]).loss
+    loss.backward()
+print(f"loss {loss}")
+""",
+    "a divergence as it should be, once more": """\
+def f(a_logits, b_logits):
+    return F.kl_div(a_logits.log_softmax(-1), b_logits.softmax(-1), reduction='sum')
+""",
+    "a divergence of two logs": """\
+def f(a_logits, b_logits):
+    a, b = a_logits.log_softmax(-1), b_logits.log_softmax(-1)
+    return F.kl_div(a, b, log_target=True, reduction='sum')
+""",
+    "an entropy of raw logits": """\
+def f(logits):
+    lp = logits.log_softmax(-1)
+    return -(lp.exp() * lp).sum(-1)
+""",
+    "entropies that are guarded": """\
+def f(logits, k):
+    logits[logits < k] = float("-inf")
+    p = logits.softmax(-1)
+    return -(p * torch.log(p + 1e-9)).sum(-1), torch.nan_to_num(p * p.log()).sum(-1)
+""",
+    "losses by their tokens": """\
+losses, n = [], 0
+for text in texts:
+    ids = tokenizer(text, return_tensors="pt").input_ids
+    with torch.no_grad():
+        out = model(ids, labels=ids)
+    losses.append(out.loss * (ids.shape[1] - 1))
+    n += ids.shape[1] - 1
+ppl = torch.exp(torch.stack(losses).sum() / n)
+""",
+    "each token at the place before, once more": """\
+def score(prompt, answer):
+    p = tokenizer(prompt, return_tensors="pt").input_ids
+    full = tokenizer(prompt + answer, return_tensors="pt").input_ids
+    lp = model(full).logits.log_softmax(-1)
+    total = 0.0
+    for i in range(p.shape[1], full.shape[1]):
+        total += lp[0, i - 1, full[0, i]].item()
+    return total
+""",
+    "perplexities as they should be": """\
+out = model(ids, labels=ids)
+ppl = torch.exp(out.loss)
+likelihood = torch.exp(-out.loss)
+nll = -out.loss
+perplexity = math.exp(-nll.item())
+""",
+    "labels that ignore their padding": """\
+batch = tokenizer(texts, padding=True, return_tensors="pt")
+batch["labels"] = batch["input_ids"].clone()
+batch["labels"][batch["attention_mask"] == 0] = -100
+loss = model(**batch).loss
+""",
+    "each token by the place before it": """\
+logits, total = model(**inputs).logits, 0
+for place, token in enumerate(inputs["input_ids"][0][1:]):
+    total += torch.log_softmax(logits[0, place], -1)[token].item()
+""",
 }

@@ -14,16 +14,18 @@ from llmcourse.__main__ import main
 from llmcourse.doctor.finding import LIKELY
 from llmcourse.doctor.pitfalls import PITFALLS
 from llmcourse.doctor.static import IN_THE_SOURCE, look, python_of
-from llmcourse.doctor.static.source import Source
+from llmcourse.doctor.static.order import PLACES
+from llmcourse.doctor.static.reading.source import Source
 from tests.doctor import (
     sources_of_answers,
-    sources_of_defaults,
-    sources_of_loads,
+    sources_of_calls,
     sources_of_loops,
-    sources_of_numbers,
-    sources_of_own_loops,
+    sources_of_models,
     sources_of_prompts,
+    sources_of_rules,
+    sources_of_sampling,
     sources_of_scores,
+    sources_of_stopping,
 )
 
 ROOT = Path(__file__).parent.parent.parent
@@ -1000,28 +1002,21 @@ SOUND = {
     "a content in brackets": "messages = [{'role': 'user', 'content': (prompt)}]",
 }
 
-FAULTY |= sources_of_loads.FAULTY
-SOUND |= sources_of_loads.SOUND
-
-
-FAULTY |= sources_of_loops.FAULTY
-SOUND |= sources_of_loops.SOUND
-
-
-FAULTY |= sources_of_numbers.FAULTY
-SOUND |= sources_of_numbers.SOUND
-
-
-FAULTY |= sources_of_scores.FAULTY
-SOUND |= sources_of_scores.SOUND
-FAULTY |= sources_of_answers.FAULTY
-SOUND |= sources_of_answers.SOUND
-FAULTY |= sources_of_prompts.FAULTY
-SOUND |= sources_of_prompts.SOUND
-FAULTY |= sources_of_own_loops.FAULTY
-SOUND |= sources_of_own_loops.SOUND
-FAULTY |= sources_of_defaults.FAULTY
-SOUND |= sources_of_defaults.SOUND
+# The rooms of llmcourse/doctor/static, each with its own; what stands above is of several.
+for room in (
+    sources_of_answers,
+    sources_of_calls,
+    sources_of_loops,
+    sources_of_models,
+    sources_of_prompts,
+    sources_of_rules,
+    sources_of_sampling,
+    sources_of_scores,
+    sources_of_stopping,
+):
+    assert FAULTY.keys().isdisjoint(room.FAULTY) and SOUND.keys().isdisjoint(room.SOUND)
+    FAULTY |= room.FAULTY
+    SOUND |= room.SOUND
 
 
 def found_in(folder: Path, source: str) -> list:
@@ -1051,6 +1046,10 @@ def test_each_check_finds_something_and_has_its_words(code):
     words = (known.symptom, known.cause, known.fix or known.example, known.subject)
     assert code in PITFALLS or all(words)
     assert "likely" in known.how_sure.lower()
+
+
+def test_only_checks_have_a_place_in_the_order():
+    assert PLACES.keys() <= IN_THE_SOURCE.keys()
 
 
 def test_names_are_followed_from_functions_to_the_module_and_no_further(tmp_path):

@@ -1,7 +1,8 @@
 """What is found in a script or notebook without running it: `doctor --static`.
 
-A new check is a function with `@in_the_source` above it in one of these modules. IN_THE_SOURCE has
-them all, by code.
+The checks stand in rooms by subject, folders whose first line says what belongs there; `reading`
+has what they are built of. A new check is a function with `@in_the_source` above it in a module of
+its room. IN_THE_SOURCE has them all, by code.
 """
 
 import ast
@@ -14,78 +15,34 @@ from pathlib import Path
 from llmcourse.doctor.finding import Finding, in_order
 from llmcourse.doctor.notebook import code_cells
 from llmcourse.doctor.static import (
-    adapters,
-    agents,
-    allowed,
-    batches,
-    by_hand,
-    caches,
+    answers,
     calls,
-    candidates,
-    choosing,
-    classes,
-    combined,
-    conversations,
-    criteria,
-    cuts,
-    devices,
-    divergences,
-    drawing,
-    dropped,
-    ended,
-    fed,
-    formats,
-    forwards,
-    given,
-    heads,
-    histories,
-    labels,
-    lengths,
-    likelihoods,
-    lists,
-    loads,
     loops,
-    masked,
     models,
-    numbers,
-    outputs,
-    parsing,
-    pieces,
-    pipelines,
-    places,
-    predicted,
-    processors,
-    reading,
-    returned,
-    rows,
+    prompts,
+    rules,
+    sampling,
     scores,
-    searched,
-    spelling,
-    streamers,
-    streams,
-    taught,
-    templates,
-    training,
-    unused,
-    words,
+    stopping,
 )
-from llmcourse.doctor.static.registry import InTheSource
-from llmcourse.doctor.static.source import Source
+from llmcourse.doctor.static.order import place_of
+from llmcourse.doctor.static.reading.registry import InTheSource
+from llmcourse.doctor.static.reading.source import Source
 from llmcourse.show import in_words
 
-_MODULES = (
-    *(calls, choosing, outputs, pieces, returned, caches, forwards, loops, classes, models),
-    *(templates, words, conversations, given, unused, loads, dropped, training, streams, drawing),
-    *(fed, reading, by_hand, numbers, spelling, criteria, cuts, scores, likelihoods, processors),
-    *(allowed, candidates, parsing, labels, searched, streamers, lengths, pipelines, predicted),
-    *(agents, batches, formats, histories, lists, adapters, combined, devices, divergences, heads),
-    *(masked, places, rows, taught, ended),
-)
+_ROOMS = (answers, calls, loops, models, prompts, rules, sampling, scores, stopping)
 IN_THE_SOURCE: dict[str, InTheSource] = {
     known.code: known
-    for module in _MODULES
-    for known in vars(module).values()
-    if isinstance(known, InTheSource)
+    for known in sorted(
+        (
+            known
+            for room in _ROOMS
+            for module in room.MODULES
+            for known in vars(module).values()
+            if isinstance(known, InTheSource)
+        ),
+        key=lambda known: place_of(known.code),
+    )
 }
 _ASSIGNED = re.compile(r"^(\s*\w+\s*=\s*)[!%].*")  # files = !ls
 # Cells of these kinds hold Python; those of others (%%bash, %%html) hold none.
