@@ -16,7 +16,7 @@ import copy
 import re
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
@@ -69,21 +69,34 @@ class _Opaque:
     """Stands for an input that is no text, number or the like, so that none is kept alive."""
 
 
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.waiting: list[tuple] = []  # inputs of places of which not all are there yet
+        self.begun: list[tuple] = []  # what is done now: a place's number, what `heard` answered
+
+
 OPAQUE = _Opaque()
+_local = _Thread()
 _places: list[Place] = []
-_local = threading.local()
+_lasts: list[int] = []  # of each place, the number of its last input
 _heard: Callable[[Place, tuple], Any] | None = None
 _made: Callable[[Any, Any], None] | None = None
+_known: Container[int] = ()
 
 
-def follow(heard: Callable[[Place, tuple], Any] | None, made: Callable | None = None) -> None:
+def follow(
+    heard: Callable[[Place, tuple], Any] | None,
+    made: Callable[[Any, Any], None] | None = None,
+    known: Container[int] = (),
+) -> None:
     """From now on call `heard(place, inputs)` before something is done, and `made` after it.
 
+    known: the `id` of each text that matters; `heard` is called where an input is one of them.
     made(what `heard` returned, result) is not called where that is None, or an error was raised.
     Neither may raise an exception. None: nobody listens any more.
     """
-    global _heard, _made
-    _heard, _made = heard, made
+    global _heard, _made, _known
+    _heard, _made, _known = heard, made, known
 
 
 def compiled(source: bytes, file: str) -> CodeType:
@@ -126,36 +139,50 @@ def instrumented(tree: ast.Module, file: str) -> ast.Module:
 
 def put(number: int, place_of: int, value):
     """Return `value`, an input of the place of that number, the `place_of`-th from 0."""
-    if _heard is not None:
-        waiting = _local.__dict__.setdefault("waiting", [])
-        waiting.append((number, place_of, value if type(value) in _KINDS else OPAQUE))
-        if place_of == len(_places[number].inputs) - 1:
-            _complete(number, waiting)
+    if _heard is None:
+        return value
+    last = _lasts[number]
+    if last == 0:
+        if id(value) in _known or _local.begun:
+            _complete(number, (value,))
+        return value
+    waiting = _local.waiting
+    waiting.append((number, place_of, value if type(value) in _KINDS else OPAQUE))
+    if place_of == last:
+        inputs = waiting[-last - 1 :]
+        del waiting[-last - 1 :]
+        if inputs[0][0] == number and inputs[0][1] == 0:
+            for one in inputs:
+                if id(one[2]) in _known or _local.begun or type(one[2]) in (list, tuple):
+                    _complete(number, tuple(each[2] for each in inputs))
+                    break
+        if len(waiting) > _MOST:  # left by errors
+            del waiting[: _MOST // 2]
     return value
 
 
-def _complete(number: int, waiting: list) -> None:
-    """Tell that all inputs of a place are there, and note what its result belongs to."""
-    count = len(_places[number].inputs)
-    last = waiting[-count:]
-    del waiting[-count:]
-    whole = [(one[0], one[1]) for one in last] == [(number, each) for each in range(count)]
-    token = _heard(_places[number], tuple(one[2] for one in last)) if whole else None
-    waiting.append((number, -1, token))
-    if len(waiting) > _MOST:  # left by errors
-        del waiting[: _MOST // 2]
+def _complete(number: int, inputs: tuple) -> None:
+    """Tell that all inputs of a place are there, if one matters, and note what was answered."""
+    place, token, begun = _places[number], None, _local.begun
+    if place.name == "join" or any(id(one) in _known for one in inputs):
+        token = _heard(place, inputs)
+    while begun and begun[-1][0] == number:  # it ended in an error the last time
+        begun.pop()
+    if token is not None:
+        begun.append((number, token))
+        if len(begun) > _MOST:
+            del begun[: _MOST // 2]
 
 
 def out(number: int, result):
     """Return `result`, that of the place of that number."""
-    if _heard is not None:
-        waiting = getattr(_local, "waiting", ())
-        for back in range(len(waiting) - 1, -1, -1):
-            if waiting[back][:2] == (number, -1):
-                token = waiting[back][2]
-                del waiting[back:]
-                if token is not None:
-                    _made(token, result)
+    if _heard is not None and _local.begun:
+        begun = _local.begun
+        for back in range(len(begun) - 1, -1, -1):
+            if begun[back][0] == number:
+                token = begun[back][1]
+                del begun[back:]
+                _made(token, result)
                 break
     return result
 
@@ -259,6 +286,7 @@ class _Around(ast.NodeTransformer):
         """Return `out(number, node)`, with `put` around what stands in each slot of it."""
         number = len(_places)
         _places.append(Place(kind, name, names, self.file, node.lineno, parts))
+        _lasts.append(len(names) - 1)
         for order, (holder, key) in enumerate(slots):
             value = holder[key] if isinstance(key, int) else getattr(holder, key)
             around = _call(_PUT, value, number, order, value)

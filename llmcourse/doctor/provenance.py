@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
+from llmcourse.doctor import instrument
 from llmcourse.doctor.case import Case, Origin, Use
 from llmcourse.doctor.instrument import Place
 
@@ -56,7 +57,7 @@ class Texts:
     def __init__(self, look: Callable[[Case], None], fail: Callable[[Exception], None]) -> None:
         """look: what is told of a call and of all uses of a text of its; fail: of own errors."""
         self._look, self._fail = look, fail
-        self._known: OrderedDict[int, _Known] = OrderedDict()
+        self._known: OrderedDict[int, _Known] = OrderedDict()  # by identity
         self._kept: OrderedDict[int, _Kept] = OrderedDict()
         self._lock = threading.RLock()
 
@@ -65,6 +66,8 @@ class Texts:
         with self._lock:
             if len(origin.text) < _SHORTEST:
                 return
+            if not self._kept:  # until now there was nothing to follow
+                instrument.follow(self._heard_of, self._made, self._known)
             self._kept[id(origin)] = _Kept(origin, case)
             span = (0, len(origin.text))
             self._know(_Known(origin.text, origin, origin.text, span, ()))
@@ -84,10 +87,8 @@ class Texts:
         if kept.uses:
             self._look(kept.case.later(uses=kept.uses))
 
-    def heard(self, place: Place, inputs: tuple) -> Use | None:
+    def _heard_of(self, place: Place, inputs: tuple) -> Use | None:
         """Keep what is about to be done with a known text; None where it is about none."""
-        if not self._known:
-            return None
         try:
             with self._lock:
                 return self._heard(place, inputs)
@@ -95,7 +96,7 @@ class Texts:
             self._fail(error)
             return None
 
-    def made(self, use: Use, result) -> None:
+    def _made(self, use: Use, result) -> None:
         """Follow what was made of a known text."""
         try:
             with self._lock:

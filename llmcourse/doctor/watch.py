@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from llmcourse.decoding.cache import CACHE_NAMES
-from llmcourse.doctor import instrument, listen
+from llmcourse.doctor import listen
 from llmcourse.doctor.call_site import Site
 from llmcourse.doctor.case import (
     MOST_ROWS,
@@ -354,16 +354,15 @@ class Watch:
                 self._follow_inside(one)
             call = self._that_made(ids)
             if call is not None and self._texts is not None:
-                self._texts.decoded(_origin(call.case, one), call.case)
+                self._texts.decoded(origin_of(call.case, one), call.case)
             if call is not None:
                 self._keep_decoded(call, one, event.owner)
 
     # What a script does with the texts
 
     def follow_texts(self) -> None:
-        """From now on look at what the script does with decoded texts, where its code says so."""
+        """From now on look at what the script does with decoded texts, as its code tells."""
         self._texts = Texts(self._look_at_uses, lambda error: self._fail("a text", Site(), error))
-        instrument.follow(self._texts.heard, self._texts.made)
 
     def _look_at_uses(self, case: Case) -> None:
         """Keep what is found in what was done with a text, once for each line and code."""
@@ -388,7 +387,7 @@ class Watch:
         if len(one.ids) > size > 0 and one.ids[:size] in prompts:
             case = _kept(case)
             case.output = torch.tensor([one.ids])
-            self._texts.decoded(_origin(case, one, runs=True), case)
+            self._texts.decoded(origin_of(case, one, runs=True), case)
 
     def _hear_pipelines(self) -> None:
         """Follow the texts that pipelines return, once the library's pipelines are in use."""
@@ -422,7 +421,7 @@ class Watch:
                     whole = bool(given) and text.startswith(given)
                     start = 0 if whole else case.prompt_length
                     one = Decoded(_plain(ids)[start:], {}, text, tokenizer=pipeline.tokenizer)
-                    origin = _origin(case, one)
+                    origin = origin_of(case, one)
                     new_at = len(given) if whole else 0
                     prompts = tuple(filter(None, dict.fromkeys((given, *origin.prompts))))
                     self._texts.decoded(replace(origin, new_at=new_at, prompts=prompts), case)
@@ -713,7 +712,7 @@ def _kept(case: Case) -> Case:
     )
 
 
-def _origin(case: Case, one: Decoded, runs: bool = False) -> Origin:
+def origin_of(case: Case, one: Decoded, runs: bool = False) -> Origin:
     """Return where a text comes from; runs: whether the call has not ended yet."""
     length = case.prompt_length if case.decoder_only else 0
     rows = [] if case.output is None else case.output.tolist()

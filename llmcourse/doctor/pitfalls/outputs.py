@@ -323,15 +323,16 @@ def _used_with_prompt(uses: list[Use]) -> Iterator[tuple[Use, str]]:
             yield (
                 use,
                 (
-                    f"The decoded text begins with the prompt, {held} characters, and is put behind "
-                    f"the prompt, which stands there twice: {whole}."
+                    f"The decoded text begins with the prompt, {held} characters, and is put "
+                    f"behind the prompt, which stands there twice: {whole}."
                 ),
             )
         elif use.name == "{}" and use.named("role") in _OF_THE_MODEL and _has_content(use):
             yield (
                 use,
                 (
-                    f"The message of the assistant begins with the prompt, {held} characters: {whole}."
+                    f"The message of the assistant begins with the prompt, {held} characters: "
+                    f"{whole}."
                 ),
             )
         elif label is not None and not equal:

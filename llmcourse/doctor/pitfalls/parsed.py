@@ -66,7 +66,7 @@ def answer_form_assumed(case: Case) -> Iterator[Finding]:
 def _read_whole(case: Case) -> Iterator[tuple[Use, str]]:
     for use in read_in_vain(case.uses, _JSON):
         text = use.inputs[use.at]
-        if in_a_fence(text) or is_json(without_special(text, use.origin)) or use.new_at:
+        if in_a_fence(text) or use.new_at or _cut_short(use) is not None:
             continue
         held = json_in(text)
         if held is not None:
@@ -90,13 +90,8 @@ def _compared_whole(case: Case) -> Iterator[tuple[Use, str]]:
             alone = bare(first) == bare(label) or len(bare(first).split()) <= _MOST_WORDS
             folded = text.strip().casefold() == label.strip().casefold()
             if not folded and bare(label).isalpha() and begins and alone:
-                yield (
-                    use,
-                    (
-                        f"The whole answer {said(text)} is compared with {said(label)}, with which it "
-                        "only begins."
-                    ),
-                )
+                said_of = f"The whole answer {said(text)} is compared with {said(label)}"
+                yield use, f"{said_of}, with which it only begins."
                 break
 
 
@@ -199,14 +194,8 @@ def case_not_folded(case: Case) -> Iterator[Finding]:
 def json_cut_at_first_brace(case: Case) -> Iterator[Finding]:
     """JSON that was cut out too short."""
     for use in read_in_vain(case.uses, _JSON):
-        text = use.inputs[use.at]
-        if use.span is None or not text.strip().endswith(("}", "]")):
-            continue
-        start = use.span[0] + len(text) - len(text.lstrip())
-        whole = json_in(use.origin.text, start)
-        if whole is None or not use.origin.text.startswith(whole, start):
-            continue
-        if len(whole) <= len(text.strip()):
+        text, whole = use.inputs[use.at], _cut_short(use)
+        if whole is None:
             continue
         yield Finding(
             code="json-cut-at-first-brace",
@@ -219,6 +208,17 @@ def json_cut_at_first_brace(case: Case) -> Iterator[Finding]:
             line=use.line,
         )
         return
+
+
+def _cut_short(use: Use) -> str | None:
+    """Return the JSON of which a text is the beginning, up to some closing brace; or None."""
+    text, origin = use.inputs[use.at].strip(), use.origin.text
+    if use.span is None or not text.endswith(("}", "]")):
+        return None
+    start = origin.find(text, use.span[0])
+    whole = json_in(origin, start) if start >= 0 else None
+    goes_on = whole is not None and whole.startswith(text) and len(whole) > len(text)
+    return whole if goes_on else None
 
 
 @pitfall(
