@@ -61,13 +61,15 @@ class Texts:
         self._kept: OrderedDict[int, _Kept] = OrderedDict()
         self._lock = threading.RLock()
 
+    def begin(self) -> None:
+        """Hear what the script asks of texts from now on: before, there are none to follow."""
+        instrument.follow(self._heard_of, self._made, self._known)
+
     def decoded(self, origin: Origin, case: Case) -> None:
         """Follow a text from here on: one that user code got of a call's output."""
         with self._lock:
             if len(origin.text) < _SHORTEST:
                 return
-            if not self._kept:  # until now there was nothing to follow
-                instrument.follow(self._heard_of, self._made, self._known)
             self._kept[id(origin)] = _Kept(origin, case)
             span = (0, len(origin.text))
             self._know(_Known(origin.text, origin, origin.text, span, ()))

@@ -223,6 +223,7 @@ class Watch:
         started = time.perf_counter()
         case = self._carefully(event, self._completed)
         if self._texts is not None:
+            self._texts.begin()
             self._hear_pipelines()
             self._under_way.setdefault(threading.get_ident(), []).append(case)
         return time.perf_counter() - started, case

@@ -77,6 +77,7 @@ def test_a_script_prints_and_fails_as_it_did_before(follows):
     names = {"__name__": "__main__"}
     plain = said(compile(SCRIPT, "a_script.py", "exec", dont_inherit=True), dict(names))
     if follows:
+        texts.begin()
         texts.decoded(Origin("abc", [1], None, {}), None)
     try:
         assert said(instrument.compiled(SCRIPT.encode(), "a_script.py"), dict(names)) == plain
@@ -170,6 +171,7 @@ def test_what_is_remembered_is_bounded():
         code = instrument.compiled(b"for _ in range(100): text.split()", "a_script.py")
         for number in range(500):
             origin = Origin(f"text {number}", [1], None, {})
+            texts.begin()
             texts.decoded(origin, Call())
             if number in (0, 499):
                 exec(code, {"text": origin.text})

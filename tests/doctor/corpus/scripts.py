@@ -31,6 +31,7 @@ def uses_of(script: str, case, texts: list[Decoded], runs: bool = False, **names
     looked: list = []
     failures: list[Exception] = []
     follows = Texts(looked.append, failures.append)
+    follows.begin()
     for one in texts:
         follows.decoded(origin_of(case, one, runs), case)
     names |= {"text": texts[0].text, "texts": [one.text for one in texts]}
