@@ -68,7 +68,7 @@ def _cut_by_length(use: Use, held: int) -> str | None:
     if use.at != 0 or not isinstance(start, int) or start == held or use.named("upper"):
         return None
     prompts = [one for one in use.origin.prompts if len(one) == start >= _SHORTEST]
-    if not prompts or use.text.startswith(prompts[0]):
+    if not prompts or use.text.startswith(tuple(prompts)):
         return None
     wrongly = use.text[min(start, held) : max(start, held)]
     if not wrongly.strip():
@@ -118,7 +118,7 @@ def prompt_cut_twice(case: Case) -> Iterator[Finding]:
         prompts = [one for one in use.origin.prompts if len(one) == start >= _SHORTEST]
         if not prompts or use.origin.new_at or use.span is None or use.span[0]:
             continue
-        if use.text.startswith(prompts[0]):
+        if use.text.startswith(tuple(prompts)):
             continue
         yield Finding(
             code="prompt-cut-twice",

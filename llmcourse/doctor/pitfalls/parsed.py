@@ -22,6 +22,7 @@ from llmcourse.doctor.pitfalls.uses import (
 _JSON = ("json.loads", "ast.literal_eval", "eval")
 _NUMBERS = ("int", "float")
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
+_LONGEST_LABEL = 40  # characters
 _MOST_WORDS = 6  # of an answer that is one of the labels, and little besides
 
 
@@ -97,10 +98,18 @@ def _compared_whole(case: Case) -> Iterator[tuple[Use, str]]:
 
 def _compared_in_vain(case: Case) -> Iterator[tuple[Use, list[str]]]:
     """Yield the comparisons of an answer with labels, where it is equal to none of any."""
-    compared = [(use, labels_of(use)) for use in case.uses]
+    compared = [(use, _labels(case, use)) for use in case.uses]
     compared = [(use, labels) for use, labels in compared if labels]
     if not any(use.text in labels for use, labels in compared):
         yield from ((use, labels) for use, labels in compared if not use.new_at)
+
+
+def _labels(case: Case, use: Use) -> list[str]:
+    """Return the short texts that an answer is compared with, and that were not made of it."""
+    made = {id(one.result) for one in case.uses} | {id(case.uses[0].origin.text)}
+    return [
+        one for one in labels_of(use) or () if len(one) <= _LONGEST_LABEL and id(one) not in made
+    ]
 
 
 @pitfall(

@@ -11,6 +11,7 @@ from llmcourse.doctor.pitfalls.uses import CUTS, FINDS, mark_of, parts_taken, sa
 _CUT_IDS = 'tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True)'
 _SEARCHES = ("re.search", "re.match", "re.fullmatch")
 _LONGEST_LABEL = 12  # characters
+_LONGEST_MARK = 40  # characters of a word, a label or a mark
 _HEADER = 24  # characters in front of an answer that may be its header
 
 
@@ -62,8 +63,10 @@ def _part(use: Use) -> str | None:
     spans = spans_of(split)
     if not -len(spans) <= index < len(spans) or spans[index][1] > split.new_at:
         return None
-    if split.name == "str.splitlines" or not (mark_of(split) or "x").strip():
-        return None  # a script that reads its own prompt line by line
+    if split.name == "str.splitlines" or (
+        split.name in CUTS and not (mark_of(split) or "").strip()
+    ):
+        return None  # a script that reads its own prompt, line by line or word by word
     name = split.name.partition(".")[2]
     sought = split.pattern.pattern if split.name == "re.findall" else mark_of(split)
     if split.name in CUTS and index == 0 and sought not in split.text[split.new_at :]:
@@ -92,6 +95,8 @@ def _contained(case: Case, use: Use) -> str | None:
     mark, held = mark_of(use), use.new_at
     if use.name not in ("in", "not in") or mark is None or mark not in use.text[:held]:
         return None
+    if len(mark) > _LONGEST_MARK or "\n" in mark:
+        return None  # the prompt itself
     if mark in use.text[max(0, held - len(mark) + 1) :]:
         return None  # in the answer too
     if _is_header(use.text, use.text.rfind(mark, 0, held) + len(mark), held):
@@ -147,7 +152,7 @@ def stop_reads_the_prompt(case: Case) -> Iterator[Finding]:
     """A criterion that finds its stop word in the prompt."""
     for use in case.uses:
         mark, held = mark_of(use), use.new_at
-        if not use.origin.runs or use.name not in ("in", *FINDS, "str.count") or mark is None:
+        if not use.origin.runs or use.name not in ("in", *FINDS) or mark is None:
             continue
         if mark not in use.text[:held] or mark in use.text[max(0, held - len(mark) + 1) :]:
             continue
@@ -206,7 +211,8 @@ def _within(use: Use) -> tuple[str, str | None]:
     text = use.text
     if use.name == "in" and use.result is True and not use.new_at:
         sought = mark_of(use) or ""
-        short = sought.isalpha() and len(sought) <= _LONGEST_LABEL
+        short = sought.isalpha() and sought.isascii() and len(sought) <= _LONGEST_LABEL
+        short = short and (len(sought) > 1 or sought.isupper())
         places = [one.span() for one in re.finditer(re.escape(sought), text)] if short else []
     elif use.name in _SEARCHES and isinstance(use.result, re.Match) and not use.new_at:
         sought = use.result.group()
@@ -259,7 +265,8 @@ def pattern_stops_at_line_end(case: Case) -> Iterator[Finding]:
             continue
         method = "search" if use.name == "re.findall" else use.name[3:]
         over = getattr(re.compile(pattern.pattern, pattern.flags | re.DOTALL), method)(use.text)
-        if over is None:
+        # Between tags, braces or fences; else it may be one line that is wanted.
+        if over is None or over.group()[:1].isalnum() or over.group()[-1:].isalnum():
             continue
         yield Finding(
             code="pattern-stops-at-line-end",

@@ -182,8 +182,11 @@ def thinking_half_marked(case: Case) -> Iterator[Finding]:
 
 
 def _looks_for_pair(use: Use) -> bool:
-    """Tell whether an expression for an opening and a closing mark is used on a text."""
-    if not use.name.startswith("re.") or use.name == "re.compile":
+    """Tell whether an expression for an opening and a closing mark finds nothing in a text."""
+    if not use.name.startswith("re.") or not use.ended:
+        return False
+    found = use.result is not None and use.result != [] and use.result != use.text
+    if found and use.result != (use.text, 0):
         return False
     sought = use.pattern.pattern
     return isinstance(sought, str) and _BEGIN in sought and _END in sought

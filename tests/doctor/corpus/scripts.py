@@ -115,6 +115,15 @@ for _code, _name, _script, *_text in (
     (None, "put behind it whole", "a = prompt + text", _CODE, "    return a + b"),
     ("label-inside-words", "no in know", "a = 'no' in text.lower()", " I know it."),
     ("label-inside-words", "a letter", "a = re.search('[A-D]', text)[0]", " (Because it is)"),
+    (None, "a sign of a script without spaces", "a = '好' in text", " 你好吗"),
+    (None, "compared with itself, stripped", "a = text != text.strip()", " Yes\n"),
+    (None, "a line with two numbers", "a = re.search('[0-9] .*[0-9]', text)", "1 is\nnot 2"),
+    (
+        None,
+        "an opening mark that may be missing",
+        "a = re.sub('(<think>)?.*?</think>', '', text, flags=re.S)",
+        "Two.\n</think>\n4",
+    ),
     (None, "no alone", "a = 'no' in text.lower()", " no, I know it."),
     (None, "a form of the word", "a = 'apple' in text", " Two apples."),
     (
@@ -227,6 +236,8 @@ for _code, _name, _script, *_text in (
         'As {"a": "..."}, please.\nA: ',
         '{"a": "Rome"}',
     ),
+    (None, "words of all", "a = text.split()[0], text.split('\\n')[0]"),
+    (None, "its question looked for", "a = 'Q: 2 + 2?\\nA:' in text"),
     (None, "behind its mark", "a = text.split('Answer:')[1]", "Q: 2 + 2?\nAnswer:", " 4"),
     (None, "behind its last mark", "a = text.split('Answer:')[-1]", _SHOTS, " 4"),
     (None, "a mark that is there", "a = text.split('A:')[-1] if 'A:' in text else text"),
@@ -299,4 +310,5 @@ _read(
 _read(None, "a line by itself", "print(text)", "it", " is so", kind="sentencepiece")
 _RUNS = {"whole": True, "runs": True}
 _read("stop-reads-the-prompt", "a stop", "a = 'Q:' in text", **_RUNS)
+_read(None, "a stop that is counted", "a = text.count('Q:') > prompt.count('Q:')", **_RUNS)
 _read(None, "a stop that is new", "a = 'Q:' in text", "Q: 2 + 2?\nA:", " 4\nQ: 3", **_RUNS)
