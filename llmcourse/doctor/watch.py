@@ -421,7 +421,8 @@ class Watch:
                     case, given = call.case, prompt if isinstance(prompt, str) else ""
                     whole = bool(given) and text.startswith(given)
                     start = 0 if whole else case.prompt_length
-                    one = Decoded(_plain(ids)[start:], {}, text, tokenizer=pipeline.tokenizer)
+                    skips = {"skip_special_tokens": True}  # as pipelines do
+                    one = Decoded(_plain(ids)[start:], skips, text, tokenizer=pipeline.tokenizer)
                     origin = origin_of(case, one)
                     new_at = len(given) if whole else 0
                     prompts = tuple(filter(None, dict.fromkeys((given, *origin.prompts))))

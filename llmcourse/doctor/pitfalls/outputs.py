@@ -425,6 +425,29 @@ def needed_token_skipped(case: Case) -> Iterator[Finding]:
         return
 
 
+def _fails_by_special(uses: list[Use]) -> Iterator[tuple[Use, str]]:
+    """Yield what fails with a text because of a special token at its end, each in words."""
+    failed = list(read_in_vain(uses, ("json.loads",)))
+    found = [one for one in uses if one.name.startswith("re.") and one.result]
+    for use in uses:
+        plain = without_special(use.text, use.origin)
+        if plain == use.text or not use.text.startswith(plain.rstrip()):
+            continue
+        name = said(use.text[len(plain.rstrip()) :].strip())
+        if use in failed and is_json(plain):
+            yield use, f"json.loads gets the special token {name} behind the JSON."
+        elif use.name in ("re.search", "re.match", "re.fullmatch") and use.ended and not found:
+            method = getattr(use.pattern, use.name[3:])
+            if method(use.text) is None and method(plain.rstrip()) is not None:
+                yield (
+                    use,
+                    (
+                        f"{said(use.pattern.pattern)} finds nothing: the text ends with the "
+                        f"special token {name}, and without it the expression matches."
+                    ),
+                )
+
+
 def _lost_mark(case: Case, use: Use) -> str | None:
     """Return the mark that is looked for in a text from which it was dropped in decoding."""
     sought = mark_of(use)
@@ -433,7 +456,8 @@ def _lost_mark(case: Case, use: Use) -> str | None:
     origin = use.origin
     if case.tokenizer is None or not isinstance(sought, str) or not skips_special(origin):
         return None
-    if use.name not in (*CUTS, *FINDS, "in", "not in", "re.search", "re.findall", "re.split"):
+    sought_by = (*CUTS, *FINDS, "in", "not in", "str.startswith", "str.removeprefix")
+    if use.name not in (*sought_by, "re.search", "re.findall", "re.split"):
         return None
     marks = [one for one in _marks(case).values() if one in sought or re.escape(one) in sought]
     lost = [one for one in marks if one not in use.text and one in origin.written]
@@ -469,19 +493,32 @@ def _has_prompt(case: Case, decoded: Decoded) -> bool:
 @pitfall(
     "end-token-in-text",
     subject=Subject.READING,
-    severities=(NOTE,),
-    needs=(Needs.DECODINGS,),
+    severities=(ERROR, WARNING, NOTE),
+    needs=(Needs.DECODINGS, Needs.USES),
     symptom="`<|im_end|>` or `</s>` at the end of what is shown, or of what a parser reads.",
     cause="The new tokens hold the one that ended the text, and `decode` writes it out.",
     fix="Drop special tokens, if nothing else among them is needed.",
     example="text = tokenizer.decode(new_ids, skip_special_tokens=True)",
     how_sure="""
         Certain that it is there; to look at the raw text may be what you want. Nothing is said
-        where the same tokens are decoded without it, too.
+        where the same tokens are decoded without it, too. A warning where an expression or a
+        parser fails because of it, an error where the script ended there.
     """,
 )
 def end_token_in_text(case: Case) -> Iterator[Finding]:
     """The token that ends an answer is part of the decoded text."""
+    for use, what in _fails_by_special(case.uses):
+        yield Finding(
+            code="end-token-in-text",
+            severity=ERROR if use.ended_it else WARNING,
+            confidence=CERTAIN,
+            what=what,
+            why="decode writes special tokens out unless it is told to skip them.",
+            fix="text = tokenizer.decode(new_ids, skip_special_tokens=True)",
+            file=use.file,
+            line=use.line,
+        )
+        return
     if case.output is None or case.tokenizer is None:
         return
     if any(one.kwargs.get("skip_special_tokens") for one in case.decoded) or not case.is_chat:

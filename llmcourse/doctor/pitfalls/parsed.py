@@ -69,6 +69,8 @@ def _read_whole(case: Case) -> Iterator[tuple[Use, str]]:
         text = use.inputs[use.at]
         if in_a_fence(text) or use.new_at or _cut_short(use) is not None:
             continue
+        if is_json(without_special(text, use.origin)):
+            continue
         held = json_in(text)
         if held is not None:
             yield use, f"{use.name} gets more than its JSON {said(held)}: {said(text)}."

@@ -24,7 +24,7 @@ def said(text: str, longest: int = SHOWN) -> str:
 
 def mark_of(use: Use) -> str | None:
     """Return the text that is looked for in a text by `split`, `find`, `in` or the like."""
-    if use.name in (*CUTS, *FINDS, "str.removesuffix", "str.removeprefix", "str.count"):
+    if use.name in (*CUTS, *FINDS, "str.startswith", "str.removeprefix", "str.count"):
         mark = use.argument(0) if use.at == 0 else None
     elif use.name in ("in", "not in"):
         mark = use.inputs[0] if use.at == 1 else None

@@ -54,7 +54,8 @@ def read_by(
 ) -> Call:
     """Return a call whose answer is read by a script; whole: with its prompt.
 
-    options: kind, of the tokenizer; runs: whether a criterion reads it while the call runs.
+    options: kind, of the tokenizer; runs: whether a criterion reads it while the call runs;
+    special: whether its special tokens are kept.
     """
     kind, runs = options.get("kind", "byte level"), options.get("runs", False)
     if kind == "chatml":
@@ -76,8 +77,9 @@ def read_by(
     case = complete(model, tokenizer, inputs, call)
     case.output, case.prompt = output, prompt
     ids = output[0, 0 if whole else length :].tolist()
-    text = tokenizer.decode(ids, **_SKIP)
-    one = Decoded(ids, _SKIP, text, tokenizer=tokenizer)
+    skip = {} if options.get("special") else _SKIP
+    text = tokenizer.decode(ids, **skip)
+    one = Decoded(ids, skip, text, tokenizer=tokenizer)
     uses = uses_of(script, case, [one], runs, prompt=prompt, tokenizer=tokenizer)
     return Call(model, tokenizer, inputs, call, {"output": output, "uses": uses})
 
@@ -312,3 +314,11 @@ _RUNS = {"whole": True, "runs": True}
 _read("stop-reads-the-prompt", "a stop", "a = 'Q:' in text", **_RUNS)
 _read(None, "a stop that is counted", "a = text.count('Q:') > prompt.count('Q:')", **_RUNS)
 _read(None, "a stop that is new", "a = 'Q:' in text", "Q: 2 + 2?\nA:", " 4\nQ: 3", **_RUNS)
+
+for _code, _name, _script in (
+    ("end-token-in-text", "an expression up to the end", "a = re.match('[a-z]+$', text)"),
+    ("end-token-in-text", "a list", "a = json.loads(text)"),
+    (None, "an expression for its part", "a = re.match('[a-z[]+', text)"),
+):
+    _new = ("[1]" if "json" in _script else "word") + "</s>"
+    _read(_code, f"{_name}, with its end", _script, _new, special=True)
