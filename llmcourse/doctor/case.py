@@ -1,6 +1,7 @@
 """One call to `generate` as the checks see it: completed, and with the facts they ask for."""
 
 import copy
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -94,6 +95,87 @@ class Decoded:
     tokenizer: Any = None  # whose `decode`
 
 
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """A text that was decoded of a call's output, and which part of it is the prompt's."""
+
+    text: str  # the very object that the script got
+    ids: list[int]  # what was decoded
+    tokenizer: Any  # whose `decode`
+    options: dict[str, Any]  # its other arguments
+    new_at: int = 0  # characters of the prompt that it begins with
+    prompts: tuple[str, ...] = ()  # the call's prompts, as the script wrote them
+    has_end: bool = False  # whether a token that ends texts is among the new ones
+    at_limit: bool = False  # whether there are as many new tokens as the call allows
+    runs: bool = False  # whether the call has not ended: a criterion or a streamer decoded it
+
+    @property
+    def new(self) -> str:
+        """The text without the prompt."""
+        return self.text[self.new_at :]
+
+    @cached_property
+    def written(self) -> str:
+        """The same ids with all special tokens."""
+        return self.tokenizer.decode(self.ids, clean_up_tokenization_spaces=False)
+
+
+@dataclass(eq=False)
+class Use:
+    """One thing that a script did with a decoded text, or with what it made of one."""
+
+    name: str  # "str.split", "re.search", "json.loads", "int", "==", "in", "[:]", "+", "f"
+    text: str  # what it was done with; of a list or a finding, the text that it was taken from
+    inputs: tuple  # of the expression, in order: first what a method is called on
+    names: tuple[str, ...]  # what each input is: "of", a keyword's name, "lower", "upper" or ""
+    at: int  # which of them the text is
+    span: tuple[int, int] | None  # where that text stands in the decoded one, if it is a part of it
+    done: tuple["Use", ...]  # what was done before to get it, the first thing first
+    origin: Origin
+    file: str  # as Python names it
+    line: int  # from 1
+    parts: tuple[str | None, ...] = ()  # of an f-string: its texts, None for each input
+    result: Any = None
+    ended: bool = False  # whether there was a result, and no error
+    ended_it: bool = False  # whether its error ended the script
+
+    def argument(self, number: int) -> Any:
+        """Return what was passed by position, from 0; None where nothing was."""
+        passed = [one for one, name in zip(self.inputs, self.names, strict=True) if name == ""]
+        return passed[number] if number < len(passed) else None
+
+    def named(self, name: str) -> Any:
+        """Return what was passed by a name, or an end of a slice; None where nothing was."""
+        return next(
+            (one for one, known in zip(self.inputs, self.names, strict=True) if known == name), None
+        )
+
+    @property
+    def others(self) -> list:
+        """The inputs beside the text."""
+        return [one for number, one in enumerate(self.inputs) if number != self.at]
+
+    @property
+    def begins_with_prompt(self) -> bool:
+        """Whether the text still has some of the prompt at its beginning."""
+        return self.span is not None and self.span[0] < self.origin.new_at
+
+    @property
+    def new_at(self) -> int:
+        """The characters of the prompt that the text begins with."""
+        return 0 if self.span is None else max(0, self.origin.new_at - self.span[0])
+
+    @cached_property
+    def pattern(self) -> re.Pattern:
+        """The expression of a function of `re`, or whose method it is."""
+        given = self.inputs[0] if isinstance(self.inputs[0], re.Pattern) else self.argument(0)
+        flags = self.named("flags") or 0
+        if isinstance(given, str) and not flags and self.inputs[0] is not given:
+            number = {"re.sub": 4, "re.subn": 4, "re.split": 3}.get(self.name, 2)
+            flags = self.argument(number) or 0
+        return re.compile(given, flags) if isinstance(given, str) else given
+
+
 @dataclass(frozen=True)
 class Forward:
     """A recorded forward pass outside `generate`; None: not passed."""
@@ -151,6 +233,7 @@ class Case:
     load_reports: list[LoadReport] = field(default_factory=list)  # what they left open
     decoded: list[Decoded] = field(default_factory=list)  # from the output, afterwards
     forwards: list[Forward] = field(default_factory=list)  # in a loop written by hand
+    uses: list[Use] = field(default_factory=list)  # of one text decoded from the output, in order
 
     @property
     def input_ids(self) -> torch.Tensor | None:
@@ -387,6 +470,12 @@ def tensors_for(model, made) -> dict[str, torch.Tensor]:
     """Return what `generate` takes of what a tokenizer made; an empty text gives floats."""
     known = ("input_ids", "attention_mask")
     return {name: made[name].long().to(model.device) for name in known if name in made}
+
+
+def shared(one: str, other: str) -> int:
+    """Return how many characters two texts begin with in common."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def is_chat(prompt) -> bool:

@@ -17,6 +17,7 @@ _SEEN = {
     Needs.LOADS: "where the model is loaded, under `watch`",
     Needs.TEMPLATE_CALLS: "where a template is rendered, under `watch`",
     Needs.FAILED: "where a tokenizer's call fails, under `watch`",
+    Needs.USES: "in what a script does with the text, by `python -m llmcourse doctor`",
     Needs.TOKENIZER_CALLS: "where the prompt is tokenized, under `watch`",
 }
 _IN_A_RUN = "in a script's own steps, by `python -m llmcourse doctor`"

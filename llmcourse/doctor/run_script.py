@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, TracebackType
 
-from llmcourse.doctor import stand_in
+from llmcourse.doctor import instrument, stand_in
 from llmcourse.doctor.journal import Journal
 from llmcourse.doctor.notebook import code_cells
 from llmcourse.show import in_words
@@ -90,6 +90,7 @@ def _listen(journal: Journal, instead: str | None) -> None:
         watched = Watch(journal=journal)
         watched.__enter__()
         watched.follow_logits()
+        watched.follow_texts()
         _watches.append(watched)
         atexit.register(watched.look_at_the_rest)
     except Exception as error:  # ours, not the script's: it goes on
@@ -103,7 +104,7 @@ def run_script(path: Path, arguments: list[str], journal: Journal) -> None:
     program.__loader__ = importlib.machinery.SourceFileLoader("__main__", str(path))
     sys.modules["__main__"] = program
     _as_started(path, arguments)
-    exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), program.__dict__)
+    exec(instrument.compiled(path.read_bytes(), str(path)), program.__dict__)
 
 
 def run_notebook(path: Path, arguments: list[str], journal: Journal) -> None:
@@ -165,6 +166,7 @@ def _shell(folder: str) -> Iterator:
     shell = InteractiveShell(config=config, ipython_dir=folder)
     InteractiveShell._instance = shell
     shell.enable_gui = lambda *_: None  # `%matplotlib` asks for it, and there are no windows
+    shell.ast_transformers.append(instrument.OfCells(lambda: shell.compile.get_code_name()))
     shell.showtraceback = shell.showsyntaxerror = lambda *_, **__: None  # shown on stderr instead
     try:
         yield shell

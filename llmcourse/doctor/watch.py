@@ -1,14 +1,16 @@
 """`watch`: the doctor at every call to `generate` in a block, which changes nothing about it."""
 
 import itertools
+import sys
 import threading
 import time
+import traceback
 import weakref
 from array import array
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, wraps
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,10 +23,12 @@ from llmcourse.doctor.case import (
     MOST_ROWS,
     Case,
     Decoded,
+    Origin,
     TemplateCall,
     TokenizerCall,
     complete,
     is_chat,
+    shared,
     with_own_cache,
 )
 from llmcourse.doctor.diagnose import Diagnosis, check, new_text
@@ -36,6 +40,7 @@ from llmcourse.doctor.journal import Journal
 from llmcourse.doctor.listen import Event
 from llmcourse.doctor.loading_report import Report, of_load, of_state_dict
 from llmcourse.doctor.pitfalls import PITFALLS, Needs
+from llmcourse.doctor.provenance import Texts
 from llmcourse.doctor.remembered import Remembered
 from llmcourse.doctor.report import as_json, findings_as_html, findings_as_text
 from llmcourse.doctor.steps import Steps
@@ -145,6 +150,10 @@ class Watch:
     _steps: Steps = field(default_factory=Steps)  # of such loops
     # What becomes of logits in this thread, where that is followed.
     _follower: Follower | None = None
+    # What a script does with decoded texts; None in a block, whose source is not followed.
+    _texts: Texts | None = None
+    _under_way: dict[int, list[Case]] = field(default_factory=dict)  # calls that run, by thread
+    _ended_at: frozenset[tuple[str, int]] = frozenset()  # lines that the last error passed
 
     def __enter__(self) -> "Watch":
         with self._changed:
@@ -229,6 +238,10 @@ class Watch:
             self._follower.pause()
         started = time.perf_counter()
         case = self._carefully(event, self._completed)
+        if self._texts is not None:
+            self._texts.begin()
+            self._hear_pipelines()
+            self._under_way.setdefault(threading.get_ident(), []).append(case)
         return time.perf_counter() - started, case
 
     def ends(self, begun, event: Event) -> None:
@@ -236,6 +249,8 @@ class Watch:
         if begun is None:
             return
         seconds, case = begun
+        if self._texts is not None:
+            self._under_way[threading.get_ident()].pop()
         if case is not None and (event.error is None or isinstance(event.error, Exception)):
             self._carefully(event, lambda event: self._look(event, case, seconds))
         if self.journal is not None:
@@ -365,9 +380,84 @@ class Watch:
         rows = _rows(given[0] if given[1] is None else given[1], len(texts))
         for ids, text in zip(rows, texts, strict=True):
             one = Decoded(ids, kwargs, text, site.line, site.file, tokenizer=event.owner)
+            if event.inside_generate and self._texts is not None:
+                self._follow_inside(one)
             call = self._that_made(ids)
+            if call is not None and self._texts is not None:
+                self._texts.decoded(origin_of(call.case, one), call.case)
             if call is not None:
                 self._keep_decoded(call, one, event.owner)
+
+    # What a script does with the texts
+
+    def follow_texts(self) -> None:
+        """From now on look at what the script does with decoded texts, as its code tells."""
+        self._texts = Texts(self._look_at_uses, lambda error: self._fail("a text", Site(), error))
+
+    def _look_at_uses(self, case: Case) -> None:
+        """Keep what is found in what was done with a text, once for each line and code."""
+        where = Site(case.uses[0].file, case.uses[0].line)
+        try:
+            with listen.unheard():
+                found = self._found("what was done with a text", where, case, (Needs.USES,))
+        except Exception as error:
+            self._fail("what was done with a text", where, error)
+            return
+        for one in found:
+            at_line = self._loops.setdefault(Site(one.file, one.line), {})
+            if one.code not in at_line:
+                at_line[one.code] = one
+                self._write_down_loop(one)
+
+    def _follow_inside(self, one: Decoded) -> None:
+        """Follow a text that a criterion or a streamer decodes of the call that runs."""
+        case = next(reversed(self._under_way.get(threading.get_ident(), [])), None)
+        prompts = [] if case is None or case.input_ids is None else case.input_ids.tolist()
+        size = len(prompts[0]) if prompts else 0
+        if len(one.ids) > size > 0 and one.ids[:size] in prompts:
+            case = _kept(case)
+            case.output = torch.tensor([one.ids])
+            self._texts.decoded(origin_of(case, one, runs=True), case)
+
+    def _hear_pipelines(self) -> None:
+        """Follow the texts that pipelines return, once the library's pipelines are in use."""
+        module = sys.modules.get("transformers.pipelines.text_generation")
+        original = getattr(module, "TextGenerationPipeline", None)
+        if original is None or getattr(original.postprocess, "_tells", False):
+            return
+        postprocess, watched = original.postprocess, self
+
+        @wraps(postprocess)
+        def told(pipeline, outputs, *arguments, **keywords):
+            records = postprocess(pipeline, outputs, *arguments, **keywords)
+            watched._keep_records(pipeline, outputs, records)
+            return records
+
+        told._tells = True
+        original.postprocess = told
+
+    def _keep_records(self, pipeline, outputs, records) -> None:
+        """Follow the texts of a pipeline's answers to one prompt."""
+        try:
+            with listen.unheard():
+                for ids, record in zip(outputs["generated_sequence"][0], records, strict=False):
+                    text, prompt = record.get("generated_text"), outputs["prompt_text"]
+                    call = self._that_made(_plain(ids))
+                    if isinstance(text, list) and text:  # a chat: its last message
+                        text = text[-1].get("content")
+                    if call is None or not isinstance(text, str):
+                        continue
+                    case, given = call.case, prompt if isinstance(prompt, str) else ""
+                    whole = bool(given) and text.startswith(given)
+                    start = 0 if whole else case.prompt_length
+                    skips = {"skip_special_tokens": True}  # as pipelines do
+                    one = Decoded(_plain(ids)[start:], skips, text, tokenizer=pipeline.tokenizer)
+                    origin = origin_of(case, one)
+                    new_at = len(given) if whole else 0
+                    prompts = tuple(filter(None, dict.fromkeys((given, *origin.prompts))))
+                    self._texts.decoded(replace(origin, new_at=new_at, prompts=prompts), case)
+        except Exception as error:
+            self._fail("a pipeline's answer", Site(), error)
 
     def _that_made(self, ids: list[int]) -> WatchedCall | None:
         """Return the last call that made these ids, one after another in a row of its output."""
@@ -432,6 +522,11 @@ class Watch:
                 self._carefully(event, self._look_at_failed)
                 break
         self._failed.clear()
+        self._ended_at = frozenset(
+            (frame.f_code.co_filename, line)
+            for one in chain
+            for frame, line in traceback.walk_tb(one.__traceback__)
+        )
 
     def _look_at_failed(self, event: Event) -> None:
         """Keep what is found in a tokenizer's call that failed."""
@@ -643,6 +738,8 @@ class Watch:
         for call in list(self.calls):
             if call.to_look_at:
                 self._look_at_decoded(call)
+        if self._texts is not None:
+            self._texts.look(self._ended_at)
 
     def _look_at_decoded(self, call: WatchedCall) -> None:
         """Make a call's diagnosis again, with all that was decoded of its output."""
@@ -696,6 +793,42 @@ def _kept(case: Case) -> Case:
         inputs={name: case.inputs[name] for name in tensors if name in case.inputs},
         call={name: value for name, value in case.call.items() if hasattr(case.config, name)},
     )
+
+
+def origin_of(case: Case, one: Decoded, runs: bool = False) -> Origin:
+    """Return where a text comes from; runs: whether the call has not ended yet."""
+    length = case.prompt_length if case.decoder_only else 0
+    rows = [] if case.output is None else case.output.tolist()
+    whole = 0 < length <= len(one.ids) and any(row[: len(one.ids)] == one.ids for row in rows)
+    new = one.ids[length:] if whole else one.ids
+    limit = int(case.setting("max_length") or 0)
+    return Origin(
+        text=one.text,
+        ids=one.ids,
+        tokenizer=one.tokenizer,
+        options=one.kwargs,
+        new_at=_prompts_end(one, length) if whole else 0,
+        prompts=tuple(filter(None, dict.fromkeys(_texts_given(case)))),
+        has_end=any(token in case.eos_ids for token in new),
+        runs=runs,
+        at_limit=bool(rows) and 0 < limit <= len(rows[0]),
+    )
+
+
+def _prompts_end(one: Decoded, length: int) -> int:
+    """Return how many characters of a text are those of the first `length` tokens."""
+    prompt = one.tokenizer.decode(one.ids[:length], **one.kwargs)
+    return shared(prompt, one.text)
+
+
+def _texts_given(case: Case) -> Iterator[str]:
+    """Yield the texts of a call's prompts, as the script wrote them."""
+    made = [call.text for call in case.tokenizer_calls]
+    made += [call.result for call in case.template_calls]
+    for one in (case.prompt, *made):
+        yield from [one] if isinstance(one, str) else ()
+        if isinstance(one, list | tuple):
+            yield from (text for text in one[:MOST_ROWS] if isinstance(text, str))
 
 
 def _rows(given, texts: int) -> list[list[int]]:

@@ -7,6 +7,7 @@ tests/doctor/corpus/. PITFALLS has them all, by code, in the order in which they
 from llmcourse.doctor.pitfalls import (
     beside,
     chats,
+    cut_texts,
     decoded,
     drawing,
     encodings,
@@ -18,8 +19,10 @@ from llmcourse.doctor.pitfalls import (
     kinds,
     loading,
     outputs,
+    parsed,
     penalties,
     prompts,
+    searched,
     settings,
     templates,
     texts,
@@ -33,6 +36,7 @@ _MODULES = (
     *(inputs, encodings, prompts, texts, chats, histories, templates),
     *(settings, kinds, drawing, penalties, ends, idle),
     *(loading, weights, vocabulary, beside, outputs, decoded, thinking, forwards),
+    *(cut_texts, searched, parsed),
 )
 PITFALLS: dict[str, Pitfall] = {
     known.code: known

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from llmcourse.doctor.case import Case
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
+from llmcourse.doctor.pitfalls.uses import in_a_fence, read_in_vain, said
 from llmcourse.show import printable
 
 _KNOWN = ("skip_special_tokens", "clean_up_tokenization_spaces", "spaces_between_special_tokens")
@@ -261,8 +262,8 @@ def cut_at_the_prompts_end_token(case: Case) -> Iterator[Finding]:
 @pitfall(
     "json-in-a-fence",
     subject=Subject.READING,
-    severities=(NOTE,),
-    needs=(Needs.DECODINGS,),
+    severities=(ERROR, WARNING, NOTE),
+    needs=(Needs.DECODINGS, Needs.USES),
     symptom="`Expecting value: line 1 column 1 (char 0)`, and the JSON in the text is flawless.",
     cause="""
         Chat models write JSON as they would for a reader: within a fence of three backticks.
@@ -274,12 +275,27 @@ def cut_at_the_prompts_end_token(case: Case) -> Iterator[Finding]:
         data = json.loads(inside[1] if inside else text)
     """,
     how_sure="""
-        Certain that the answer is JSON within a fence; whether a program parses it is not looked
-        at, and so it is a note.
+        Certain that the answer is JSON within a fence: a note. Where a script gave it to
+        `json.loads` with its fence, and read it in no other way later, it is a warning, and an
+        error where the script ended there.
     """,
 )
 def json_in_a_fence(case: Case) -> Iterator[Finding]:
     """An answer that is JSON, but for the fence around it."""
+    for use in read_in_vain(case.uses, ("json.loads", "ast.literal_eval")):
+        if use.new_at or in_a_fence(use.inputs[use.at]) is None:
+            continue
+        yield Finding(
+            code="json-in-a-fence",
+            severity=ERROR if use.ended_it else WARNING,
+            confidence=CERTAIN,
+            what=f"{use.name} gets JSON in a fence of backticks: {said(use.inputs[use.at])}.",
+            why="It fails at the fence: it takes the JSON alone.",
+            fix='json.loads(re.search(r"```(?:json)?(.*?)```", text, re.DOTALL)[1])',
+            file=use.file,
+            line=use.line,
+        )
+        return
     for one in case.decoded:
         text = one.text.strip()
         fenced = _FENCED.fullmatch(text) if text.startswith("```") else None

@@ -4,11 +4,25 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
-from llmcourse.doctor.case import Case, Decoded
+from llmcourse.doctor.case import Case, Decoded, Use
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding, Repair
 from llmcourse.doctor.pitfalls.facts import ends_otherwise, room_of
 from llmcourse.doctor.pitfalls.refusals import behind
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
+from llmcourse.doctor.pitfalls.uses import (
+    CUTS,
+    FINDS,
+    bare,
+    in_a_fence,
+    is_json,
+    labels_of,
+    mark_of,
+    put_behind_prompt,
+    read_in_vain,
+    said,
+    skips_special,
+    without_special,
+)
 from llmcourse.doctor.remembered import asked_once
 from llmcourse.sandbox import LimitReached
 from llmcourse.show import message_of, printable
@@ -20,6 +34,7 @@ FEW = 3  # new tokens; who asks for so few wants a word, a letter or a score, an
 MOST_IN_A_PIECE = 4  # tokens; what is decoded with more at once is a text, not a piece
 _SHOWN = 60  # characters of a text that a finding repeats
 _PLAIN = ("bos", "eos", "pad", "unk", "sep", "cls", "mask")  # special tokens with a known part
+_OF_THE_MODEL = ("assistant", "model", "bot", "ai")  # roles of answers
 LONGEST_MESSAGE = 500  # characters of an error that a finding repeats
 
 
@@ -155,8 +170,8 @@ def _before_end(new: list[int], eos_ids: tuple[int, ...]) -> list[int]:
 @pitfall(
     "prompt-in-output",
     subject=Subject.READING,
-    severities=(WARNING, NOTE),
-    needs=(Needs.DECODINGS,),
+    severities=(ERROR, WARNING, NOTE),
+    needs=(Needs.DECODINGS, Needs.USES),
     symptom="The answer begins with the question.",
     cause="For decoder-only models `generate` returns prompt and new tokens in one row.",
     fix="Decode what comes after the prompt.",
@@ -167,11 +182,27 @@ def _before_end(new: list[int], eos_ids: tuple[int, ...]) -> list[int]:
     how_sure="""
         Certain that the decoded ids begin with the prompt's. To show prompt and continuation
         together may be what you want, so outside a chat it is a note; nothing is said where the
-        answer was decoded by itself too.
+        answer was decoded by itself too. An error where a script puts such a text behind its
+        prompt, or reads it as JSON, a number or a label, and that fails because of the prompt.
     """,
 )
 def prompt_in_output(case: Case) -> Iterator[Finding]:
     """The prompt was decoded along with the answer."""
+    for use, what in _used_with_prompt(case.uses):
+        yield Finding(
+            code="prompt-in-output",
+            severity=ERROR,
+            confidence=CERTAIN,
+            what=what,
+            why="generate returns prompt and new text together, and both were decoded as one.",
+            fix=(
+                'tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], '
+                "skip_special_tokens=True)"
+            ),
+            file=use.file,
+            line=use.line,
+        )
+        return
     if case.output is None or case.input_ids is None or not case.decoder_only:
         return
     length, prompts, rows = case.prompt_length, case.input_ids.tolist(), case.output.tolist()
@@ -277,11 +308,62 @@ def _chain(row: list[int], start: int, pieces: list[Decoded]) -> list[Decoded]:
     return found
 
 
+def _used_with_prompt(uses: list[Use]) -> Iterator[tuple[Use, str]]:
+    """Yield the uses that a prompt at the text's beginning makes wrong, each in words."""
+    equal = any(use.text in (labels_of(use) or ()) for use in uses)
+    failed = [*read_in_vain(uses, ("json.loads",)), *read_in_vain(uses, ("int", "float"))]
+    for use in uses:
+        held, whole = use.new_at, said(use.text)
+        new = without_special(use.text[held:], use.origin).strip()
+        if not held or not new:
+            continue
+        label = next((one for one in labels_of(use) or () if bare(one) == bare(new)), None)
+        reads = use.name in ("int", "float") or is_json(in_a_fence(new) or new)
+        if _begins_with(put_behind_prompt(use), use):
+            yield (
+                use,
+                (
+                    f"The decoded text begins with the prompt, {held} characters, and is put "
+                    f"behind the prompt, which stands there twice: {whole}."
+                ),
+            )
+        elif use.name == "{}" and use.named("role") in _OF_THE_MODEL and _has_content(use):
+            yield (
+                use,
+                (
+                    f"The message of the assistant begins with the prompt, {held} characters: "
+                    f"{whole}."
+                ),
+            )
+        elif label is not None and not equal:
+            yield (
+                use,
+                (
+                    f"Prompt and answer together, {len(use.text)} characters, are compared with "
+                    f"{said(label)}; the answer alone, {said(new)}, is what could be equal."
+                ),
+            )
+        elif use in failed and reads:
+            yield use, f"{use.name} gets prompt and answer, {whole}; the answer is {said(new)}."
+
+
+def _begins_with(prompt: str | None, use: Use) -> bool:
+    """Tell whether a text that is put behind a prompt has that prompt at its own beginning."""
+    if prompt is None:
+        return False
+    whole = use.span == (0, len(use.origin.text)) and not use.done
+    return whole or use.text.startswith(prompt)
+
+
+def _has_content(use: Use) -> bool:
+    return use.names[use.at] == "content" and use.span is not None and use.span[0] == 0
+
+
 @pitfall(
     "needed-token-skipped",
     subject=Subject.READING,
-    severities=(WARNING,),
-    needs=(Needs.DECODINGS,),
+    severities=(ERROR, WARNING),
+    needs=(Needs.DECODINGS, Needs.USES),
     symptom="A parser finds no call, or thinking and answer run into each other.",
     cause="""
         `skip_special_tokens=True` drops every special token, and with some models the marks around
@@ -291,11 +373,31 @@ def _chain(row: list[int], start: int, pieces: list[Decoded]) -> list[Decoded]:
     example='text = tokenizer.decode(new_ids, skip_special_tokens=False).removesuffix("</s>")',
     how_sure="""
         Certain that the mark was written and is not in the text; no other text of the same tokens
-        has it. Tokens that only open or close texts and turns do not count.
+        has it. Tokens that only open or close texts and turns do not count. An error where a script
+        looks for the mark in the text.
     """,
 )
 def needed_token_skipped(case: Case) -> Iterator[Finding]:
     """A special token that is no end and no header was written, and dropped in decoding."""
+    for use in case.uses:
+        mark = _lost_mark(case, use)
+        if mark is None:
+            continue
+        yield Finding(
+            code="needed-token-skipped",
+            severity=ERROR,
+            confidence=CERTAIN,
+            what=(
+                f"{use.name.rpartition('.')[2]} looks for {said(mark)}: the model wrote it, and "
+                "skip_special_tokens=True drops it."
+            ),
+            why="It is a special token: the text does not have it, and what it separates runs "
+            "together.",
+            fix="text = tokenizer.decode(new_ids, skip_special_tokens=False)",
+            file=use.file,
+            line=use.line,
+        )
+        return
     if case.output is None or case.tokenizer is None:
         return
     marks = _marks(case)
@@ -321,6 +423,46 @@ def needed_token_skipped(case: Case) -> Iterator[Finding]:
             line=decoded.line,
         )
         return
+
+
+def _fails_by_special(uses: list[Use]) -> Iterator[tuple[Use, str]]:
+    """Yield what fails with a text because of a special token at its end, each in words."""
+    failed = list(read_in_vain(uses, ("json.loads",)))
+    found = [one for one in uses if one.name.startswith("re.") and one.result]
+    for use in uses:
+        plain = without_special(use.text, use.origin)
+        if plain == use.text or not use.text.startswith(plain.rstrip()):
+            continue
+        name = said(use.text[len(plain.rstrip()) :].strip())
+        if use in failed and is_json(plain):
+            yield use, f"json.loads gets the special token {name} behind the JSON."
+        elif use.name in ("re.search", "re.match", "re.fullmatch") and use.ended and not found:
+            method = getattr(use.pattern, use.name[3:])
+            if method(use.text) is None and method(plain.rstrip()) is not None:
+                yield (
+                    use,
+                    (
+                        f"{said(use.pattern.pattern)} finds nothing: the text ends with the "
+                        f"special token {name}, and without it the expression matches."
+                    ),
+                )
+
+
+def _lost_mark(case: Case, use: Use) -> str | None:
+    """Return the mark that is looked for in a text from which it was dropped in decoding."""
+    sought = mark_of(use)
+    if use.name in ("re.search", "re.findall", "re.split") and use.ended and not use.result:
+        sought = use.pattern.pattern
+    origin = use.origin
+    if case.tokenizer is None or not isinstance(sought, str) or not skips_special(origin):
+        return None
+    sought_by = (*CUTS, *FINDS, "in", "not in", "str.startswith", "str.removeprefix")
+    if use.name not in (*sought_by, "re.search", "re.findall", "re.split"):
+        return None
+    marks = [one for one in _marks(case).values() if one in sought or re.escape(one) in sought]
+    lost = [one for one in marks if one not in use.text and one in origin.written]
+    written = origin.tokenizer.decode(case.input_ids[0].tolist()) if use.new_at else ""
+    return next((one for one in lost if origin.written.count(one) > written.count(one)), None)
 
 
 def _marks(case: Case) -> dict[int, str]:
@@ -351,19 +493,32 @@ def _has_prompt(case: Case, decoded: Decoded) -> bool:
 @pitfall(
     "end-token-in-text",
     subject=Subject.READING,
-    severities=(NOTE,),
-    needs=(Needs.DECODINGS,),
+    severities=(ERROR, WARNING, NOTE),
+    needs=(Needs.DECODINGS, Needs.USES),
     symptom="`<|im_end|>` or `</s>` at the end of what is shown, or of what a parser reads.",
     cause="The new tokens hold the one that ended the text, and `decode` writes it out.",
     fix="Drop special tokens, if nothing else among them is needed.",
     example="text = tokenizer.decode(new_ids, skip_special_tokens=True)",
     how_sure="""
         Certain that it is there; to look at the raw text may be what you want. Nothing is said
-        where the same tokens are decoded without it, too.
+        where the same tokens are decoded without it, too. A warning where an expression or a
+        parser fails because of it, an error where the script ended there.
     """,
 )
 def end_token_in_text(case: Case) -> Iterator[Finding]:
     """The token that ends an answer is part of the decoded text."""
+    for use, what in _fails_by_special(case.uses):
+        yield Finding(
+            code="end-token-in-text",
+            severity=ERROR if use.ended_it else WARNING,
+            confidence=CERTAIN,
+            what=what,
+            why="decode writes special tokens out unless it is told to skip them.",
+            fix="text = tokenizer.decode(new_ids, skip_special_tokens=True)",
+            file=use.file,
+            line=use.line,
+        )
+        return
     if case.output is None or case.tokenizer is None:
         return
     if any(one.kwargs.get("skip_special_tokens") for one in case.decoded) or not case.is_chat:

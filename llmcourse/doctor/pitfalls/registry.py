@@ -32,6 +32,7 @@ class Needs(StrEnum):
     DECODINGS = "decodings"
     FAILED = "failed"  # a tokenizer's call whose error ended the program
     FORWARDS = "forwards"  # passes outside `generate`: a loop written by hand
+    USES = "uses"  # what a script that runs under the doctor did with a decoded text
 
 
 def facts_in(case: Case) -> set[Needs]:
@@ -45,6 +46,7 @@ def facts_in(case: Case) -> set[Needs]:
         Needs.DECODINGS: bool(case.decoded),
         Needs.FAILED: case.failed is not None,
         Needs.FORWARDS: bool(case.forwards),
+        Needs.USES: bool(case.uses),
     }
     return {need for need, there in held.items() if there}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from llmcourse.doctor.case import Case
+from llmcourse.doctor.case import Case, Use
 from llmcourse.doctor.finding import CERTAIN, LIKELY, NOTE, WARNING, Finding, Repair
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 
@@ -57,7 +57,7 @@ def thinking_greedy(case: Case) -> Iterator[Finding]:
     "thinking-cut-off",
     subject=Subject.LENGTH,
     severities=(WARNING,),
-    needs=(Needs.OUTPUT,),
+    needs=(Needs.OUTPUT, Needs.USES),
     symptom="There is no answer: the text is a train of thought that breaks off, or is empty.",
     cause="""
         `max_new_tokens` counts the thinking too, which takes hundreds or thousands of tokens. The
@@ -69,7 +69,26 @@ def thinking_greedy(case: Case) -> Iterator[Finding]:
 )
 def thinking_cut_off(case: Case) -> Iterator[Finding]:
     """The limit came before the end of the thinking."""
-    if case.output is None or case.tokenizer is None or case.config is None:
+    for use in case.uses:
+        if not (use.origin.at_limit and _looks_for_pair(use)) or _END in use.text:
+            continue
+        if _BEGIN not in use.text[use.new_at :] or use.origin.has_end:
+            continue
+        yield Finding(
+            code="thinking-cut-off",
+            severity=WARNING,
+            confidence=CERTAIN,
+            what=(
+                f"The text opens a thought ({_BEGIN}) and the limit, max_new_tokens, came before "
+                f"{_END}: the pattern for the pair finds nothing, and the thought is left standing."
+            ),
+            why="The answer comes after the thinking, and was never begun.",
+            fix=f"model.generate(..., max_new_tokens={_ENOUGH})  # and look for a lone {_BEGIN}",
+            file=use.file,
+            line=use.line,
+        )
+        return
+    if not case.new_rows or case.tokenizer is None or case.config is None:
         return
     limit = int(case.setting("max_length") or 0) - case.prompt_length
     for row, (prompt, new) in enumerate(zip(case.texts, case.new_rows, strict=False)):
@@ -109,7 +128,7 @@ def _opened(prompt: str) -> bool:
     "thinking-half-marked",
     subject=Subject.READING,
     severities=(WARNING, NOTE),
-    needs=(Needs.DECODINGS,),
+    needs=(Needs.DECODINGS, Needs.USES),
     symptom="The thinking is shown with the answer; an expression for `<think>...</think>` fails.",
     cause="""
         Where the template opens the thought in the prompt, the new text has only the mark that
@@ -121,11 +140,29 @@ def _opened(prompt: str) -> bool:
         thought, _, answer = text.rpartition("</think>")
     """,
     how_sure="""
-        Certain: the new text has the closing mark alone. A note, as who cuts there is right.
+        Certain: the new text has the closing mark alone. A note, as who cuts there is right; a
+        warning where a script looks for the pair.
     """,
 )
 def thinking_half_marked(case: Case) -> Iterator[Finding]:
     """Decoded text that closes a thought which the prompt opened."""
+    for use in case.uses:
+        if not _looks_for_pair(use) or _END not in use.text or _BEGIN in use.text:
+            continue
+        yield Finding(
+            code="thinking-half-marked",
+            severity=WARNING,
+            confidence=CERTAIN,
+            what=(
+                f"The pattern wants {_BEGIN!r} and {_END!r}, and the text has only the closing "
+                "tag: the template opened the thought in the prompt."
+            ),
+            why="Nothing is found, and the thinking is taken for answer.",
+            fix=f'thought, _, answer = text.rpartition("{_END}")',
+            file=use.file,
+            line=use.line,
+        )
+        return
     if case.output is None or case.tokenizer is None or not any(map(_opened, case.texts)):
         return
     for decoded in case.decoded:
@@ -142,3 +179,14 @@ def thinking_half_marked(case: Case) -> Iterator[Finding]:
             line=decoded.line,
         )
         return
+
+
+def _looks_for_pair(use: Use) -> bool:
+    """Tell whether an expression for an opening and a closing mark finds nothing in a text."""
+    if not use.name.startswith("re.") or not use.ended:
+        return False
+    found = use.result is not None and use.result != [] and use.result != use.text
+    if found and use.result != (use.text, 0):
+        return False
+    sought = use.pattern.pattern
+    return isinstance(sought, str) and _BEGIN in sought and _END in sought
