@@ -76,7 +76,7 @@ def _seen(known) -> str:
     needs = getattr(known, "needs", None)
     if needs is None:
         return f", seen {_IN_THE_SOURCE}"
-    return "" if Needs.CALL in needs else f", seen {_SEEN[needs[0]]}"
+    return "" if {Needs.CALL, Needs.CHATS}.intersection(needs) else f", seen {_SEEN[needs[0]]}"
 
 
 def _line(text: str) -> str:

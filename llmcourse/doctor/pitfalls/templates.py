@@ -245,7 +245,7 @@ def marks_as_text(case: Case) -> Iterator[Finding]:
     if case.template is None or case.input_ids is None or not case.is_chat or not case.texts:
         return
     text, tokenizer = squeezed(case.texts[0]), case.tokenizer
-    ids = set(case.input_ids[0].tolist())
+    ids = case.id_rows[0]
     for mark in dict.fromkeys(_TOKENS.findall("".join(vars(case.template).values()))):
         if mark not in text:
             continue
@@ -367,7 +367,7 @@ def header_differs(case: Case) -> Iterator[Finding]:
 
 def _has_other_lines(text: str, header: str) -> bool:
     """Tell whether a text has a header, and nowhere with the line ends that belong to it."""
-    if squeezed(header) not in squeezed(text):
+    if header in text or squeezed(header) not in squeezed(text):
         return False
     plain, wanted = (re.sub(r"[ \t]+", "", one) for one in (text, header))
     return wanted not in plain
