@@ -12,6 +12,7 @@ from llmcourse.decoding.cache import CACHE_NAMES
 from llmcourse.decoding.ingredients import CALL, CONFIG, HIDDEN, MODEL, asked, ingredients
 from llmcourse.decoding.refusals import check_call
 from llmcourse.doctor.finding import THE_MODEL
+from llmcourse.doctor.kept_turns import Unused
 from llmcourse.doctor.quiet import quietly
 from llmcourse.doctor.remembered import Remembered, facts_of
 from llmcourse.doctor.template_marks import Template, squeezed
@@ -44,6 +45,7 @@ class TemplateCall:
     messages: list  # the conversation that was passed
     kwargs: dict[str, Any]  # the other arguments
     result: Any  # what came back: a text, ids, or a BatchEncoding
+    unused: Unused | None = None  # turns that the script keeps and that are not in `messages`
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Chat:
     text: str  # as the template writes it
     options: dict[str, Any]  # what the template was given besides
     sanitized: bool = False  # whether control tokens in the messages are plain text
+    unused: Unused | None = None  # turns that the script keeps, of which nothing is in the messages
 
     @property
     def squeezed(self) -> str:
@@ -298,7 +301,7 @@ class Case:
         text = call.result
         if not isinstance(text, str):
             text = render_again(self.tokenizer, call.messages, options)
-        return None if text is None else Chat(call.messages, text, options, sanitized)
+        return None if text is None else Chat(call.messages, text, options, sanitized, call.unused)
 
     @cached_property
     def texts(self) -> list[str]:

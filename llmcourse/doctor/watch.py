@@ -1,6 +1,7 @@
 """`watch`: the doctor at every call to `generate` in a block, which changes nothing about it."""
 
 import itertools
+import sys
 import threading
 import time
 import weakref
@@ -31,6 +32,7 @@ from llmcourse.doctor.diagnose import Diagnosis, check, new_text
 from llmcourse.doctor.evidence import measure
 from llmcourse.doctor.finding import Finding, in_order, once_per_line
 from llmcourse.doctor.journal import Journal
+from llmcourse.doctor.kept_turns import KeptTurns, Unused
 from llmcourse.doctor.listen import Event
 from llmcourse.doctor.loading_report import Report, of_load, of_state_dict
 from llmcourse.doctor.pitfalls import PITFALLS, Needs
@@ -137,6 +139,7 @@ class Watch:
     _remembered: Remembered = field(default_factory=Remembered)  # settings of equal calls
     # Where all that is seen is written down for another process; None: nowhere.
     journal: Journal | None = None
+    turns: KeptTurns | None = None  # what looks at a script's variables; None: nobody does
     # What was found outside of calls to generate, by line and by code: in a loop written by hand,
     # or in a tokenizer's call that failed.
     _loops: dict[Site, dict[str, Finding]] = field(default_factory=dict)
@@ -323,9 +326,20 @@ class Watch:
             return  # a batch of conversations
         text = event.result if isinstance(event.result, str) else None
         ids = rows[0] if rows else None
-        call = TemplateCall([dict(one) for one in messages], options, event.result)
+        unused = self._beside(event.site, messages)
+        call = TemplateCall([dict(one) for one in messages], options, event.result, unused)
         rendered = Rendered(tokenizer=event.owner, call=call, text=text, ids=ids)
         self._rendered.append(rendered)
+
+    def _beside(self, site: Site, messages: list) -> Unused | None:
+        """Return the turns that a script keeps and does not pass; None where nobody is to look."""
+        if self.turns is None or not isinstance(messages, list):
+            return None
+        try:
+            return self.turns.beside(sys._getframe(), site, messages)
+        except Exception as error:  # an object of the user's that cannot be looked at
+            self._fail("turns around a template", site, error)
+            return None
 
     def _keep_decoding(self, event: Event) -> None:
         if self._tokenizer_in_use is None:  # what encodes says more
