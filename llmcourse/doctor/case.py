@@ -148,6 +148,9 @@ class Case:
     template_calls: list[TemplateCall] = field(default_factory=list)  # that led to the prompt
     tokenizer_calls: list[TokenizerCall] = field(default_factory=list)  # that led to the prompt
     earlier_chats: list[list] = field(default_factory=list)  # conversations of earlier calls
+    # Conversations of earlier calls, each with a text that was decoded of its answer.
+    answers: list[tuple[list, str]] = field(default_factory=list)
+    unfilled: frozenset[str] = frozenset()  # names in braces that are variables of the script's
     loads: list[dict[str, Any]] = field(default_factory=list)  # arguments of `from_pretrained`
     # The tokenizer's call that ended the program, by its method's name, and what it was given; its
     # error is the refusal, and there is no model.

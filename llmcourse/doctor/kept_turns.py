@@ -1,4 +1,4 @@
-"""What a script keeps of a conversation beside the messages that it puts through a template.
+"""What a script's variables say of a prompt: turns that it keeps, values that it did not fill in.
 
 `KeptTurns` looks at the variables around such a call: at lists of turns that grow from one call to
 the next, or that a function was given, while nothing of them reaches the prompt. It reads frames
@@ -6,6 +6,7 @@ and changes nothing; it is asked only while a script runs under the doctor.
 """
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import FrameType, ModuleType
@@ -14,6 +15,7 @@ from typing import Any
 from llmcourse.doctor.call_site import Site, calls_up_from, is_installed
 from llmcourse.doctor.template_marks import squeezed
 
+_BRACED = re.compile(r"(?<![\\\w$#{}%^])\{\s*([A-Za-z_]\w+)\s*\}(?![\w}])")
 _SITES, _LISTS = 32, 32  # lines that are remembered, and lists at each
 _FRAMES = 6  # of the user's, from the call up, whose variables are looked at
 _LONGEST = 1000  # turns; a longer list is a data set
@@ -69,6 +71,21 @@ class KeptTurns:
     def _use(self, turns: list) -> None:
         if not any(turns is one for one in self._used):
             self._used = [*self._used[-_MOST:], turns]
+
+
+def in_braces(frame: FrameType | None, site: Site, text: str) -> dict[str, bool]:
+    """Return names in braces in a text: whether each is a variable whose value is not in it."""
+    names = set(_BRACED.findall(text))
+    if not names:
+        return {}
+    caller = next((one for one in calls_up_from(frame) if _is_at(one, site)), None)
+    users = [one for one in calls_up_from(caller) if not is_installed(one.f_code.co_filename)]
+    known = dict(pair for one in users[:_FRAMES] for pair in _variables(one))
+    values = {name: known.get(name) for name in names}
+    return {
+        name: isinstance(value, str | int | float) and str(value).strip() not in text
+        for name, value in values.items()
+    }
 
 
 def _is_at(frame: FrameType, site: Site) -> bool:

@@ -195,6 +195,46 @@ def test_questions_that_share_words_are_independent(course_model, ask, said):
     assert not of_the_history(watched)
 
 
+def test_an_answer_that_comes_back_as_the_users_is_named(course_model, ask):
+    with Watch(*course_model) as watched:
+        messages = [user("Name three rivers of Europe.")]
+        messages.append(user(ask(render(course_model[1], messages))))
+        messages.append(user("Which of them is the longest?"))
+        ask(render(course_model[1], messages))
+    assert "answer-as-user" in watched.codes
+    assert "answers-not-kept" not in {
+        one.code for one in watched.findings if "The answer to" in one.what
+    }
+
+
+def test_an_answer_for_another_model_is_no_users_message_of_this_chat(course_model, ask):
+    with Watch(*course_model) as watched:
+        text = ask(render(course_model[1], [user("Name three rivers of Europe.")]))
+        ask(render(course_model[1], [user("Translate."), assistant("What?"), user(text)]))
+    assert "answer-as-user" not in watched.codes
+
+
+def with_a_variable(tokenizer, ask, said, town="Oslo"):
+    return ask(render(tokenizer, [user(said)]))
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ("Name three sights of {town}.", True),
+        ("Name three sights of Oslo, as {town}: {sight}.", False),
+        ("Name three sights of {place}.", False),
+    ],
+)
+def test_braces_around_a_variable_of_the_script_are_a_value_left_out(
+    course_model, ask, said, named
+):
+    with Watch(*course_model, turns=KeptTurns()) as watched:
+        with_a_variable(course_model[1], ask, said)
+    assert ("placeholder-left" in watched.codes) is named
+    assert not watched.failures
+
+
 TEMPLATE = """{% for m in messages %}{% if m.role == 'tool' and loop.index0 < 2 %}
 {{- raise_exception('a tool role, but no assistant message with a call') }}
 {%- endif %}{{ m.role + ': ' + m.content }}{% endfor %}"""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from llmcourse.doctor.case import Case
+from llmcourse.doctor.case import Case, Chat
 from llmcourse.doctor.finding import CERTAIN, LIKELY, NOTE, WARNING, Finding
 from llmcourse.doctor.kept_turns import Unused
 from llmcourse.doctor.pitfalls.messages import ON_CHATS, again, by, said_in, short
@@ -59,7 +59,11 @@ def answers_not_kept(case: Case) -> Iterator[Finding]:
     """Questions one after another, without the answers to them."""
     for chat in case.chats:
         asked = [message for message in chat.messages if message.get("role") != "system"]
-        unanswered = [one for one in case.earlier_chats if _goes_on(one, chat.messages)]
+        kept_as_user = [
+            earlier for earlier, text in case.answers if _said_back(earlier, text, chat)
+        ]
+        goes_on = [one for one in case.earlier_chats if _goes_on(one, chat.messages)]
+        unanswered = [one for one in goes_on if one not in kept_as_user]
         only_users = len(asked) > 2 and all(one.get("role") == "user" for one in asked)
         if not unanswered and not only_users:
             continue
@@ -88,6 +92,52 @@ def _goes_on(earlier: list, messages: list) -> bool:
         and messages[length].get("role") == "user"
         and messages[:length] == earlier
     )
+
+
+@pitfall(
+    "answer-as-user",
+    subject=Subject.PROMPTS,
+    severities=(WARNING,),
+    needs=ON_CHATS,
+    symptom="The model answers itself, or takes what it said for the user's words.",
+    cause="""
+        The decoded answer is appended in the role of the user. The model reads that somebody else
+        said it, and two messages of the user follow each other.
+    """,
+    fix="Keep answers in the role of the assistant.",
+    example='messages.append({"role": "assistant", "content": answer})',
+    how_sure="""
+        Certain: the chat that was asked before is the beginning of this one, and what was decoded
+        of its answer follows as the user's message.
+    """,
+)
+def answer_as_user(case: Case) -> Iterator[Finding]:
+    """The answer to an earlier chat follows it as a message of the user."""
+    for chat in case.chats:
+        back = [pair for pair in case.answers if _said_back(*pair, chat)]
+        if not back:
+            continue
+        earlier, text = back[-1]
+        yield Finding(
+            code="answer-as-user",
+            severity=WARNING,
+            confidence=CERTAIN,
+            what=f"Message {len(earlier)} is what the model answered, {short(text)}, and has the "
+            'role "user".',
+            why="The model reads its own answer as if the user had said it.",
+            fix=_APPEND,
+        )
+        return
+
+
+def _said_back(earlier: list, text: str, chat: Chat) -> bool:
+    """Tell whether a chat goes on from an earlier one with its answer, in the user's role."""
+    length = len(earlier)
+    if not 0 < length < len(chat.messages) or chat.messages[:length] != earlier:
+        return False
+    then = chat.messages[length]
+    said = squeezed(said_in(then))
+    return then.get("role") == "user" and len(said) >= _SHORTEST and said == squeezed(text)
 
 
 @pitfall(

@@ -19,7 +19,7 @@ _NAMES = (
     "instruction message user_message chat_history history conversation article passage sentence "
     "user_query user_question user_prompt input_text system_prompt"
 )
-_PLACEHOLDER = re.compile(r"(?<![\\\w$#{}%])\{\{?\s*([a-z_]+)\s*\}?\}(?![\w}])")
+_PLACEHOLDER = re.compile(r"(?<![\\\w$#{}%^])\{\{?\s*([A-Za-z_]\w*)\s*\}?\}(?![\w}])")
 _CODE = re.compile(r"\bf[\"']|\bdef |\bimport |```|\$\{|\bfunction\b|\bformat\(|\btemplate", re.I)
 _ESCAPED = re.compile(r"\\n\s*(?:\\n|[A-Z#<\[-]|\d+[.)]|$)")
 _LABEL = re.compile(r"^\s*([A-Z][A-Za-z ]{0,20}):(.*)$", re.MULTILINE)
@@ -97,13 +97,15 @@ def _without_last(case: Case):
         print(repr(prompt))
     """,
     how_sure="""
-        Likely: a name in braces stands in the prompt, one that is mostly used for texts to come.
+        Likely: a name in braces stands in the prompt, one that is mostly used for texts to come, or
+        that of a variable of the script, whose value is not in the prompt.
     """,
 )
 def placeholder_left(case: Case) -> Iterator[Finding]:
     """A name in braces, where a text was to be."""
     for text in case.texts:
-        names = [name for name in _PLACEHOLDER.findall(text) if name in _NAMES.split()]
+        known = {*_NAMES.split(), *case.unfilled}
+        names = [name for name in _PLACEHOLDER.findall(text) if name in known]
         if not names or _CODE.search(text):
             continue
         yield Finding(
