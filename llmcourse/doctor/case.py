@@ -3,7 +3,7 @@
 import copy
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ from llmcourse.decoding.cache import CACHE_NAMES
 from llmcourse.decoding.ingredients import CALL, CONFIG, HIDDEN, MODEL, asked, ingredients
 from llmcourse.decoding.refusals import check_call
 from llmcourse.doctor.finding import THE_MODEL
+from llmcourse.doctor.kept_turns import Unused
 from llmcourse.doctor.quiet import quietly
 from llmcourse.doctor.remembered import Remembered, facts_of
 from llmcourse.doctor.template_marks import Template, squeezed
@@ -45,6 +46,7 @@ class TemplateCall:
     messages: list  # the conversation that was passed
     kwargs: dict[str, Any]  # the other arguments
     result: Any  # what came back: a text, ids, or a BatchEncoding
+    unused: Unused | None = None  # turns that the script keeps and that are not in `messages`
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Chat:
     text: str  # as the template writes it
     options: dict[str, Any]  # what the template was given besides
     sanitized: bool = False  # whether control tokens in the messages are plain text
+    unused: Unused | None = None  # turns that the script keeps, of which nothing is in the messages
 
     @property
     def squeezed(self) -> str:
@@ -204,7 +207,8 @@ class Case:
     tokenizer: Any  # None where nobody knows it
     prompt: str | list[str] | None = None  # the text or texts, if such were given
     messages: list[dict] | None = None  # the chat, if one was given
-    # The tensors for `generate`, by name, as they were passed or made from the text.
+    # The tensors for `generate`, by name, as they were passed or made from the text; they stay as
+    # they are once the case has been asked about them.
     inputs: dict[str, Any] = field(default_factory=dict)
     # The other arguments of `generate`, as the caller wrote them.
     call: dict[str, Any] = field(default_factory=dict)
@@ -226,6 +230,9 @@ class Case:
     template_calls: list[TemplateCall] = field(default_factory=list)  # that led to the prompt
     tokenizer_calls: list[TokenizerCall] = field(default_factory=list)  # that led to the prompt
     earlier_chats: list[list] = field(default_factory=list)  # conversations of earlier calls
+    # Conversations of earlier calls, each with a text that was decoded of its answer.
+    answers: list[tuple[list, str]] = field(default_factory=list)
+    unfilled: frozenset[str] = frozenset()  # names in braces that are variables of the script's
     loads: list[dict[str, Any]] = field(default_factory=list)  # arguments of `from_pretrained`
     # The tokenizer's call that ended the program, by its method's name, and what it was given; its
     # error is the refusal, and there is no model.
@@ -235,14 +242,19 @@ class Case:
     forwards: list[Forward] = field(default_factory=list)  # in a loop written by hand
     uses: list[Use] = field(default_factory=list)  # of one text decoded from the output, in order
 
-    @property
+    @cached_property
     def input_ids(self) -> torch.Tensor | None:
         """(batch, length) int64, or None where the call has none or no such."""
         ids = self.inputs.get("input_ids", self.inputs.get("inputs"))
         fits = isinstance(ids, torch.Tensor) and ids.dim() == 2 and not ids.is_floating_point()
         return ids if fits else None
 
-    @property
+    @cached_property
+    def id_rows(self) -> list[list[int]]:
+        """`input_ids` as plain ids; [] where the call has none."""
+        return [] if self.input_ids is None else self.input_ids.tolist()
+
+    @cached_property
     def attention_mask(self) -> torch.Tensor | None:
         """The mask that the caller passed, (batch, length) int64; None if there is none."""
         mask, ids = self.inputs.get("attention_mask"), self.input_ids
@@ -251,12 +263,21 @@ class Case:
         mask = mask[:, -ids.shape[1] :]  # with a cache the mask is longer
         return mask if mask.shape == ids.shape else None
 
+    @cached_property
+    def starts(self) -> list[int]:
+        """Where each row's text begins: after the padding on its left."""
+        if self.attention_mask is not None:
+            return (self.attention_mask != 0).long().argmax(1).tolist()
+        if self.input_ids is None or self.pad_id is None:
+            return [0] * len(self.id_rows)
+        return (self.input_ids == self.pad_id).long().cumprod(1).sum(1).tolist()
+
     @property
     def mask_given(self) -> bool:
         """Whether the caller passed a mask."""
         return self.inputs.get("attention_mask") is not None
 
-    @property
+    @cached_property
     def decoder_only(self) -> bool:
         """Whether the prompt and the new text are one sequence."""
         return not getattr(self.model.config, "is_encoder_decoder", False)
@@ -266,7 +287,7 @@ class Case:
         """What `generate` needs besides, if the call has stop strings: the tokenizer."""
         return {"tokenizer": self.tokenizer} if self.asked("stop_strings") else {}
 
-    @property
+    @cached_property
     def prompt_length(self) -> int:
         """The prompt's tokens, padding included, as `generate` counts them."""
         return 0 if self.input_ids is None else self.input_ids.shape[1]
@@ -276,9 +297,18 @@ class Case:
         """The tokens that were added to each prompt; [] if the call was not run."""
         if self.output is None or not self.decoder_only:
             return []
-        return self.output[:, self.prompt_length :].tolist()
+        return [row[self.prompt_length :] for row in self.rows]
 
     @property
+    def rows(self) -> list[list[int]]:
+        """`output` as plain ids, prompt and new tokens; [] if the call was not run."""
+        known = vars(self).get("_rows")
+        if known is None or known[0] is not self.output:  # it is known later than the prompt
+            rows = [] if self.output is None else self.output.tolist()
+            known = vars(self)["_rows"] = self.output, rows
+        return known[1]
+
+    @cached_property
     def window(self) -> int | None:
         """The most tokens that the model was made for; None if its config does not say."""
         config = self.model.config.get_text_config()
@@ -292,13 +322,20 @@ class Case:
 
     def asked(self, name: str) -> Any:
         """Return a setting as it was asked for, not completed; None if nobody did."""
-        return next((value for _, value in asked(name, self.model, self.call)), None)
+        return self._who_asks(name)[1]
+
+    def _who_asks(self, name: str) -> tuple[str, Any]:
+        """Return the strongest that asks for a setting, and what it asks for; looked up once."""
+        known = vars(self).setdefault("_askers", {})
+        if name not in known:
+            known[name] = next(asked(name, self.model, self.call), (HIDDEN, None))
+        return known[name]
 
     def origin(self, name: str) -> str:
         """Return who asked for a setting: the call, its config, a pipeline, the model, nobody."""
         if name in self.by_pipeline:
             return PIPELINE
-        return next((origin for origin, _ in asked(name, self.model, self.call)), HIDDEN)
+        return self._who_asks(name)[0]
 
     def asked_here(self, name: str) -> bool:
         """Whether the call or the config passed with it asks for a setting."""
@@ -350,7 +387,7 @@ class Case:
         text = call.result
         if not isinstance(text, str):
             text = render_again(self.tokenizer, call.messages, options)
-        return None if text is None else Chat(call.messages, text, options, sanitized)
+        return None if text is None else Chat(call.messages, text, options, sanitized, call.unused)
 
     @cached_property
     def texts(self) -> list[str]:
@@ -370,7 +407,8 @@ class Case:
 
         changes: of fields that neither the prompt's text nor the tokenizer depend on.
         """
-        other = replace(self, **changes)
+        other = object.__new__(type(self))
+        vars(other).update({name: vars(self)[name] for name in _FIELDS} | changes)
         if self.tokenizer is not None:  # else it may still be seen
             known = {name: vars(self)[name] for name in _OF_THE_PROMPT if name in vars(self)}
             vars(other).update(known)
@@ -389,6 +427,9 @@ class Case:
         if self.template is None:
             return False
         return self.messages is not None or any(map(self.template.is_in, self.texts))
+
+
+_FIELDS = tuple(one.name for one in fields(Case))
 
 
 def render_again(tokenizer, messages: list, options: dict[str, Any]) -> str | None:

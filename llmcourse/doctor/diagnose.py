@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 
@@ -106,12 +107,12 @@ def check(
     A check runs where the case has one of the facts that it needs; only: of these facts. failed:
     told of a check that fails, and of its error, which is raised where nobody is to be told.
     """
-    there = facts_in(case).intersection(only)
-    looking = [pitfall for pitfall in PITFALLS.values() if not there.isdisjoint(pitfall.needs)]
+    there = frozenset(facts_in(case).intersection(only))
     found = []
-    for pitfall in looking:
+    for pitfall in _that_look_at(there, tuple(PITFALLS.values())):
         try:
-            found += [(pitfall, finding) for finding in pitfall(case)]
+            for finding in pitfall.check(case):
+                found.append((pitfall, finding))
         except Exception as error:
             if failed is None:
                 raise
@@ -124,6 +125,12 @@ def check(
         for pitfall, finding in found
         if not (explained and pitfall in (refused, tokenizer_refused))
     )
+
+
+@lru_cache(maxsize=32)
+def _that_look_at(facts: frozenset[Needs], pitfalls: tuple[Pitfall, ...]) -> tuple[Pitfall, ...]:
+    """Return the pitfalls that need one of these facts."""
+    return tuple(one for one in pitfalls if not facts.isdisjoint(one.needs))
 
 
 def _run(case: Case) -> None:

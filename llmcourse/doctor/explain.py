@@ -82,7 +82,8 @@ def _kind(known) -> str:
 
 def _seen(known) -> str:
     if known.code in PITFALLS:
-        return "" if Needs.CALL in known.needs else f", seen {_SEEN[known.needs[0]]}"
+        of_a_call = {Needs.CALL, Needs.CHATS}.intersection(known.needs)
+        return "" if of_a_call else f", seen {_SEEN[known.needs[0]]}"
     if known.code not in IN_A_RUN:
         return f", seen {_IN_THE_SOURCE}"
     return f", seen {_IN_A_RUN}" + (", or in the source" if known.code in IN_THE_SOURCE else "")

@@ -2,13 +2,14 @@
 
 import contextlib
 import copy
-import re
+import functools
 import weakref
 from dataclasses import dataclass
 
 from llmcourse.sandbox import apply_chat_template
 
 _USER, _REPLY, _AGAIN = "Qquestionq", "Aanswera", "Ffollowupf"
+_SHORT = 4096  # characters; the squeezed form of longer texts is not kept
 
 # By tokenizer: the template and the special tokens that were asked, and what came of it.
 _KNOWN: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -92,7 +93,13 @@ class Template:
 
 def squeezed(text: str) -> str:
     """Return `text` without white space, which tokenizers change around special tokens."""
-    return re.sub(r"\s+", "", text)
+    return _squeezed(text) if len(text) < _SHORT else "".join(text.split())
+
+
+@functools.lru_cache(maxsize=128)
+def _squeezed(text: str) -> str:
+    """As `squeezed`: marks and short prompts are asked for again and again."""
+    return "".join(text.split())
 
 
 def _render(tokenizer, messages: list[dict], **options) -> str:

@@ -37,6 +37,7 @@ from llmcourse.doctor.finding import Finding, in_order, once_per_line
 from llmcourse.doctor.followed import IN_A_RUN
 from llmcourse.doctor.followed.logits import Follower, Pass, Use
 from llmcourse.doctor.journal import Journal
+from llmcourse.doctor.kept_turns import KeptTurns, Unused, in_braces
 from llmcourse.doctor.listen import Event
 from llmcourse.doctor.loading_report import Report, of_load, of_state_dict
 from llmcourse.doctor.pitfalls import PITFALLS, Needs
@@ -134,6 +135,8 @@ class Watch:
     _rendered: deque[Rendered] = field(default_factory=lambda: deque(maxlen=_KEPT))
     _encoded: deque[Event] = field(default_factory=lambda: deque(maxlen=_KEPT_ENCODINGS))
     _asked: deque[list] = field(default_factory=lambda: deque(maxlen=_KEPT_CHATS))
+    # Names in braces in prompts: whether each is that of a variable.
+    _braces: dict[str, bool] = field(default_factory=dict)
     _tokenizer_in_use: Any = None  # the last one that user code called
     # What tokenizers made of late: the first row, packed, and whose it is.
     _made_by: deque[tuple[bytes, Any]] = field(default_factory=lambda: deque(maxlen=_ENCODED))
@@ -144,6 +147,7 @@ class Watch:
     _remembered: Remembered = field(default_factory=Remembered)  # settings of equal calls
     # Where all that is seen is written down for another process; None: nowhere.
     journal: Journal | None = None
+    turns: KeptTurns | None = None  # what looks at a script's variables; None: nobody does
     # What was found outside of calls to generate, by line and by code: in a loop written by hand,
     # or in a tokenizer's call that failed.
     _loops: dict[Site, dict[str, Finding]] = field(default_factory=dict)
@@ -343,6 +347,7 @@ class Watch:
         self._keep_tokenizer(event)
         self._keep_first_row(event.owner, _made_rows(event.result, most=1))
         text = event.arguments.get("text")
+        self._look_for_braces(event.site, text)
         if not isinstance(text, list | tuple) or len(text) <= _MOST_TEXTS:  # else a data set
             self._encoded.append(event)
 
@@ -367,9 +372,28 @@ class Watch:
             return  # a batch of conversations
         text = event.result if isinstance(event.result, str) else None
         ids = rows[0] if rows else None
-        call = TemplateCall([dict(one) for one in messages], options, event.result)
+        unused = self._beside(event.site, messages)
+        self._look_for_braces(event.site, "\n".join(str(one.get("content")) for one in messages))
+        call = TemplateCall([dict(one) for one in messages], options, event.result, unused)
         rendered = Rendered(tokenizer=event.owner, call=call, text=text, ids=ids)
         self._rendered.append(rendered)
+
+    def _beside(self, site: Site, messages: list) -> Unused | None:
+        """Return the turns that a script keeps and does not pass; None where nobody is to look."""
+        if self.turns is None or not isinstance(messages, list):
+            return None
+        try:
+            return self.turns.beside(sys._getframe(), site, messages)
+        except Exception as error:  # an object of the user's that cannot be looked at
+            self._fail("turns around a template", site, error)
+            return None
+
+    def _look_for_braces(self, site: Site, text: Any) -> None:
+        """Keep the names in a text that stand for variables of the script's."""
+        if self.turns is not None and isinstance(text, str) and "{" in text:
+            for name, is_left_out in in_braces(sys._getframe(), site, text).items():
+                # What was no variable at first stands there for what the model is to write.
+                self._braces[name] = is_left_out and self._braces.get(name, True)
 
     def _keep_decoding(self, event: Event) -> None:
         if self._tokenizer_in_use is None:  # what encodes says more
@@ -632,8 +656,21 @@ class Watch:
         case.template_calls = [one.call for one in self._led_to(case)]
         case.tokenizer_calls = self._tokenized_into(case)
         case.earlier_chats = list(self._asked)
+        case.answers, case.unfilled = self._answers(), self._unfilled()
         self._asked.extend(one.messages for one in case.template_calls)
         return case
+
+    def _unfilled(self) -> frozenset[str]:
+        return frozenset(name for name, left_out in self._braces.items() if left_out)
+
+    def _answers(self) -> list[tuple[list, str]]:
+        """Return the conversations of the last calls, each with a text decoded of its answer."""
+        return [
+            (chat.messages, one.text)
+            for call in self.calls[-_KEPT_CHATS:]
+            for chat in call.case.template_calls
+            for one in call.decoded
+        ]
 
     def _of_the_same_ids(self, case: Case) -> Case | None:
         """Return one of the last calls of this model that had the same ids."""

@@ -10,6 +10,7 @@ from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.doctor.template_marks import squeezed
 
 _WORD = "Qmarkq"  # a word that no template writes by itself
+_AN_ANSWER = 4  # characters without spaces; a shorter one may be there by chance
 _ROLES = ("system", "user", "assistant")  # those that every template means
 _OTHER_NAMES = {
     "ai bot chatbot gpt llm model response answer": "assistant",
@@ -331,7 +332,10 @@ def _control_tokens(case: Case) -> list[str]:
             {"role": "user", "content": "Name three rivers."},
         ]
     """,
-    how_sure="Likely: it is read from the names before colons, or from marks of known formats.",
+    how_sure="""
+        Likely: it is read from the names before colons, from marks of known formats, or from the
+        last call: the message begins with what was asked there and what was answered, and goes on.
+    """,
 )
 def dialogue_in_message(case: Case) -> Iterator[Finding]:
     """A dialogue flattened into what one message says."""
@@ -345,6 +349,7 @@ def dialogue_in_message(case: Case) -> Iterator[Finding]:
             if mark is not None:
                 own = set(_control_tokens(case)) if own is None and case.template else own or set()
             written = mark if mark is not None and mark not in own else speakers(said)
+            written = written or _answer_inside(said, case.answers)
             if not written:
                 continue
             yield Finding(
@@ -362,6 +367,17 @@ def dialogue_in_message(case: Case) -> Iterator[Finding]:
                 ),
             )
             return
+
+
+def _answer_inside(said: str, answers: list[tuple[list, str]]) -> str | None:
+    """Return an earlier answer that a message repeats after its question, before more is said."""
+    tight = squeezed(said)
+    for earlier, text in reversed(answers):
+        asked, answered = squeezed(said_in(earlier[-1])), squeezed(text)
+        begins = bool(asked) and len(answered) >= _AN_ANSWER and tight.startswith(asked + answered)
+        if begins and len(tight) >= len(asked + answered) + _AN_ANSWER:
+            return text
+    return None
 
 
 def speakers(text: str) -> str | None:

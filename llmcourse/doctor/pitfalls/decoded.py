@@ -122,7 +122,7 @@ def answer_cut_elsewhere(case: Case) -> Iterator[Finding]:
     """What was decoded begins at the prompt's length without padding, or in characters."""
     if case.output is None or case.input_ids is None or not case.decoder_only:
         return
-    rows = case.output.tolist()
+    rows = case.rows
     for one in case.decoded:
         for row, ids in enumerate(rows):
             start = len(ids) - len(one.ids)
@@ -240,7 +240,7 @@ def cut_at_the_prompts_end_token(case: Case) -> Iterator[Finding]:
     size = len(one.ids)
     if not 0 < size < case.prompt_length:
         return
-    for ids in case.output.tolist():
+    for ids in case.rows:
         if ids[:size] != one.ids or ids[size] not in case.eos_ids or ids[size] in one.ids:
             continue
         yield Finding(

@@ -18,8 +18,8 @@ _HEADERS = (
 
 def foreign_header(case: Case, text: str) -> str | None:
     """Return a chat format's header in a text that is no special token of this tokenizer."""
-    own = {token.content for token in case.tokenizer.added_tokens_decoder.values()}
-    written = case.template is not None and case.template.is_in(text)
-    if written:
+    inside = [header for header in _HEADERS if header in text]
+    if not inside or (case.template is not None and case.template.is_in(text)):
         return None
-    return next((header for header in _HEADERS if header in text and header not in own), None)
+    own = {token.content for token in case.tokenizer.added_tokens_decoder.values()}
+    return next((header for header in inside if header not in own), None)

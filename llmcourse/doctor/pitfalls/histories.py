@@ -4,11 +4,13 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from llmcourse.doctor.case import Case
+from llmcourse.doctor.case import Case, Chat
 from llmcourse.doctor.finding import CERTAIN, LIKELY, NOTE, WARNING, Finding
+from llmcourse.doctor.kept_turns import Unused
 from llmcourse.doctor.pitfalls.messages import ON_CHATS, again, by, said_in, short
 from llmcourse.doctor.pitfalls.registry import Subject, pitfall
 from llmcourse.doctor.template_marks import squeezed
+from llmcourse.show import printable
 
 _SHORTEST = 8  # characters of a message that are looked for in another one
 _END_OF_THOUGHT = "</think>"
@@ -27,6 +29,8 @@ _REFERS = re.compile(
     re.IGNORECASE,
 )
 _SAYS_ITSELF = re.compile(r"\b(my name is|i am|i'm|call me|my favou?rite \w+ is)\b", re.IGNORECASE)
+# A question of so many words, this share of which stand in a statement of at most so many.
+_FEWEST, _MOSTLY, _A_SENTENCE = 4, 0.75, 30
 _APPEND = 'messages.append({"role": "assistant", "content": answer})'
 
 
@@ -55,7 +59,11 @@ def answers_not_kept(case: Case) -> Iterator[Finding]:
     """Questions one after another, without the answers to them."""
     for chat in case.chats:
         asked = [message for message in chat.messages if message.get("role") != "system"]
-        unanswered = [one for one in case.earlier_chats if _goes_on(one, chat.messages)]
+        kept_as_user = [
+            earlier for earlier, text in case.answers if _said_back(earlier, text, chat)
+        ]
+        goes_on = [one for one in case.earlier_chats if _goes_on(one, chat.messages)]
+        unanswered = [one for one in goes_on if one not in kept_as_user]
         only_users = len(asked) > 2 and all(one.get("role") == "user" for one in asked)
         if not unanswered and not only_users:
             continue
@@ -87,6 +95,52 @@ def _goes_on(earlier: list, messages: list) -> bool:
 
 
 @pitfall(
+    "answer-as-user",
+    subject=Subject.PROMPTS,
+    severities=(WARNING,),
+    needs=ON_CHATS,
+    symptom="The model answers itself, or takes what it said for the user's words.",
+    cause="""
+        The decoded answer is appended in the role of the user. The model reads that somebody else
+        said it, and two messages of the user follow each other.
+    """,
+    fix="Keep answers in the role of the assistant.",
+    example='messages.append({"role": "assistant", "content": answer})',
+    how_sure="""
+        Certain: the chat that was asked before is the beginning of this one, and what was decoded
+        of its answer follows as the user's message.
+    """,
+)
+def answer_as_user(case: Case) -> Iterator[Finding]:
+    """The answer to an earlier chat follows it as a message of the user."""
+    for chat in case.chats:
+        back = [pair for pair in case.answers if _said_back(*pair, chat)]
+        if not back:
+            continue
+        earlier, text = back[-1]
+        yield Finding(
+            code="answer-as-user",
+            severity=WARNING,
+            confidence=CERTAIN,
+            what=f"Message {len(earlier)} is what the model answered, {short(text)}, and has the "
+            'role "user".',
+            why="The model reads its own answer as if the user had said it.",
+            fix=_APPEND,
+        )
+        return
+
+
+def _said_back(earlier: list, text: str, chat: Chat) -> bool:
+    """Tell whether a chat goes on from an earlier one with its answer, in the user's role."""
+    length = len(earlier)
+    if not 0 < length < len(chat.messages) or chat.messages[:length] != earlier:
+        return False
+    then = chat.messages[length]
+    said = squeezed(said_in(then))
+    return then.get("role") == "user" and len(said) >= _SHORTEST and said == squeezed(text)
+
+
+@pitfall(
     "history-not-passed",
     subject=Subject.PROMPTS,
     severities=(WARNING,),
@@ -102,12 +156,18 @@ def _goes_on(earlier: list, messages: list) -> bool:
         inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, ...)
     """,
     how_sure="""
-        Likely: the message speaks of something said before, the chat has nothing before it, and
-        another chat was answered earlier.
+        Likely: the message speaks of something said before, or asks in its words for a name that
+        it gave; the chat has nothing before it, and another chat was answered earlier. Or, in a
+        script, a list of turns was passed to the function, or grows from call to call, and none of
+        them is in the messages.
     """,
 )
 def history_not_passed(case: Case) -> Iterator[Finding]:
     """A follow-up to an earlier chat, alone."""
+    for chat in case.chats:
+        if chat.unused is not None:
+            yield _kept_and_not_passed(chat.unused)
+            return
     for chat in case.chats if case.earlier_chats else []:
         said = [message for message in chat.messages if message.get("role") != "system"]
         if len(said) != 1 or said[0].get("role") != "user":
@@ -117,19 +177,55 @@ def history_not_passed(case: Case) -> Iterator[Finding]:
         if not others or text in others:
             continue
         refers = _REFERS.search(text) and not _SAYS_ITSELF.search(text)
-        if len(text) > 300 or not (refers or _FOLLOWS.search(text)):
+        told = [text_ for text_ in others if _tells(text_, text)]
+        if len(text) > 300 or not (refers or _FOLLOWS.search(text) or told):
             continue
         yield Finding(
             code="history-not-passed",
             severity=WARNING,
             confidence=LIKELY,
             what=(
-                f"{short(text)} speaks of what was said before, and the chat has no earlier turn."
+                f"{short(text)} asks for what an earlier message says, {short(told[0])}, which is "
+                "not in the messages: the chat has no earlier turn."
+                if told
+                else f"{short(text)} speaks of what was said before, and the chat has no earlier "
+                "turn."
             ),
             why="A model remembers nothing of earlier calls; it reads these messages alone.",
             fix=f'{_APPEND}; messages.append({{"role": "user", "content": question}})',
         )
         return
+
+
+def _kept_and_not_passed(unused: Unused) -> Finding:
+    """Return the finding of turns that stand in a list of the script's and in no message."""
+    how = "was passed to this function" if unused.given else "grows from call to call"
+    return Finding(
+        code="history-not-passed",
+        severity=WARNING,
+        confidence=LIKELY,
+        what=(
+            f"The conversation so far is in {printable(unused.name, 40)} ({unused.turns} turns, "
+            f"which {how}), and the messages for the chat template hold the last question alone: "
+            f"{short(unused.said)} is not in the prompt."
+        ),
+        why="A model remembers nothing of earlier calls; it reads these messages alone.",
+        fix=f"messages = [*history, question]; apply_chat_template(messages); {_APPEND}",
+    )
+
+
+def _tells(statement: str, question: str) -> bool:
+    """Tell whether a question asks, in a statement's own words, for a name or number in it."""
+    asked = set(re.findall(r"\w+", question.casefold()))
+    words = re.findall(r"\w+", statement)
+    if not question.rstrip().endswith(("?", "？")) or statement.rstrip().endswith(("?", "？", ":")):
+        return False
+    if len(asked) < _FEWEST or len(words) > _A_SENTENCE:
+        return False
+    same = asked & {word.casefold() for word in words}
+    new = [word for word in words[1:] if word.casefold() not in asked and word.lower() != word]
+    new += [word for word in words if word.isdigit() and word not in asked]
+    return len(same) >= max(_FEWEST - 1, _MOSTLY * len(asked)) and bool(new)
 
 
 @pitfall(

@@ -405,19 +405,9 @@ def _begins_twice(case: Case, bos: int) -> torch.Tensor | None:
     ids = case.input_ids
     if case.attention_mask is None and bos == case.pad_id:
         return None  # padding cannot be told from BOS
-    start = _begins_at(case).clamp(max=ids.shape[1] - 2)
-    pair = torch.stack([start, start + 1], dim=1)
-    return (ids.gather(1, pair) == bos).all(1)
-
-
-def _begins_at(case: Case) -> torch.Tensor:
-    """Return where each row's text begins, (batch,) int64: after the padding on its left."""
-    ids, mask = case.input_ids, case.attention_mask
-    if mask is not None:
-        return (mask != 0).long().argmax(1)
-    if case.pad_id is None:
-        return torch.zeros(len(ids), dtype=torch.long, device=ids.device)
-    return (ids == case.pad_id).long().cumprod(1).sum(1)
+    starts = [min(start, ids.shape[1] - 2) for start in case.starts]
+    rows = zip(case.id_rows, starts, strict=True)
+    return torch.tensor([row[start] == row[start + 1] == bos for row, start in rows])
 
 
 def _without_first_bos(case: Case, twice: torch.Tensor) -> dict:
@@ -470,16 +460,16 @@ def missing_bos(case: Case) -> Iterator[Finding]:
         return
     if not _opens_with_bos(case):
         return
-    start = _begins_at(case).clamp(max=ids.shape[1] - 1)
-    without = ids.gather(1, start[:, None])[:, 0] != bos
-    if not without.any() or not _adds_bos(case.tokenizer, bos):
+    rows = zip(case.id_rows, case.starts, strict=True)
+    without = sum(row[min(start, len(row) - 1)] != bos for row, start in rows)
+    if not without or not _adds_bos(case.tokenizer, bos):
         return
     yield Finding(
         code="missing-bos",
         severity=WARNING,
         confidence=LIKELY,
         what=(
-            f"{int(without.sum())} of {len(ids)} prompts are missing {case.tokenizer.bos_token!r}, "
+            f"{without} of {len(ids)} prompts are missing {case.tokenizer.bos_token!r}, "
             "with which this tokenizer begins every text."
         ),
         why="The model was trained on texts that begin with it: without it everything moves.",
@@ -517,8 +507,11 @@ def _opens_with_bos(case: Case) -> bool:
 )
 def beyond_context(case: Case) -> Iterator[Finding]:
     """A limit that lets the text grow past the model's positions."""
-    length, window, room = _longest(case), case.window, _room(case)
-    if window is None or room is None or length > window or length + room <= window:
+    window, room = case.window, _room(case)
+    if window is None or room is None or case.prompt_length + room <= window:
+        return
+    length = _longest(case)
+    if length > window or length + room <= window:
         return
     left = max(1, window - length)
     fails = learns_positions(case.model)
@@ -555,8 +548,8 @@ def beyond_context(case: Case) -> Iterator[Finding]:
 )
 def prompt_too_long(case: Case) -> Iterator[Finding]:
     """More tokens than the model has positions for."""
-    length, window = _longest(case), case.window
-    if window is None or length <= window:
+    window = case.window
+    if window is None or case.prompt_length <= window or (length := _longest(case)) <= window:
         return
     keep = max(1, window - (_room(case) or 1))
     yield Finding(
@@ -603,7 +596,9 @@ def _guessed(case: Case) -> bool:
 def edge_runs(case: Case) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Return how many padding ids each row starts and ends with, (batch,) int64; None for none."""
     ids = case.input_ids
-    if ids is None or ids.shape[1] == 0 or case.pad_id not in ids[:, [0, -1]].flatten().tolist():
+    if ids is None or ids.shape[1] == 0:
+        return None
+    if not any(case.pad_id in (row[0], row[-1]) for row in case.id_rows):
         return None
     pads = ids == case.pad_id
     leading = pads.long().cumprod(1).sum(1)

@@ -7,7 +7,7 @@ from llmcourse.doctor.pitfalls.registry import Needs
 from llmcourse.show import printable
 
 _SHOWN = 60  # characters of a text that a finding repeats
-ON_CHATS = (Needs.CALL, Needs.TEMPLATE_CALLS)
+ON_CHATS = (Needs.CHATS,)
 
 
 def again(case: Case, chat: Chat, messages: list, **changes) -> str | None:

@@ -205,7 +205,7 @@ def prompt_in_output(case: Case) -> Iterator[Finding]:
         return
     if case.output is None or case.input_ids is None or not case.decoder_only:
         return
-    length, prompts, rows = case.prompt_length, case.input_ids.tolist(), case.output.tolist()
+    length, prompts, rows = case.prompt_length, case.id_rows, case.rows
     answers = [row[length:] for row in rows]
     if any(_is_beginning(decoded.ids, answers) for decoded in case.decoded):
         return  # the answer was decoded by itself too: the whole row is for a log
@@ -284,7 +284,7 @@ def piecewise_decoding(case: Case) -> Iterator[Finding]:
 def _pieces(case: Case) -> tuple[list[Decoded], str]:
     """Return the recorded pieces that follow one another in a row of the output, and their text."""
     short = [piece for piece in case.decoded if 0 < len(piece.ids) <= MOST_IN_A_PIECE]
-    rows = [] if case.output is None or len(short) < 2 else case.output.tolist()
+    rows = case.rows if len(short) > 1 else []
     chains = [
         _chain(row, start, short)
         for row in rows
@@ -400,6 +400,9 @@ def needed_token_skipped(case: Case) -> Iterator[Finding]:
         return
     if case.output is None or case.tokenizer is None:
         return
+    special = asked_once(case.tokenizer, "special tokens", partial(_special, case.tokenizer))
+    if all(special.keys().isdisjoint(one.ids) for one in case.decoded):
+        return
     marks = _marks(case)
     kept = {mark for one in case.decoded for mark in marks.values() if mark in one.text}
     for decoded in case.decoded:
@@ -487,7 +490,7 @@ def _has_prompt(case: Case, decoded: Decoded) -> bool:
     length = case.prompt_length
     if case.input_ids is None or len(decoded.ids) < length:
         return False
-    return decoded.ids[:length] in case.input_ids.tolist()
+    return decoded.ids[:length] in case.id_rows
 
 
 @pitfall(

@@ -212,8 +212,9 @@ def penalty_rewards(case: Case) -> Iterator[Finding]:
 )
 def banned_with_special_tokens(case: Case) -> Iterator[Finding]:
     """A banned run of ids begins or ends with a token that only stands at a text's ends."""
-    first, last = _tokens_at_ends(case)
-    for name, runs in _runs(case):
+    banned = list(_runs(case))
+    first, last = _tokens_at_ends(case) if banned else ((), ())
+    for name, runs in banned:
         long = [run for run in runs if len(run) > 1]
         hit = next((run for run in long if run[0] in first or run[-1] in last), None)
         if hit is None:

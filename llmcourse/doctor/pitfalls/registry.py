@@ -23,6 +23,7 @@ class Needs(StrEnum):
 
     CALL = "call"  # prompt, inputs, settings, model, tokenizer: known before anything runs
     OUTPUT = "output"  # what `generate` returned: with `run=True`, and under `watch`
+    CHATS = "chats"  # a conversation, passed to `diagnose` or seen to be rendered into the prompt
     # Only somebody who watches knows the others.
     LOADS = "loads"  # what `from_pretrained` was asked for before the call, and what it left open
     TEMPLATE_CALLS = "template_calls"  # the conversation that was rendered into the prompt
@@ -39,6 +40,7 @@ def facts_in(case: Case) -> set[Needs]:
     """Return what a case has for checks to look at."""
     held = {
         Needs.CALL: True,
+        Needs.CHATS: bool(case.messages or case.template_calls),
         Needs.OUTPUT: case.output is not None,
         Needs.LOADS: bool(case.loads or case.load_reports),
         Needs.TEMPLATE_CALLS: bool(case.template_calls),

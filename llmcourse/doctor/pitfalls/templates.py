@@ -245,7 +245,7 @@ def marks_as_text(case: Case) -> Iterator[Finding]:
     if case.template is None or case.input_ids is None or not case.is_chat or not case.texts:
         return
     text, tokenizer = squeezed(case.texts[0]), case.tokenizer
-    ids = set(case.input_ids[0].tolist())
+    ids = case.id_rows[0]
     for mark in dict.fromkeys(_TOKENS.findall("".join(vars(case.template).values()))):
         if mark not in text:
             continue
@@ -367,7 +367,7 @@ def header_differs(case: Case) -> Iterator[Finding]:
 
 def _has_other_lines(text: str, header: str) -> bool:
     """Tell whether a text has a header, and nowhere with the line ends that belong to it."""
-    if squeezed(header) not in squeezed(text):
+    if header in text or squeezed(header) not in squeezed(text):
         return False
     plain, wanted = (re.sub(r"[ \t]+", "", one) for one in (text, header))
     return wanted not in plain
@@ -376,8 +376,9 @@ def _has_other_lines(text: str, header: str) -> bool:
 @pitfall(
     "tool-result-without-call",
     subject=Subject.PROMPTS,
-    severities=(WARNING,),
-    needs=ON_CHATS,
+    severities=(ERROR, WARNING),
+    needs=(*ON_CHATS, Needs.FAILED),
+    explains_refusal=True,
     symptom="After a tool's result the model calls the tool again, or does not know what it is.",
     cause="""
         The result was appended to the messages, and the assistant's message with the call was not.
@@ -392,18 +393,20 @@ def _has_other_lines(text: str, header: str) -> bool:
 )
 def tool_result_without_call(case: Case) -> Iterator[Finding]:
     """A message of a tool after one of the user."""
-    for chat in case.chats:
-        roles = [message.get("role") for message in chat.messages]
+    refused = case.messages if case.failed is not None else None
+    for messages in [refused or [], *(chat.messages for chat in case.chats)]:
+        roles = [message.get("role") for message in messages]
         for place, role in enumerate(roles):
             before = [one for one in roles[:place] if one not in ("tool", "ipython", "function")]
             if role not in ("tool", "ipython") or (before and before[-1] == "assistant"):
                 continue
             yield Finding(
                 code="tool-result-without-call",
-                severity=WARNING,
+                severity=WARNING if refused is None else ERROR,
                 confidence=CERTAIN,
-                what=f"Message {place} is a tool's result, and no message of the assistant with "
-                "the tool call comes before it.",
+                what=f"Message {place} is a tool's result, and the assistant's message with the "
+                "tool call is missing before it"
+                + (": it was not passed." if refused is None else ": the template refuses that."),
                 why="The model reads a result that it never asked for, and calls again.",
                 fix='messages.append({"role": "assistant", "tool_calls": [...]})  # before it',
             )

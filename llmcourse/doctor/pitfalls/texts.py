@@ -19,7 +19,7 @@ _NAMES = (
     "instruction message user_message chat_history history conversation article passage sentence "
     "user_query user_question user_prompt input_text system_prompt"
 )
-_PLACEHOLDER = re.compile(r"(?<![\\\w$#{}%])\{\{?\s*([a-z_]+)\s*\}?\}(?![\w}])")
+_PLACEHOLDER = re.compile(r"(?<![\\\w$#{}%^])\{\{?\s*([A-Za-z_]\w*)\s*\}?\}(?![\w}])")
 _CODE = re.compile(r"\bf[\"']|\bdef |\bimport |```|\$\{|\bfunction\b|\bformat\(|\btemplate", re.I)
 _ESCAPED = re.compile(r"\\n\s*(?:\\n|[A-Z#<\[-]|\d+[.)]|$)")
 _LABEL = re.compile(r"^\s*([A-Z][A-Za-z ]{0,20}):(.*)$", re.MULTILINE)
@@ -69,7 +69,7 @@ def _last_id(case: Case, row: int) -> int | None:
     """Return the last token of a row that is no padding; None if padding follows it."""
     if case.attention_mask is not None and not case.attention_mask[row, -1]:
         return None
-    return int(case.input_ids[row, -1]) if case.prompt_length else None
+    return case.id_rows[row][-1] if case.prompt_length else None
 
 
 def _without_last(case: Case):
@@ -97,13 +97,15 @@ def _without_last(case: Case):
         print(repr(prompt))
     """,
     how_sure="""
-        Likely: a name in braces stands in the prompt, one that is mostly used for texts to come.
+        Likely: a name in braces stands in the prompt, one that is mostly used for texts to come, or
+        that of a variable of the script, whose value is not in the prompt.
     """,
 )
 def placeholder_left(case: Case) -> Iterator[Finding]:
     """A name in braces, where a text was to be."""
     for text in case.texts:
-        names = [name for name in _PLACEHOLDER.findall(text) if name in _NAMES.split()]
+        known = {*_NAMES.split(), *case.unfilled}
+        names = [name for name in _PLACEHOLDER.findall(text) if name in known]
         if not names or _CODE.search(text):
             continue
         yield Finding(
@@ -224,10 +226,10 @@ def eos_in_prompt(case: Case) -> Iterator[Finding]:
     if not case.decoder_only or foreign_format(case):
         return
     for row, text in enumerate(case.texts):
-        last, body = _last_id(case, row), text.strip().removesuffix(tokenizer.eos_token)
-        at_end = last == end and case.prompt_length > 1
+        at_end = _last_id(case, row) == end and case.prompt_length > 1
         if case.is_chat:
             opened = "" if case.template is None else squeezed(case.template.generation_prompt)
+            body = text.strip().removesuffix(tokenizer.eos_token) if at_end else ""
             if not (at_end and opened and squeezed(body).endswith(opened)):
                 continue
         elif not at_end and not _inside(case, row, end):
@@ -292,8 +294,9 @@ def bos_inside(case: Case) -> Iterator[Finding]:
             return
     if not case.decoder_only or foreign_format(case):
         return
-    for row in range(len(case.texts)):
-        ids = case.input_ids[row].tolist()
+    for ids in case.id_rows[: len(case.texts)]:
+        if ids.count(begin) < 2:
+            continue
         places = [place for place, token in enumerate(ids) if token == begin]
         apart = [b for a, b in pairwise(places) if b - a > 1]
         if not apart:
@@ -350,10 +353,8 @@ _EMPTY = re.compile(
 def object_in_prompt(case: Case) -> Iterator[Finding]:
     """Python's spelling of an object in a prompt."""
     for text in case.texts:
-        if _CODE.search(text) or ">>>" in text:
-            continue
         shown = _OBJECTS.search(text) or _NOTHING.search(text) or _LISTED.search(text)
-        if shown is None:
+        if shown is None or _CODE.search(text) or ">>>" in text:
             continue
         listed = not (_OBJECTS.search(text) or _NOTHING.search(text))
         yield Finding(
@@ -386,8 +387,8 @@ def object_in_prompt(case: Case) -> Iterator[Finding]:
 def field_empty(case: Case) -> Iterator[Finding]:
     """A label in the prompt without its text."""
     for text in case.texts:
-        empty = None if _CODE.search(text) else _EMPTY.search(text)
-        if empty is None:
+        empty = _EMPTY.search(text) if ":" in text else None
+        if empty is None or _CODE.search(text):
             continue
         yield Finding(
             code="field-empty",

@@ -128,12 +128,14 @@ def _too_few_tokens(case: Case) -> tuple[str, str] | None:
 def _other_names_and_ends(case: Case) -> tuple[str, str] | None:
     """Return that the names differ, and the tokens that begin and end texts too; else None."""
     named = [os.path.basename(str(getattr(one, "name_or_path", "") or "")) for one in _both(case)]
+    if not all(named) or named[0] == named[1]:
+        return None
     config, tokenizer = case.model.config.get_text_config(), case.tokenizer
     begins = [getattr(one, "bos_token_id", None) for one in (config, tokenizer)]
     own = getattr(case.model, "generation_config", None)
     ends = _ids(getattr(config, "eos_token_id", None)) | _ids(getattr(own, "eos_token_id", None))
     end = getattr(tokenizer, "eos_token_id", None)
-    if not all(named) or named[0] == named[1] or None in begins or begins[0] == begins[1]:
+    if None in begins or begins[0] == begins[1]:
         return None
     if not ends or end is None or end in ends:
         return None
@@ -184,6 +186,8 @@ def untrained_token(case: Case) -> Iterator[Finding]:
         return
     first_added = getattr(case.tokenizer, "vocab_size", None)
     if not isinstance(first_added, int):
+        return
+    if max(map(max, filter(None, case.id_rows)), default=0) < first_added:
         return
     ids = ids if case.attention_mask is None else ids[case.attention_mask.bool()]
     added = sorted({one for one in ids.flatten().tolist() if one >= first_added})

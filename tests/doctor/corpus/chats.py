@@ -200,7 +200,9 @@ _WRITES_CALLS = (
 )
 
 
-def chatted(messages, template: str | None = None, earlier=(), kind="chatml", **options) -> Call:
+def chatted(
+    messages, template: str | None = None, earlier=(), answers=(), kind="chatml", **options
+) -> Call:
     """Return a watched call whose prompt a template made of messages."""
     model, tokenizer = chat(kind)
     if template is not None:
@@ -211,6 +213,7 @@ def chatted(messages, template: str | None = None, earlier=(), kind="chatml", **
     facts = {
         "template_calls": [TemplateCall(messages, options, text)],
         "earlier_chats": [list(one) for one in earlier],
+        "answers": list(answers),
     }
     return Call(model, tokenizer, made, LENGTH, facts)
 
@@ -271,6 +274,12 @@ for _code, _name, _messages, _given in (
     ("dialogue-in-message", "a dialogue that ends with a question",
      [_said("user", "Human: hello\nAI: hello\nHuman: who am I?")], {}),
     ("dialogue-in-message", "another model's marks", [_said("user", "[INST] hello [/INST]")], {}),
+    ("dialogue-in-message", "question and answer before the next question",
+     [_said("user", "Pregunta: Lima?\nRespuesta: En Peru.\nPregunta: Quito?\nRespuesta:")],
+     {"answers": [([_said("user", "Pregunta: Lima?\nRespuesta:")], "En Peru.")]}),
+    (None, "an answer that is to be judged",
+     [_said("user", "The question was: Lima?\nAnd the answer: En Peru.\nIs that right?")],
+     {"answers": [([_said("user", "Lima?")], "En Peru.")]}),
     (None, "a dialogue to be summed up",
      [_said("user", "Sum this up.\nUser: hello\nAssistant: hello\nUser: bye")], {}),
     (None, "examples in a message", [_said("user", "Q: 2+2?\nA: 4\nQ: 3+3?\nA:")], {}),
@@ -280,6 +289,12 @@ for _code, _name, _messages, _given in (
     (None, "a picture without words", [_said("user", "", image="a.png")], {}),
     ("answers-not-kept", "a question after a question", [USER, ASKED[2]], {"earlier": [[USER]]}),
     ("answers-not-kept", "three questions", [USER, ASKED[2], _said("user", "Or Cuba?")], {}),
+    ("answer-as-user", "an answer as the user's message",
+     [USER, _said("user", REPLY["content"] * 3), ASKED[2]],
+     {"answers": [([USER], REPLY["content"] * 3)]}),
+    (None, "an answer quoted by the user",
+     [USER, REPLY, _said("user", f"{REPLY['content']}: really?")],
+     {"answers": [([USER], REPLY["content"])]}),
     (None, "a chat that goes on", ASKED, {"earlier": [[USER]]}),
     (None, "a document and a question to it",
      [_said("user", "Lima is a city."), USER], {"earlier": [[ASKED[2]]]}),
