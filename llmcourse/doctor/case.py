@@ -114,6 +114,54 @@ class Forward:
     reads_last: bool = False  # whether the source takes the logits of the last place
 
 
+@dataclass(frozen=True)
+class Edit:
+    """What a logits processor did to one row of scores in a step."""
+
+    changed: int = 0  # tokens whose score is another
+    bans: bytes = b""  # which tokens it took away, as a digest; b"" for none
+    banned: tuple[int, ...] = ()  # these tokens, where they are few
+    left: tuple[int, ...] = ()  # the tokens that may still come, where they are few
+    faults: frozenset[str] = frozenset()  # "nan", "infinite", "none left", "probabilities", "mask"
+    # Tokens that were given one and the same finite score, at most 0: the score, how many, and the
+    # probability of all of them before and after.
+    flat: tuple[float, int, float, float] | None = None
+    # Of a change to tokens of the text alone: how many negative scores rose and fell, and how many
+    # positive ones.
+    signs: tuple[int, int, int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one of the user's callables got and returned in a step of `generate`."""
+
+    length: int  # of the ids that it got
+    texts: tuple[bytes, ...]  # a digest of each row's ids, the first rows
+    returned: str  # what came back: "", as it has to be, or what it was instead
+    # What can be compared between steps: a row's bans, verdict or allowed tokens.
+    said: tuple[Any, ...] = ()
+    rows: int = 1  # of the ids that it got
+    edits: tuple[Edit, ...] = ()  # of a processor, the first rows
+    ids: tuple[int, ...] | None = None  # of a function of allowed tokens, where they are few
+    ends: bool = False  # whether these hold a token that ends a text
+    beyond: int | None = None  # one of them that the vocabulary lacks
+
+
+@dataclass(frozen=True, eq=False)
+class Called:
+    """One of the user's callables in a call to `generate`: a processor, a criterion or the like."""
+
+    kind: str  # "logits_processor", "stopping_criteria" or "prefix_allowed_tokens_fn"
+    name: str  # its own, or its class's
+    what: Any  # the callable; None where the call is over
+    steps: list[Step]  # what it was asked, the first times
+    before: dict[str, Any]  # its state when the call began, by name
+    after: dict[str, Any]  # when it had ended
+    error: Exception | None = None  # what it raised
+    earlier: tuple["Called", ...] = ()  # the same object in earlier calls, the last one last
+    whole: bool = True  # whether `steps` are all there were
+
+
 @dataclass
 class Case:
     """One call, completed."""
@@ -151,6 +199,7 @@ class Case:
     load_reports: list[LoadReport] = field(default_factory=list)  # what they left open
     decoded: list[Decoded] = field(default_factory=list)  # from the output, afterwards
     forwards: list[Forward] = field(default_factory=list)  # in a loop written by hand
+    called: list[Called] = field(default_factory=list)  # the user's callables, and what they did
 
     @property
     def input_ids(self) -> torch.Tensor | None:

@@ -85,9 +85,10 @@ def _listen(journal: Journal, instead: str | None) -> None:
     try:
         if instead is not None:
             stand_in.install(instead, lambda one: journal.replaced(one.as_dict()))
+        from llmcourse.doctor.callables import Callables
         from llmcourse.doctor.watch import Watch
 
-        watched = Watch(journal=journal)
+        watched = Watch(journal=journal, callables=Callables())
         watched.__enter__()
         _watches.append(watched)
         atexit.register(watched.look_at_the_rest)

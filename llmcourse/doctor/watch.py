@@ -17,6 +17,7 @@ import torch
 from llmcourse.decoding.cache import CACHE_NAMES
 from llmcourse.doctor import listen
 from llmcourse.doctor.call_site import Site
+from llmcourse.doctor.callables import Callables, Recorder
 from llmcourse.doctor.case import (
     MOST_ROWS,
     Case,
@@ -141,12 +142,17 @@ class Watch:
     # or in a tokenizer's call that failed.
     _loops: dict[Site, dict[str, Finding]] = field(default_factory=dict)
     _steps: Steps = field(default_factory=Steps)  # of such loops
+    # What processors, criteria and the like do in each step; None: not looked at, since it takes
+    # time in every step.
+    callables: Callables | None = None
 
     def __enter__(self) -> "Watch":
         with self._changed:
             self._entered += 1
             if self._entered == 1:
                 listen.listen(self, self.model, self.tokenizer)
+                if self.callables is not None:
+                    self.callables.follow()
         return self
 
     def __exit__(self, kind, error, trace) -> None:
@@ -155,6 +161,8 @@ class Watch:
             self._entered -= 1
             if self._entered == 0:
                 listen.leave(self)
+                if self.callables is not None:
+                    self.callables.leave()
 
     @property
     def diagnoses(self) -> tuple[Diagnosis, ...]:
@@ -202,7 +210,7 @@ class Watch:
 
     # What `listen` says: none of these ever raises an exception
 
-    def begins(self, event: Event) -> tuple[float, Case | None] | None:
+    def begins(self, event: Event) -> tuple[float, Case | None, Recorder | None] | None:
         """Complete a call that is about to run, before it can change a cache or a config."""
         if self.model is not None and event.owner is not self.model:
             return None
@@ -213,13 +221,23 @@ class Watch:
             self.journal.running(1)
         started = time.perf_counter()
         case = self._carefully(event, self._completed)
-        return time.perf_counter() - started, case
+        recorder = None
+        if self.callables is not None and case is not None:
+            recorder = self._carefully(event, lambda event: self._begin_callables(event, case))
+        return time.perf_counter() - started, case, recorder
+
+    def _begin_callables(self, event: Event, case: Case) -> Recorder | None:
+        return self.callables.begin(
+            case, lambda error: self._fail("what was called", event.site, error)
+        )
 
     def ends(self, begun, event: Event) -> None:
         """Look at a call that has ended, or failed."""
         if begun is None:
             return
-        seconds, case = begun
+        seconds, case, recorder = begun
+        if self.callables is not None and case is not None:
+            case.called = self._carefully(event, lambda _: self.callables.end(recorder)) or []
         if case is not None and (event.error is None or isinstance(event.error, Exception)):
             self._carefully(event, lambda event: self._look(event, case, seconds))
         if self.journal is not None:
@@ -611,6 +629,7 @@ def _kept(case: Case) -> Case:
     return case.later(
         model=SimpleNamespace(config=case.model.config, generation_config=own),
         refusal=None,  # its traceback holds what the call worked with
+        called=[],
         held=None,
         inputs={name: case.inputs[name] for name in tensors if name in case.inputs},
         call={name: value for name, value in case.call.items() if hasattr(case.config, name)},

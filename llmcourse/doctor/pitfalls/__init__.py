@@ -7,6 +7,7 @@ tests/doctor/corpus/. PITFALLS has them all, by code, in the order in which they
 from llmcourse.doctor.pitfalls import (
     beside,
     chats,
+    criteria,
     decoded,
     drawing,
     encodings,
@@ -19,6 +20,7 @@ from llmcourse.doctor.pitfalls import (
     loading,
     outputs,
     penalties,
+    processors,
     prompts,
     settings,
     templates,
@@ -31,7 +33,7 @@ from llmcourse.doctor.pitfalls.registry import Needs, Pitfall, Subject, facts_in
 
 _MODULES = (
     *(inputs, encodings, prompts, texts, chats, histories, templates),
-    *(settings, kinds, drawing, penalties, ends, idle),
+    *(settings, kinds, drawing, penalties, processors, criteria, ends, idle),
     *(loading, weights, vocabulary, beside, outputs, decoded, thinking, forwards),
 )
 PITFALLS: dict[str, Pitfall] = {

@@ -32,6 +32,7 @@ class Needs(StrEnum):
     DECODINGS = "decodings"
     FAILED = "failed"  # a tokenizer's call whose error ended the program
     FORWARDS = "forwards"  # passes outside `generate`: a loop written by hand
+    CALLED = "called"  # what processors, criteria and the like got and returned, step by step
 
 
 def facts_in(case: Case) -> set[Needs]:
@@ -45,6 +46,7 @@ def facts_in(case: Case) -> set[Needs]:
         Needs.DECODINGS: bool(case.decoded),
         Needs.FAILED: case.failed is not None,
         Needs.FORWARDS: bool(case.forwards),
+        Needs.CALLED: bool(case.called),
     }
     return {need for need, there in held.items() if there}
 
