@@ -357,6 +357,7 @@ def edit(text: list[int], before: torch.Tensor, after: torch.Tensor) -> Edit:
     finite = after.isfinite()
     values, old = after[finite], before[finite]
     faults = set(_faults(before, after, values, old))
+    pairs = _of_the_text(text, differs, before, after)
     return Edit(
         changed=changed,
         bans=_digest(banned.numpy().tobytes()) if bool(banned.any()) else b"",
@@ -364,7 +365,8 @@ def edit(text: list[int], before: torch.Tensor, after: torch.Tensor) -> Edit:
         left=_few(~gone),
         faults=frozenset(faults),
         flat=None if faults else _flat(differs & finite, before, after, finite),
-        signs=_signs(text, differs, before, after),
+        signs=None if pairs is None else _signs(pairs),
+        factor=None if pairs is None else _factor(pairs),
     )
 
 
@@ -390,9 +392,10 @@ def _faults(before, after, values, old) -> Iterator[str]:
     was_low, was_high = float(known.min()), float(known.max())
     if low == high and was_low != was_high:
         yield "mask"
-    elif low >= 0 and high <= 1 + _NEARLY_ONE and not (was_low >= 0 and was_high <= 1):
-        if float(values.sum()) <= 1 + _NEARLY_ONE:
-            yield "probabilities"
+        return
+    shares = low >= 0 and float(values.sum()) <= 1 + _NEARLY_ONE
+    if shares and not (was_low >= 0 and was_high <= 1):
+        yield "probabilities"
 
 
 def _flat(changed, before, after, finite) -> tuple[float, int, float, float] | None:
@@ -418,14 +421,26 @@ def _flat(changed, before, after, finite) -> tuple[float, int, float, float] | N
     return None if math.isnan(was) or math.isnan(now) else (score, count, was, now)
 
 
-def _signs(text: list[int], changed, before, after) -> tuple[int, int, int, int] | None:
-    """Return how scores moved by their sign, as `Edit` has it; None if others than the text's."""
+def _of_the_text(text: list[int], changed, before, after) -> list[tuple[float, float]] | None:
+    """Return (before, after) of what changed; None if that are others than the text's tokens."""
     places = changed.nonzero().flatten().tolist()
     if len(places) > len(text) or not set(places) <= set(text):
         return None
     pairs = [(float(before[one]), float(after[one])) for one in places]
-    if not all(math.isfinite(old) and math.isfinite(new) for old, new in pairs):
+    finite = all(math.isfinite(old) and math.isfinite(new) for old, new in pairs)
+    return pairs if finite else None
+
+
+def _factor(pairs: list[tuple[float, float]]) -> float | None:
+    """Return by what all scores were multiplied; None if by nothing that is the same for all."""
+    factors = [new / old for old, new in pairs if abs(old) > _ZERO]
+    if len(factors) < len(pairs) or max(factors) - min(factors) > _ZERO:
         return None
+    return sum(factors) / len(factors)
+
+
+def _signs(pairs: list[tuple[float, float]]) -> tuple[int, int, int, int]:
+    """Return how scores moved by their sign, as `Edit` has it."""
     return (
         sum(old < 0 and new > old for old, new in pairs),
         sum(old < 0 and new < old for old, new in pairs),

@@ -129,6 +129,7 @@ class Edit:
     # Of a change to tokens of the text alone: how many negative scores rose and fell, and how many
     # positive ones.
     signs: tuple[int, int, int, int] | None = None
+    factor: float | None = None  # by which all of these were multiplied, where it is one
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,9 @@ class Case:
     earlier: torch.Tensor | None = None  # what one of the last calls made of the same ids
     seed: int | None = None  # torch's, when the call began
     earlier_seed: int | None = None  # at that earlier call
+    random_state: bytes = b""  # a digest of torch's generators, when the call began
+    # Of the last calls at this line, those of the same ids and settings that began in that state.
+    drawn_alike: int = 0
     cached: int = 0  # tokens that the call's cache held before the call
     held: torch.Tensor | None = None  # (batch, length) int64, these tokens, where they were seen
     encoded_by: Any = None  # the tokenizer that was seen to make the ids

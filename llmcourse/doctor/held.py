@@ -5,6 +5,7 @@ that can be compared: a state that a call leaves behind differs from the one tha
 """
 
 import contextlib
+import dis
 import functools
 import sys
 import types
@@ -21,6 +22,8 @@ _DEPTH = 2  # objects of the user's own that are looked into, one inside the oth
 _MOST = 256  # values that are looked at
 _ENTRIES = 64  # of a list, a dictionary or a tensor that are compared
 _CHARACTERS = 400  # of a text that are compared
+# What code asks of ids without reading them.
+_OF_A_SHAPE = {"shape", "size", "device", "dtype", "numel", "dim", "ndim", "new_zeros", "new_full"}
 _PLAIN = (bool, int, float, str, bytes, list, tuple, set, frozenset, dict, deque, torch.Tensor)
 
 
@@ -138,8 +141,29 @@ def code_of(given) -> types.CodeType | None:
     while isinstance(given, functools.partial):
         given = given.func
     if not isinstance(given, types.FunctionType | types.MethodType):
-        given = getattr(type(given), "__call__", None)
+        given = next(
+            (vars(one)["__call__"] for one in type(given).__mro__ if "__call__" in vars(one)), None
+        )
     return getattr(given, "__code__", None)
+
+
+def reads_ids(given) -> bool:
+    """Tell whether a callable's code reads the ids that it gets first, and not only their shape."""
+    code = code_of(given)
+    if code is None:
+        return False
+    names = code.co_varnames[: code.co_argcount]
+    ids = next((name for name in names if name != "self"), None)
+    steps = list(dis.get_instructions(code))
+    for at, one in enumerate(steps):
+        loaded = one.argval if isinstance(one.argval, tuple) else (one.argval,)
+        if not one.opname.startswith("LOAD_") or ids not in loaded:
+            continue
+        after = steps[at + 1].argval if at + 1 < len(steps) else None
+        before = steps[at - 1].argval if at else None
+        if after not in _OF_A_SHAPE and before != "len":
+            return True
+    return False
 
 
 def state_of(given) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`watch`: the doctor at every call to `generate` in a block, which changes nothing about it."""
 
+import hashlib
 import itertools
 import threading
 import time
@@ -463,6 +464,9 @@ class Watch:
         before = self._of_the_same_ids(case)
         if before is not None:
             case.earlier, case.earlier_seed = before.output, before.seed
+        if case.config is not None and case.config.do_sample:
+            case.random_state = _random_state(case)
+            case.drawn_alike = self._drawn_alike(event, case) if before is not None else 0
         case.tokenizer_is_a_guess, case.encoded_by = is_a_guess, encoded_by
         case.held = self._steps.held(_cache_of(call)) if case.cached else None
         if self.evidence:  # the call is about to write into its own cache
@@ -479,13 +483,22 @@ class Watch:
 
     def _of_the_same_ids(self, case: Case) -> Case | None:
         """Return one of the last calls of this model that had the same ids."""
-        ids = case.input_ids
-        for call in reversed(self.calls[-_REMEMBERED:] if ids is not None else []):
-            other = call.case.input_ids
-            alike = other is not None and (other.shape, other.device) == (ids.shape, ids.device)
-            if alike and call.case.model.config is case.model.config and torch.equal(other, ids):
-                return call.case
-        return None
+        calls = self.calls[-_REMEMBERED:] if case.input_ids is not None else []
+        return next((call.case for call in reversed(calls) if _same_ids(call.case, case)), None)
+
+    def _drawn_alike(self, event: Event, case: Case) -> int:
+        """Return how many of the last calls at this line would draw the same as this one."""
+        settings = None
+        found = 0
+        for call in self.calls[-_REMEMBERED:]:
+            other = call.case
+            if call.site != event.site or other.random_state != case.random_state:
+                continue
+            if other.config is None or not _same_ids(other, case):
+                continue
+            settings = case.config.to_dict() if settings is None else settings
+            found += other.config.to_dict() == settings
+        return found
 
     def _tokenized_into(self, case: Case) -> list[TokenizerCall]:
         """Return the tokenizer's calls whose ids are in this call's prompts, in their order."""
@@ -634,6 +647,22 @@ def _kept(case: Case) -> Case:
         inputs={name: case.inputs[name] for name in tensors if name in case.inputs},
         call={name: value for name, value in case.call.items() if hasattr(case.config, name)},
     )
+
+
+def _same_ids(one: Case, other: Case) -> bool:
+    """Tell whether two calls ask the same model to go on from the same ids."""
+    ids, others = one.input_ids, other.input_ids
+    if ids is None or others is None or (ids.shape, ids.device) != (others.shape, others.device):
+        return False
+    return one.model.config is other.model.config and torch.equal(ids, others)
+
+
+def _random_state(case: Case) -> bytes:
+    """Return a digest of the generator that a call draws from."""
+    device = getattr(case.model, "device", torch.device("cpu"))
+    on_a_card = device.type == "cuda"
+    state = torch.cuda.get_rng_state(device) if on_a_card else torch.get_rng_state()
+    return hashlib.blake2b(state.numpy().tobytes(), digest_size=16).digest()
 
 
 def _rows(given, texts: int) -> list[list[int]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from llmcourse.doctor.case import Called, Case
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, WARNING, Finding
-from llmcourse.doctor.held import code_of, held_by, numbers, runs_of_ids, texts
+from llmcourse.doctor.held import code_of, held_by, numbers, reads_ids, runs_of_ids, texts
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.show import plural, printable
 
@@ -13,7 +13,6 @@ _SHOWN = 40  # characters of a name or text that a finding repeats
 _LONGEST = 40  # characters of a text that may be a stop word
 _RUN = 12  # ids of one
 _NO_STOP_WORDS = ("prompt", "name", "device", "path", "dtype", "system", "role", "question")
-_OF_A_SHAPE = {"shape", "size", "device", "dtype", "numel", "dim", "ndim", "new_zeros", "new_full"}
 
 
 def _criteria(case: Case) -> list[Called]:
@@ -45,9 +44,7 @@ def _ids(called: Called) -> list[list[int]]:
 
 def _knows_the_prompt(case: Case, called: Called) -> bool:
     """Tell whether a criterion holds the prompt's length, and can leave it out."""
-    return any(
-        abs(number - case.prompt_length) <= 1 for _, number in numbers(held_by(called.what))
-    )
+    return any(abs(number - case.prompt_length) <= 1 for _, number in numbers(held_by(called.what)))
 
 
 def _new_text(case: Case, row: int, steps: int | None = None) -> str:
@@ -60,9 +57,7 @@ def _holds_run(row: list[int], run: list[int]) -> bool:
 
 
 def _found(code: str, severity: str, confidence: str, what: str, why: str, fix: str) -> Finding:
-    return Finding(
-        code=code, severity=severity, confidence=confidence, what=what, why=why, fix=fix
-    )
+    return Finding(code=code, severity=severity, confidence=confidence, what=what, why=why, fix=fix)
 
 
 @pitfall(
@@ -86,6 +81,8 @@ def stop_reads_the_prompt(case: Case) -> Iterator[Finding]:
     """A criterion is true at the first step, by what stands in the prompt."""
     for called in _criteria(case) if case.new_rows else ():
         if not any(called.steps[0].said) or _knows_the_prompt(case, called):
+            continue
+        if "" in _words(called):  # which every text ends with: stopped-at-once says it
             continue
         row = called.steps[0].said.index(True)
         if row >= min(len(case.texts), len(case.new_rows)):
@@ -125,7 +122,7 @@ def stop_reads_the_prompt(case: Case) -> Iterator[Finding]:
         through a text gives its letters, and each of them stops the answer.
     """,
     fix="Put the stop word into a list.",
-    example='stops = [stop] if isinstance(stop, str) else stop',
+    example="stops = [stop] if isinstance(stop, str) else stop",
     how_sure="""
         Likely: it was true as soon as one letter of a text that it holds was written, and the whole
         text was not; its code goes through something.
@@ -212,8 +209,8 @@ def criterion_never_true(case: Case) -> Iterator[Finding]:
             WARNING,
             LIKELY,
             what=(
-                f"{_named(called)} was asked in {plural(len(called.steps), 'step')} and never true, "
-                f"though {printable(word, _SHOWN)!r}, which it holds, was written in row {row}"
+                f"{_named(called)} was asked in {plural(len(called.steps), 'step')} and never "
+                f"true; {printable(word, _SHOWN)!r}, which it holds, was written in row {row}"
                 + (f", in {pieces} tokens." if pieces > 1 else ".")
             ),
             why=(
@@ -226,7 +223,7 @@ def criterion_never_true(case: Case) -> Iterator[Finding]:
 
 
 def _written_in_vain(case: Case, called: Called) -> tuple[str, int, int] | None:
-    """Return a word that a criterion holds and that was written, its row, and in how many tokens."""
+    """Return (word, row, tokens) of a word that a criterion holds and that was written."""
     words = [one for one in _words(called) if len(one.strip()) > 1 or "\n" in one]
     runs = [run for run in _ids(called) if len(run) > 1]
     for row, ids in enumerate(case.new_rows[: len(called.steps[0].said)]):
@@ -281,7 +278,7 @@ def criterion_of_one_row(case: Case) -> Iterator[Finding]:
         stopped = [at for at, row in enumerate(rows) if _is_met(case, called, at, row)]
         broken = [at for at in open_rows if at not in stopped]
         certain = bool(stopped)
-        if not broken or not (certain or (len(open_rows) > 1 and _reads_ids(called))):
+        if not broken or not (certain or (len(open_rows) > 1 and reads_ids(called.what))):
             continue
         met = f", met by row {stopped[0]}" if certain else ""
         yield _found(
@@ -303,25 +300,6 @@ def _is_met(case: Case, called: Called, at: int, row: list[int]) -> bool:
     words = [one for one in _words(called) if one.strip() and one in text]
     runs = [run for run in _ids(called) if _holds_run(row[-len(run) :], run)]
     return bool(words or runs)
-
-
-def _reads_ids(called: Called) -> bool:
-    """Tell whether a criterion's code reads the ids, and not only their shape."""
-    code = code_of(called.what)
-    if code is None:
-        return False
-    names = code.co_varnames[: code.co_argcount]
-    ids = next((name for name in names if name != "self"), None)
-    steps = list(dis.get_instructions(code))
-    for at, one in enumerate(steps):
-        loaded = one.argval if isinstance(one.argval, tuple) else (one.argval,)
-        if not one.opname.startswith("LOAD_") or ids not in loaded:
-            continue
-        after = steps[at + 1] if at + 1 < len(steps) else one
-        before = steps[at - 1].argval if at else None
-        if after.argval not in _OF_A_SHAPE and before != "len":
-            return True
-    return False
 
 
 @pitfall(

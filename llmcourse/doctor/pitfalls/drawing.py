@@ -179,3 +179,44 @@ def seed_without_sampling(case: Case) -> Iterator[Finding]:
         fix="model.generate(..., do_sample=True)",
         repair=lambda: changed(case, do_sample=True),
     )
+
+
+@pitfall(
+    "same-seed-each-call",
+    subject=Subject.CHOOSING,
+    severities=(WARNING, NOTE),
+    needs=(Needs.OUTPUT,),
+    symptom="Several samples are one and the same text.",
+    cause="""
+        The seed is set again before each call, to the same number: each draws the same random
+        numbers for the same inputs.
+    """,
+    fix="Set it once, before the loop; or draw all in one call.",
+    example="""
+        set_seed(42)
+        model.generate(**inputs, do_sample=True, num_return_sequences=4)
+    """,
+    how_sure="""
+        Certain where calls of the same prompt and settings were seen to begin with the same state
+        of torch's generator. A note for two calls, which may be there to show just that; a warning
+        from the third at one line on.
+    """,
+)
+def same_seed_each_call(case: Case) -> Iterator[Finding]:
+    """Calls that sample begin with the same random state, for the same prompt."""
+    if case.config is None or not case.setting("do_sample") or not case.drawn_alike:
+        return
+    if case.earlier is None or _differs(case) or case.output is None:
+        return
+    several = case.drawn_alike > 1
+    yield Finding(
+        code="same-seed-each-call",
+        severity=WARNING if several else NOTE,
+        confidence=CERTAIN,
+        what=(
+            f"The seed was set to {case.seed} again before the same prompt was asked: "
+            f"{case.drawn_alike + 1} calls that sample drew the same random numbers."
+        ),
+        why="Their texts are one and the same; more of them are no other samples.",
+        fix="torch.manual_seed(...)  # once, before the loop; or num_return_sequences",
+    )

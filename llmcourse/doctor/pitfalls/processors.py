@@ -5,7 +5,7 @@ from types import CodeType
 
 from llmcourse.doctor.case import Called, Case, Edit, Step
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding
-from llmcourse.doctor.held import code_of, held_by, numbers
+from llmcourse.doctor.held import code_of, held_by, numbers, reads_ids
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.show import in_words, plural, printable
 
@@ -15,6 +15,7 @@ _SHOWN = 40  # characters of a name that a finding repeats
 _STEPS = 3  # from which on a processor that did nothing, or changed one row, is spoken of
 _MUCH = 0.01  # the probability of tokens from which on they are drawn now and then
 _OUT_OF_PLACE = (IndexError, KeyError, StopIteration, ValueError)  # of who looks up too far
+_STARTS = ("prompt", "start", "begin")  # what a number is called where new tokens begin
 _MEASURES = {"shape", "size", "len", "numel"}  # by which code asks how long the ids are
 
 
@@ -127,14 +128,37 @@ def _goes_on(case: Case, called: Called) -> tuple[str, bool] | None:
             continue
         if called.kind == PROCESSOR and called.steps and _went_silent(earlier, called):
             return "it changed the first scores of an earlier call, and none of this one", False
-        if called.kind == CRITERION and called.steps and len(earlier.steps) > 1:
-            if any(called.steps[0].said) and not any(earlier.steps[0].said):
-                return "it stopped this text at its first step, and the first text later", False
+        if called.kind == CRITERION and _counts_on(earlier, called):
+            return (
+                f"it stopped this text in step {len(called.steps)}, and an earlier one not",
+                False,
+            )
         first = not called.steps and isinstance(called.error, _OUT_OF_PLACE)
         if first and _raised_in(case, called):
             failed = printable(in_words(called.error), 80)
-            return f"at the first step of this text it raises {failed}, and before it did not", False
+            return (
+                f"at the first step of this text it raises {failed}, and before it did not",
+                False,
+            )
     return None
+
+
+def _counts_on(earlier: Called, called: Called) -> bool:
+    """Tell whether a criterion was true in a step of this call, and not in that of an earlier one.
+
+    One that reads the ids may have its reason there: it has to be the first step, and a number or a
+    flag that the object carries along.
+    """
+    pairs = list(zip(earlier.steps, called.steps, strict=False))
+    if reads_ids(called.what):
+        old, new = earlier.before, called.before
+        counts = [name for name in new if old.get(name) != new[name] and _is_number(new[name])]
+        pairs = pairs[:1] if counts and len(earlier.steps) > 1 else []
+    return any(all(new.said) and not any(old.said) and new.said for old, new in pairs)
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, bool | int)
 
 
 def _went_silent(earlier: Called, called: Called) -> bool:
@@ -245,7 +269,9 @@ def _no_scores(case: Case, called: Called) -> tuple[str, str, str, str] | None:
     masks = [(place, row, one) for place, row, one in _edits(called) if "mask" in one.faults]
     if masks:
         place, row, _ = masks[0]
-        said = f"one and the same score for all tokens that it leaves, for row {row} in step {place}"
+        said = (
+            f"one and the same score for all tokens that it leaves, for row {row} in step {place}"
+        )
         why = "That is the mask alone: the model's logits are gone, and the lowest id wins a tie."
         return WARNING, said, why, "return scores + mask  # 0 where allowed, -inf elsewhere"
     return None
@@ -368,9 +394,7 @@ def processor_of_one_row(case: Case) -> Iterator[Finding]:
         first = [bool(step.edits[0].changed) for step in steps]
         if not any(first) or any(one.changed for step in steps for one in step.edits[1:]):
             continue
-        alike = any(
-            step.edits[0].changed and step.texts[0] in step.texts[1:] for step in steps
-        )
+        alike = any(step.edits[0].changed and step.texts[0] in step.texts[1:] for step in steps)
         if not alike and not (all(first) and len(steps) >= _STEPS):
             continue
         rows = steps[0].rows
@@ -448,16 +472,20 @@ def penalty_divides_negative(case: Case) -> Iterator[Finding]:
     for called in _of(case, PROCESSOR):
         every = [one.signs for _, _, one in _edits(called) if one.signs is not None]
         edits = [one for _, _, one in _edits(called) if one.changed]
-        rose, fell, up, down = (sum(signs) for signs in zip(*every, strict=True)) if every else [0] * 4
-        if not rose or not down or fell or up or len(every) < len(edits):
+        factors = [one.factor for _, _, one in _edits(called) if one.factor is not None]
+        shrunk = len(factors) == len(every) and all(0 < one < 1 for one in factors)
+        rose, fell, up, down = (
+            (sum(signs) for signs in zip(*every, strict=True)) if every else [0] * 4
+        )
+        if not rose or not (down or shrunk) or fell or up or len(every) < len(edits):
             continue
         yield Finding(
             code="penalty-divides-negative",
             severity=ERROR,
             confidence=CERTAIN,
             what=(
-                f"{_named(called)} lowered {down} positive logits of tokens in the text, and raised "
-                f"{rose} negative ones: it rewards them."
+                f"{_named(called)} lowered {down} positive logits of tokens in the text, and "
+                f"raised {rose} negative ones: it rewards them."
             ),
             why="A negative logit that is divided by a penalty comes closer to 0, and is likelier.",
             fix="torch.where(scores < 0, scores * penalty, scores / penalty)",
@@ -502,8 +530,8 @@ def processor_counts_prompt(case: Case) -> Iterator[Finding]:
             severity=WARNING,
             confidence=LIKELY,
             what=(
-                f"{_named(called)} looks at the length of input_ids, which begins with the prompt's "
-                f"{length} tokens; with {printable(name, _SHOWN)}={number} it {did}."
+                f"{_named(called)} looks at the length of input_ids, which begins with the "
+                f"prompt's {length} tokens; with {printable(name, _SHOWN)}={number} it {did}."
             ),
             why="The prompt's tokens are counted as new ones: the number is reached before the "
             "first.",
@@ -525,7 +553,8 @@ def _limit_in(called: Called, length: int) -> tuple[str, int] | None:
     held = dict(numbers(held_by(called.what)))
     if any(length - 1 <= number <= length + 1 for number in held.values()):
         return None  # it knows the prompt's length
-    if any("prompt" in name or "start" in name or "begin" in name for name in held):
+    starts = [number for name, number in held.items() if any(one in name for one in _STARTS)]
+    if any(number > 1 for number in starts):
         return None
     words = ("min", "max", "new", "len", "limit", "step", "tokens", "count", "after", "until", "n")
     fit = {
@@ -554,7 +583,7 @@ def _names(code: CodeType) -> Iterator[str]:
         scores, waits for a token that comes in another spelling, compares with a length that the
         prompt has already passed, or had nothing to do with this text.
     """,
-    fix="Look at what it compares: the ids begin with the prompt, and words have several spellings.",
+    fix="Look at what it compares: the ids begin with the prompt, and a word has many spellings.",
     example="print(input_ids.shape, tokenizer.decode(input_ids[0, -3:]))  # in the processor",
     how_sure="Certain that no score changed. A rule that this text never met changes none, too.",
 )
@@ -645,9 +674,11 @@ def allowed_counts_prompt(case: Case) -> Iterator[Finding]:
         if case.refusal is None or length < 2 or _goes_on(case, called) is not None:
             continue
         raised = _raised_in(case, called) and isinstance(called.error, _OUT_OF_PLACE)
-        nothing = not called.steps if raised else [one.returned for one in called.steps] == [
-            "an empty list"
-        ]
+        nothing = (
+            not called.steps
+            if raised
+            else [one.returned for one in called.steps] == ["an empty list"]
+        )
         if not nothing or length in dict(numbers(held_by(called.what))).values():
             continue
         did = f"raised {printable(in_words(called.error), 80)}" if raised else "allowed no token"
