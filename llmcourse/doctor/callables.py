@@ -20,7 +20,7 @@ from transformers import LogitsProcessorList, StoppingCriteriaList
 from transformers.generation.logits_process import PrefixConstrainedLogitsProcessor
 
 from llmcourse.doctor import listen
-from llmcourse.doctor.case import MOST_ROWS, Called, Case, Edit, Step
+from llmcourse.doctor.case import MOST_ROWS, Called, Case, Decoded, Edit, Step
 from llmcourse.doctor.held import name_of, state_of, subject_of
 
 _STEPS = 128  # of a callable in a call that are noted, the first ones
@@ -39,6 +39,7 @@ class _Record:
 
     def __init__(self, kind: str, what: Any) -> None:
         self.kind, self.what = kind, what
+        self.decoded: list[tuple[int, Any, Decoded]] = []  # by a streamer: put, tokenizer, text
         self.before = state_of(what)
         self.steps: list[Step] = []
         self.error: Exception | None = None
@@ -51,6 +52,7 @@ class Recorder:
     def __init__(self, case: Case, fail: Callable[[Exception], None]) -> None:
         self.fail, self.eos_ids = fail, frozenset(case.eos_ids)
         self.records: dict[int, _Record] = {}
+        self.putting: _Record | None = None  # the streamer that is being given tokens
         for kind, given in _given(case.call):
             if _is_looked_at(given):
                 self.records.setdefault(id(given), _Record(kind, given))
@@ -65,6 +67,11 @@ class Recorder:
                 record.steps.append(look())
         except Exception as error:
             self.fail(error)
+
+    def decoded(self) -> Iterator[tuple[Any, Decoded]]:
+        """Yield (tokenizer, text) of what a streamer of the user's decoded, without its prompt."""
+        for record in self.records.values():
+            yield from ((tokenizer, one) for put, tokenizer, one in record.decoded if put > 1)
 
 
 class Callables:
@@ -99,9 +106,38 @@ class Callables:
             if self._to_put_back and not _drafts(case):
                 recorder = Recorder(case, fail)
                 recorder = recorder if recorder.records else None
+                self._follow_streamer(case.call.get("streamer"))
         finally:
             _calls().append(recorder)
         return recorder
+
+    def _follow_streamer(self, streamer) -> None:
+        """Hear what a streamer of the user's is given; one of the library's is left alone."""
+        if streamer is None or not _is_looked_at(streamer):
+            return
+        for owner in type(streamer).__mro__:
+            original = vars(owner).get("put")
+            if original is None or getattr(original, "_is_heard", False):
+                continue
+            if str(owner.__module__).partition(".")[0] in _ONES_OWN:
+                continue
+            with self._lock:
+                wrapper = _put(original)
+                wrapper._is_heard = True
+                owner.put = wrapper
+                put_back = functools.partial(_put_back, owner, wrapper, original, "put")
+                self._to_put_back.append(put_back)
+
+    @staticmethod
+    def keep_decoding(tokenizer, one: Decoded) -> bool:
+        """Keep a text that a streamer decodes while it is given tokens; tell whether it was one."""
+        recorder = _recorder()
+        record = None if recorder is None else recorder.putting
+        if record is None:
+            return False
+        if len(record.decoded) < _STEPS:
+            record.decoded.append((len(record.steps) + 1, tokenizer, one))
+        return True
 
     def end(self, recorder: Recorder | None) -> list[Called]:
         """Return what a call's callables did; the call is over."""
@@ -138,9 +174,9 @@ class Callables:
         return called
 
 
-def _put_back(owner: type, wrapper, original) -> None:
-    if vars(owner).get("__call__") is wrapper:  # else others wrapped it since: leave it
-        owner.__call__ = original
+def _put_back(owner: type, wrapper, original, name: str = "__call__") -> None:
+    if vars(owner).get(name) is wrapper:  # else others wrapped it since: leave it
+        setattr(owner, name, original)
 
 
 def _calls() -> list[Recorder | None]:
@@ -161,6 +197,8 @@ def _given(call: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     allowed = call.get("prefix_allowed_tokens_fn")
     if allowed is not None:
         yield "prefix_allowed_tokens_fn", allowed
+    if call.get("streamer") is not None:
+        yield "streamer", call["streamer"]
 
 
 def _is_looked_at(given) -> bool:
@@ -168,7 +206,8 @@ def _is_looked_at(given) -> bool:
     while isinstance(given, functools.partial):
         given = given.func
     module = getattr(given, "__module__", None) or type(given).__module__
-    return callable(given) and str(module).partition(".")[0] not in _ONES_OWN
+    known = callable(given) or callable(getattr(given, "put", None))
+    return known and str(module).partition(".")[0] not in _ONES_OWN
 
 
 def _drafts(case: Case) -> bool:
@@ -260,6 +299,33 @@ def _allowed_noted(recorder: Recorder, processor, vocabulary: int) -> Iterator[N
         yield
     finally:
         setattr(processor, name, function)
+
+
+def _put(original):
+    @functools.wraps(original)
+    def put(self, value):
+        recorder = _recorder()
+        record = None if recorder is None else recorder.records.get(id(self))
+        if record is None or recorder.putting is not None:
+            return original(self, value)
+        recorder.putting = record
+        try:
+            with _errors_noted(record):
+                return original(self, value)
+        finally:
+            recorder.putting = None
+            recorder.note(record, lambda: _step_of_tokens(record, value))
+
+    return put
+
+
+def _step_of_tokens(record: _Record, value) -> Step:
+    """Return what a streamer was given; said: whether it decoded all of that as one text."""
+    ids = value.flatten().tolist()
+    place = len(record.steps) + 1
+    decoded = [one.ids for at, _, one in record.decoded if at == place]
+    whole = ids in decoded or [token for piece in decoded for token in piece] == ids
+    return Step(len(ids), (), "", said=(whole,))
 
 
 @contextlib.contextmanager

@@ -139,7 +139,8 @@ class Step:
     length: int  # of the ids that it got
     texts: tuple[bytes, ...]  # a digest of each row's ids, the first rows
     returned: str  # what came back: "", as it has to be, or what it was instead
-    # What can be compared between steps: a row's bans, verdict or allowed tokens.
+    # What can be compared between steps: each row's bans, verdict or allowed tokens; of a streamer,
+    # whether it decoded all that it was given as one text.
     said: tuple[Any, ...] = ()
     rows: int = 1  # of the ids that it got
     edits: tuple[Edit, ...] = ()  # of a processor, the first rows
@@ -152,7 +153,8 @@ class Step:
 class Called:
     """One of the user's callables in a call to `generate`: a processor, a criterion or the like."""
 
-    kind: str  # "logits_processor", "stopping_criteria" or "prefix_allowed_tokens_fn"
+    # "logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn" or "streamer"
+    kind: str
     name: str  # its own, or its class's
     what: Any  # the callable; None where the call is over
     steps: list[Step]  # what it was asked, the first times
@@ -184,8 +186,9 @@ class Case:
     seed: int | None = None  # torch's, when the call began
     earlier_seed: int | None = None  # at that earlier call
     random_state: bytes = b""  # a digest of torch's generators, when the call began
-    # Of the last calls at this line, those of the same ids and settings that began in that state.
-    drawn_alike: int = 0
+    # Of the last calls at this line, those of the same ids and settings, and of the same random
+    # state where the call draws.
+    asked_alike: int = 0
     cached: int = 0  # tokens that the call's cache held before the call
     held: torch.Tensor | None = None  # (batch, length) int64, these tokens, where they were seen
     encoded_by: Any = None  # the tokenizer that was seen to make the ids

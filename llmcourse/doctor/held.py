@@ -47,7 +47,10 @@ def _held(given, depth: int, seen: set[int]) -> dict[str, Any]:
 
 def _parts(given) -> Iterator[tuple[str, Any]]:
     if isinstance(given, functools.partial):
-        yield from ((f"argument {place}", value) for place, value in enumerate(given.args))
+        code = code_of(given)
+        known = () if code is None else code.co_varnames[: code.co_argcount]
+        names = [*known, *(f"argument {place}" for place in range(len(known), len(given.args)))]
+        yield from zip(names, given.args, strict=False)
         yield from given.keywords.items()
         yield from _parts(given.func)
     elif isinstance(given, types.MethodType):

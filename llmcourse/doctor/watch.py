@@ -237,10 +237,11 @@ class Watch:
         if begun is None:
             return
         seconds, case, recorder = begun
+        streamed = [] if recorder is None else list(recorder.decoded())
         if self.callables is not None and case is not None:
             case.called = self._carefully(event, lambda _: self.callables.end(recorder)) or []
         if case is not None and (event.error is None or isinstance(event.error, Exception)):
-            self._carefully(event, lambda event: self._look(event, case, seconds))
+            self._carefully(event, lambda event: self._look(event, case, seconds, streamed))
         if self.journal is not None:
             self.journal.running(-1)
         with self._changed:
@@ -355,6 +356,8 @@ class Watch:
         rows = _rows(given[0] if given[1] is None else given[1], len(texts))
         for ids, text in zip(rows, texts, strict=True):
             one = Decoded(ids, kwargs, text, site.line, site.file, tokenizer=event.owner)
+            if self.callables is not None and self.callables.keep_decoding(event.owner, one):
+                continue
             call = self._that_made(ids)
             if call is not None:
                 self._keep_decoded(call, one, event.owner)
@@ -466,7 +469,8 @@ class Watch:
             case.earlier, case.earlier_seed = before.output, before.seed
         if case.config is not None and case.config.do_sample:
             case.random_state = _random_state(case)
-            case.drawn_alike = self._drawn_alike(event, case) if before is not None else 0
+        if before is not None and case.config is not None:
+            case.asked_alike = self._asked_alike(event, case)
         case.tokenizer_is_a_guess, case.encoded_by = is_a_guess, encoded_by
         case.held = self._steps.held(_cache_of(call)) if case.cached else None
         if self.evidence:  # the call is about to write into its own cache
@@ -486,19 +490,19 @@ class Watch:
         calls = self.calls[-_REMEMBERED:] if case.input_ids is not None else []
         return next((call.case for call in reversed(calls) if _same_ids(call.case, case)), None)
 
-    def _drawn_alike(self, event: Event, case: Case) -> int:
-        """Return how many of the last calls at this line would draw the same as this one."""
-        settings = None
-        found = 0
+    def _asked_alike(self, event: Event, case: Case) -> int:
+        """Return how many of the last calls at this line have to give what this one gives."""
+        alike = 0
         for call in self.calls[-_REMEMBERED:]:
             other = call.case
-            if call.site != event.site or other.random_state != case.random_state:
-                continue
-            if other.config is None or not _same_ids(other, case):
-                continue
-            settings = case.config.to_dict() if settings is None else settings
-            found += other.config.to_dict() == settings
-        return found
+            same = call.site == event.site and other.random_state == case.random_state
+            if same and other.config is not None and _same_ids(other, case):
+                alike += self._same_settings(other.config, case.config)
+        return alike
+
+    def _same_settings(self, one, other) -> bool:
+        """Tell whether two calls have the same settings; asked in full only of a script's calls."""
+        return one is other or (self.callables is not None and one.to_dict() == other.to_dict())
 
     def _tokenized_into(self, case: Case) -> list[TokenizerCall]:
         """Return the tokenizer's calls whose ids are in this call's prompts, in their order."""
@@ -534,8 +538,13 @@ class Watch:
                 return [one]
         return []
 
-    def _look(self, event: Event, case: Case, seconds: float) -> None:
-        """Keep the diagnosis of a call that has ended; seconds: what the doctor took before it."""
+    def _look(
+        self, event: Event, case: Case, seconds: float, streamed: list[tuple[Any, Decoded]]
+    ) -> None:
+        """Keep the diagnosis of a call that has ended.
+
+        seconds: what the doctor took before it. streamed: what a streamer decoded meanwhile.
+        """
         started = time.perf_counter()
         if event.error is not None:
             case.refusal = case.refusal or event.error
@@ -565,6 +574,8 @@ class Watch:
             )
             self.calls.append(call)
         self._write_down(call)
+        for tokenizer, one in streamed:
+            self._keep_decoded(call, one, tokenizer)
 
     def _keep_cache(self, event: Event, case: Case) -> None:
         """Keep what `generate` left in the cache that it was given, or returned."""

@@ -14,6 +14,7 @@ _ALLOWED = "prefix_allowed_tokens_fn"
 _BANNED = -10.0  # a bias from which on a token does not come
 _SHOWN = 40  # characters of a token or text that a finding repeats
 _LONGEST_RUN = 12  # ids of a stop word that a criterion holds
+_STEPS = 3  # of a processor, from which on it counts as always
 _OF_IDS = ("id", "token", "stop", "eos", "end")  # names that a single id goes by
 _SHORTEST_WORD = 3  # characters of a word that such an id stands for
 _KINDS = 3  # different tokens that a row of special tokens has at most
@@ -25,8 +26,8 @@ _KINDS = 3  # different tokens that a row of special tokens has at most
     severities=(WARNING,),
     symptom="Every text runs until the limit, and rambles after its answer.",
     cause="""
-        `suppress_tokens` and `sequence_bias` put tokens out of reach. Where the list holds every
-        token that ends a text (often as one special token among all of them), none can end.
+        `suppress_tokens`, `sequence_bias` and processors put tokens out of reach. Where they hold
+        every token that ends a text (often as one special token among all of them), none can end.
     """,
     fix="Take the end tokens out of the list.",
     example="""
@@ -49,13 +50,23 @@ def end_token_banned(case: Case) -> Iterator[Finding]:
             severity=WARNING,
             confidence=CERTAIN,
             what=(
-                f"{name}, which {case.set_by(name)}, puts every end token out of reach: "
+                f"{_set_by(case, name)} puts every end token out of reach: "
                 f"{_names(case, case.eos_ids)}."
             ),
             why="Nothing but the limit ends the text: the model goes on after its answer.",
-            fix=f"model.generate(..., {name}=...)  # without {list(case.eos_ids)}",
-            repair=lambda name=name: changed(case, **{name: None}),
+            fix=f"model.generate(..., {name}=...)  # without {list(case.eos_ids)}"
+            if case.asked(name) is not None
+            else f"# leave {list(case.eos_ids)} out of what it bans",
+            repair=(lambda name=name: changed(case, **{name: None}))
+            if case.asked(name) is not None
+            else None,
         )
+
+
+def _set_by(case: Case, name: str) -> str:
+    if name in ("suppress_tokens", "sequence_bias"):
+        return f"{name}, which {case.set_by(name)},"
+    return f"{name}, a processor,"
 
 
 def _bans(case: Case) -> Iterator[tuple[str, set[int]]]:
@@ -68,6 +79,10 @@ def _bans(case: Case) -> Iterator[tuple[str, set[int]]]:
     low = {ids[0] for ids, by in pairs if len(ids) == 1 and by <= _BANNED}
     if low:
         yield "sequence_bias", low
+    for called in case.called:
+        edits = [edit for step in called.steps for edit in step.edits]
+        if called.whole and len(edits) >= _STEPS:
+            yield printable(called.name, _SHOWN), set.intersection(*(set(e.banned) for e in edits))
 
 
 def _names(case: Case, ids) -> str:

@@ -126,6 +126,9 @@ def _goes_on(case: Case, called: Called) -> tuple[str, bool] | None:
     for earlier in called.earlier:
         if not earlier.steps or not _carried(earlier, called):
             continue
+        kept = _length_kept(earlier, called)
+        if kept is not None:
+            return f"{kept}, and this prompt has {called.steps[0].length}", True
         if called.kind == PROCESSOR and called.steps and _went_silent(earlier, called):
             return "it changed the first scores of an earlier call, and none of this one", False
         if called.kind == CRITERION and _counts_on(earlier, called):
@@ -140,6 +143,20 @@ def _goes_on(case: Case, called: Called) -> tuple[str, bool] | None:
                 f"at the first step of this text it raises {failed}, and before it did not",
                 False,
             )
+    return None
+
+
+def _length_kept(earlier: Called, called: Called) -> str | None:
+    """Return in words that the length of an earlier prompt is taken for that of this one."""
+    if not called.steps or called.steps[0].length == earlier.steps[0].length:
+        return None
+    length = earlier.steps[0].length
+    for name, now in called.before.items():
+        if isinstance(now, bool) or now != length or not isinstance(now, int):
+            continue
+        if earlier.before.get(name) != now and called.after.get(name) == now:
+            shown = printable(name, _SHOWN)
+            return f"{shown}={now} is the length of an earlier prompt"
     return None
 
 

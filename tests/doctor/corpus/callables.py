@@ -331,3 +331,55 @@ class Counts:
 
 
 faulty("stateful-processor", "a criterion that counts on")(lambda: stopped(Counts(), times=2))
+
+
+class Shows:
+    """A streamer that decodes what it is given, or from the second on."""
+
+    def __init__(self, skip: int):
+        self.skip, self.text = skip, ""
+
+    def put(self, value):
+        if self.skip:
+            self.skip -= 1
+            return
+        self.text += byte_level().decode(value.flatten())
+
+    def end(self):
+        pass
+
+
+class Fails(Shows):
+    def put(self, value):
+        self.text += byte_level().decode(int(value))
+
+
+faulty("prompt-put-first", "a streamer that fails at the prompt")(lambda: ran(streamer=Fails(0)))
+
+sound("a streamer that leaves the prompt out")(lambda: ran(streamer=Shows(1)))
+
+
+class Measures:
+    """Takes the first prompt's length for that of all."""
+
+    def __init__(self):
+        self.begin = None
+
+    def __call__(self, ids, scores):
+        if self.begin is None:
+            self.begin = ids.shape[1]
+        return scores.index_fill(1, torch.tensor(9 + (ids.shape[1] - self.begin) % 20), _GONE)
+
+
+def _two_prompts() -> Call:
+    measures = Measures()
+    processed(measures, "a b")
+    measures.begin = None  # as it was made: the corpus follows each call by itself
+    return processed(measures, "a b")
+
+
+sound("a length that is measured anew")(_two_prompts)
+
+faulty("end-token-banned", "by a processor, in every step")(
+    lambda: processed(lambda ids, scores: scores.index_fill(1, torch.tensor([2]), _GONE))
+)
