@@ -43,6 +43,7 @@ class _Record:
         self.before = state_of(what)
         self.steps: list[Step] = []
         self.error: Exception | None = None
+        self.first_choice: tuple = ()
         self.whole = True
 
 
@@ -162,6 +163,7 @@ class Callables:
                 before=record.before,
                 after=state_of(record.what),
                 error=record.error,
+                first_choice=record.first_choice,
                 earlier=tuple(one for one in earlier if one.kind == record.kind),
                 whole=record.whole,
             )
@@ -237,8 +239,7 @@ def _processed(recorder: Recorder, original, processor, input_ids, scores, keywo
     """Return what the library's list of one processor makes of the scores, and note it."""
     alone = LogitsProcessorList([processor])
     if isinstance(processor, PrefixConstrainedLogitsProcessor):
-        with _allowed_noted(recorder, processor, scores.shape[-1]):
-            return original(alone, input_ids, scores, **keywords)
+        return _constrained(recorder, original, processor, input_ids, scores, keywords)
     record = recorder.records.get(id(processor))
     if record is None or len(record.steps) >= _STEPS:
         if record is not None:
@@ -247,8 +248,41 @@ def _processed(recorder: Recorder, original, processor, input_ids, scores, keywo
     before = _first_rows(scores)
     with _errors_noted(record):
         made = original(alone, input_ids, scores, **keywords)
+    _note_first_choice(recorder, record, before, made)
     recorder.note(record, lambda: _step_of_scores(input_ids, before, made))
     return made
+
+
+def _constrained(recorder: Recorder, original, processor, input_ids, scores, keywords):
+    """Return what the library's processor with a function of allowed tokens makes of scores."""
+    alone = LogitsProcessorList([processor])
+    record = recorder.records.get(id(getattr(processor, "_prefix_allowed_tokens_fn", None)))
+    first = record is not None and not record.steps
+    with _allowed_noted(recorder, processor, scores.shape[-1]):
+        made = original(alone, input_ids, scores, **keywords)
+    if first:
+        _note_first_choice(recorder, record, _first_rows(scores), made, first=True)
+    return made
+
+
+def _note_first_choice(recorder: Recorder, record: _Record, before, made, first=False) -> None:
+    """Note of the first step which tokens a callable left, and what the model would have said."""
+    if before is None or (record.steps and not first):
+        return
+    try:
+        record.first_choice = tuple(_choices(before, _first_rows(made)))
+    except Exception as error:
+        recorder.fail(error)
+
+
+def _choices(before: torch.Tensor, after: torch.Tensor | None) -> Iterator[tuple]:
+    if after is None or after.shape != before.shape:
+        return
+    for old, new in zip(before, after, strict=True):
+        left = _few(~new.isneginf())
+        if left and not bool(old.isneginf()[list(left)].all()):
+            mass = float(old.softmax(-1)[list(left)].sum())
+            yield int(old.argmax()), left, mass
 
 
 def _criteria(original):
@@ -408,6 +442,7 @@ def _step_of_allowed(ids: torch.Tensor, allowed, vocabulary: int, eos_ids: froze
         said=(tuple(numbers) if len(numbers) <= _FEW else _digest(str(numbers).encode()),),
         ids=tuple(numbers) if len(numbers) <= _FEW else None,
         ends=not eos_ids.isdisjoint(numbers),
+        everything=len(numbers) >= vocabulary,
         beyond=beyond,
     )
 

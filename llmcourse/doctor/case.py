@@ -146,6 +146,7 @@ class Step:
     edits: tuple[Edit, ...] = ()  # of a processor, the first rows
     ids: tuple[int, ...] | None = None  # of a function of allowed tokens, where they are few
     ends: bool = False  # whether these hold a token that ends a text
+    everything: bool = False  # whether they are the whole vocabulary
     beyond: int | None = None  # one of them that the vocabulary lacks
 
 
@@ -161,6 +162,9 @@ class Called:
     before: dict[str, Any]  # its state when the call began, by name
     after: dict[str, Any]  # when it had ended
     error: Exception | None = None  # what it raised
+    # At the first step, of the first rows where few tokens were left: the likeliest before, the
+    # tokens that were left, and the probability that these had before.
+    first_choice: tuple[tuple[int, tuple[int, ...], float], ...] = ()
     earlier: tuple["Called", ...] = ()  # the same object in earlier calls, the last one last
     whole: bool = True  # whether `steps` are all there were
 

@@ -219,7 +219,7 @@ _MADE_ELSEWHERE = frozenset(
         *("penalty-divides-negative", "allowed-returns-no-ids", "allowed-counts-prompt"),
         *("stop-reads-the-prompt", "stop-ids-never-match", "criterion-never-true"),
         *("criterion-of-one-row", "criterion-of-wrong-form", "bad-words-one-spelling"),
-        *("prompt-put-first",),
+        *("prompt-put-first", "answer-without-its-space", "stop-ids-begin-a-text"),
     ]
 )
 

@@ -337,3 +337,46 @@ def criterion_of_wrong_form(case: Case) -> Iterator[Finding]:
             why="generate joins it with a tensor that has a True or False for each row.",
             fix="return torch.tensor(ends, device=input_ids.device)  # (rows,) bool",
         )
+
+
+@pitfall(
+    "stop-ids-begin-a-text",
+    subject=Subject.ENDS,
+    severities=(WARNING,),
+    needs=(Needs.CALLED,),
+    symptom="A stopping criterion never stops, though its words are in the text.",
+    cause="""
+        Many tokenizers put a begin token before what they encode, and SentencePiece a piece for a
+        space. A stop word's ids then begin with it, and within a text it does not come there.
+    """,
+    fix="Encode without special tokens, or use `stop_strings`.",
+    example="ids = tokenizer(word, add_special_tokens=False).input_ids",
+    how_sure="""
+        Certain where the ids that a criterion holds begin with a special token, and their text was
+        written without it.
+    """,
+)
+def stop_ids_begin_a_text(case: Case) -> Iterator[Finding]:
+    """A criterion's ids begin with a special token, and the rest was written."""
+    special = set(case.tokenizer.all_special_ids) if case.tokenizer is not None else set()
+    for called in _criteria(case) if case.new_rows else ():
+        if any(any(step.said) for step in called.steps):
+            continue
+        written = [_new_text(case, row) for row in range(len(case.new_rows))]
+        for run in _ids(called):
+            word = case.tokenizer.decode(run[1:]).strip() if run[0] in special else ""
+            if not word or not any(word in text for text in written):
+                continue
+            first = case.tokenizer.convert_ids_to_tokens(run[0])
+            yield _found(
+                "stop-ids-begin-a-text",
+                WARNING,
+                CERTAIN,
+                what=(
+                    f"{_named(called)} holds the ids of {printable(word, _SHOWN)!r} with "
+                    f"{printable(str(first), _SHOWN)!r} before them; the word was written without."
+                ),
+                why="The tokenizer put its begin token first, which does not come within a text.",
+                fix=f"tokenizer({printable(word, _SHOWN)!r}, add_special_tokens=False).input_ids",
+            )
+            break

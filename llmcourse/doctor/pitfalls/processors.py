@@ -605,23 +605,70 @@ def _names(code: CodeType) -> Iterator[str]:
     how_sure="Certain that no score changed. A rule that this text never met changes none, too.",
 )
 def processor_changes_nothing(case: Case) -> Iterator[Finding]:
-    """A processor returned all scores as they came."""
+    """A processor returned all scores as they came, or a function allowed every token."""
+    for called in _of(case, ALLOWED):
+        if called.whole and called.steps and all(one.everything for one in called.steps):
+            yield _without_effect(called, "allowed the whole vocabulary")
     for called in _of(case, PROCESSOR):
         if not _is_silent(called) or _limit_in(called, case.prompt_length) is not None:
             continue
         if _goes_on(case, called) is not None or any(one.returned for one in called.steps):
             continue
-        yield Finding(
-            code="processor-changes-nothing",
-            severity=NOTE,
-            confidence=CERTAIN,
-            what=(
-                f"{_named(called)} returned the scores as they came in all "
-                f"{len(called.steps)} steps."
-            ),
-            why="The text is the one that comes without it.",
-            fix="# what does it wait for? input_ids[:, -1] is each row's last token",
-        )
+        yield _without_effect(called, "returned the scores as they came")
+
+
+def _without_effect(called: Called, did: str) -> Finding:
+    return Finding(
+        code="processor-changes-nothing",
+        severity=NOTE,
+        confidence=CERTAIN,
+        what=f"{_named(called)} {did} in all {plural(len(called.steps), 'step')}.",
+        why="The text is the one that comes without it.",
+        fix="# what does it wait for? the ids begin with the prompt, and end with the last token",
+    )
+
+
+@pitfall(
+    "answer-without-its-space",
+    subject=Subject.READING,
+    severities=(WARNING, NOTE),
+    needs=(Needs.CALLED,),
+    symptom="Yes and No, or A to D, have tiny probabilities; the accuracy is that of guessing.",
+    cause="""
+        After a prompt that ends with a colon, the answer begins with a space, and the word with its
+        space is another token than the word alone: " Yes" and "Yes" have two ids. The probability
+        is at the one with the space. In a chat it is the other way round.
+    """,
+    fix="Encode the word as it follows the prompt, with its space.",
+    example='(yes,) = tokenizer(" Yes", add_special_tokens=False).input_ids',
+    how_sure="""
+        Certain where the likeliest token was the same word with its space, or without, and was kept
+        out: its spelling and the probability of what was allowed are in the finding.
+    """,
+)
+def answer_without_its_space(case: Case) -> Iterator[Finding]:
+    """The words that were allowed are in another spelling than the one that the model chose."""
+    for called in _of(case, PROCESSOR, ALLOWED) if case.tokenizer is not None else ():
+        for best, left, mass in called.first_choice:
+            spelt = case.tokenizer.decode([best])
+            words = [case.tokenizer.decode([one]) for one in left] if best not in left else []
+            bare = spelt.strip()
+            same = next((one for one in words if one.strip() == bare and one != spelt), None)
+            if same is None or not bare or mass > 0.5:
+                continue
+            yield Finding(
+                code="answer-without-its-space",
+                severity=WARNING,
+                confidence=CERTAIN,
+                what=(
+                    f"{_named(called)} allows {printable(same, _SHOWN)!r}, and the likeliest token "
+                    f"is {printable(spelt, _SHOWN)!r}, the same word in another spelling; what is "
+                    f"allowed had a probability of {mass:.2g}."
+                ),
+                why="With its space a word is another token: the model's choice is kept out.",
+                fix=f"tokenizer({printable(spelt, _SHOWN)!r}, add_special_tokens=False).input_ids",
+            )
+            return
 
 
 @pitfall(
@@ -680,22 +727,22 @@ def allowed_returns_no_ids(case: Case) -> Iterator[Finding]:
     fix="Take the prompt's length away.",
     example='step = len(input_ids) - inputs["input_ids"].shape[1]',
     how_sure="""
-        Likely where it was seen: at the very first step it allowed nothing, or looked up what is
-        not there, and it holds no number that is the prompt's length.
+        Likely where it was seen: at the very first step it allowed nothing, or the end alone, or
+        looked up what is not there, and it holds no number that is the prompt's length.
     """,
 )
 def allowed_counts_prompt(case: Case) -> Iterator[Finding]:
     """A function of allowed tokens finds nothing for the prompt."""
     length = case.prompt_length
     for called in _of(case, ALLOWED):
-        if case.refusal is None or length < 2 or _goes_on(case, called) is not None:
+        if length < 2 or _goes_on(case, called) is not None:
             continue
         raised = _raised_in(case, called) and isinstance(called.error, _OUT_OF_PLACE)
-        nothing = (
-            not called.steps
-            if raised
-            else [one.returned for one in called.steps] == ["an empty list"]
-        )
+        if _ends_at_once(case, called):
+            yield _only_the_end(case, called)
+            continue
+        empty = [one.returned for one in called.steps] == ["an empty list"]
+        nothing = case.refusal is not None and (not called.steps if raised else empty)
         if not nothing or length in dict(numbers(held_by(called.what))).values():
             continue
         did = f"raised {printable(in_words(called.error), 80)}" if raised else "allowed no token"
@@ -710,3 +757,26 @@ def allowed_counts_prompt(case: Case) -> Iterator[Finding]:
             why="The ids begin with the prompt: what is looked up by all of them is not there.",
             fix="written = ids[prompt_length:].tolist()  # what was generated so far",
         )
+
+
+def _ends_at_once(case: Case, called: Called) -> bool:
+    """Tell whether a function allowed nothing but the end at the first step."""
+    first = called.steps[0] if called.steps else None
+    ids = None if first is None else first.ids
+    if not ids or not set(ids) <= set(case.eos_ids):
+        return False
+    return case.prompt_length not in dict(numbers(held_by(called.what))).values()
+
+
+def _only_the_end(case: Case, called: Called) -> Finding:
+    return Finding(
+        code="allowed-counts-prompt",
+        severity=WARNING,
+        confidence=LIKELY,
+        what=(
+            f"{_named(called)} allowed the end alone at the first step: the ids that it gets are "
+            f"the prompt's {case.prompt_length} tokens, not none."
+        ),
+        why="What is looked up by all ids is not there, and its way out is the end: no text.",
+        fix="written = ids[prompt_length:].tolist()  # what was generated so far",
+    )

@@ -1,11 +1,13 @@
 """Processors, criteria and functions of allowed tokens: what they return, call after call."""
 
+from dataclasses import replace
+
 import torch
 
 from llmcourse.doctor.callables import Callables
 from tests.doctor.corpus.calls import Call, byte_level, faulty, model_for, sound, tensors
 
-_GONE = -float("inf")
+_GONE = -float("inf")  # 257 is the end token, and the last
 
 
 def ran(text="a b c", times: int = 1, writes: str = "", model=None, **call) -> Call:
@@ -381,5 +383,64 @@ def _two_prompts() -> Call:
 sound("a length that is measured anew")(_two_prompts)
 
 faulty("end-token-banned", "by a processor, in every step")(
-    lambda: processed(lambda ids, scores: scores.index_fill(1, torch.tensor([2]), _GONE))
+    lambda: processed(lambda ids, scores: scores.index_fill(1, torch.tensor([257]), _GONE))
 )
+
+faulty("allowed-counts-prompt", "all ids looked up, or else the end")(
+    lambda: allowed(lambda row, ids: {(): [9], (9,): [10]}.get(tuple(ids.tolist()), [257]))
+)
+
+faulty("processor-changes-nothing", "every token is allowed")(
+    lambda: allowed(lambda row, ids: list(range(258)))
+)
+
+
+class HoldsIds:
+    def __init__(self, ids):
+        self.ids = ids
+
+    def __call__(self, ids, scores, **kwargs):
+        return ids[0, -len(self.ids) :].tolist() == self.ids
+
+
+faulty("stop-ids-begin-a-text", "a stop word with the begin token before it")(
+    lambda: stopped(
+        HoldsIds([byte_level().bos_token_id, *byte_level()("END")["input_ids"]]), writes="xEND!!"
+    )
+)
+
+
+def _spaced(likeliest: str, choice: str) -> Call:
+    """One token is allowed, and another one would have been chosen."""
+    made = allowed(lambda row, ids: [88])
+    best, left = byte_level()("bc")["input_ids"]
+    called = replace(made.facts["called"][0], first_choice=((best, (left,), 0.01),))
+    made.tokenizer = _Spelt(made.tokenizer, {best: likeliest, left: choice})
+    made.facts["called"] = [called]
+    return made
+
+
+class _Spelt:
+    """A tokenizer in which two tokens have other texts."""
+
+    def __init__(self, tokenizer, texts):
+        self.tokenizer, self.texts = tokenizer, texts
+
+    def __call__(self, *texts, **options):
+        return self.tokenizer(*texts, **options)
+
+    def __getattr__(self, name):
+        return getattr(self.tokenizer, name)
+
+    def __len__(self):
+        return len(self.tokenizer)
+
+    def decode(self, ids, **options):
+        if len(ids) == 1 and ids[0] in self.texts:
+            return self.texts[ids[0]]
+        return self.tokenizer.decode(ids, **options)
+
+
+faulty("answer-without-its-space", "the word alone is allowed")(lambda: _spaced(" y", "y"))
+
+sound("another word is the likeliest")(lambda: _spaced(" y", "n"))
