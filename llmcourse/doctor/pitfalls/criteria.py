@@ -56,10 +56,6 @@ def _holds_run(row: list[int], run: list[int]) -> bool:
     return any(row[at : at + len(run)] == run for at in range(len(row) - len(run) + 1))
 
 
-def _found(code: str, severity: str, confidence: str, what: str, why: str, fix: str) -> Finding:
-    return Finding(code=code, severity=severity, confidence=confidence, what=what, why=why, fix=fix)
-
-
 @pitfall(
     "stop-reads-the-prompt",
     subject=Subject.ENDS,
@@ -98,10 +94,10 @@ def stop_reads_the_prompt(case: Case) -> Iterator[Finding]:
             hit = case.tokenizer.decode(run)
         if written or hit is None:
             continue
-        yield _found(
-            "stop-reads-the-prompt",
-            WARNING,
-            LIKELY,
+        yield Finding(
+            code="stop-reads-the-prompt",
+            severity=WARNING,
+            confidence=LIKELY,
             what=(
                 f"{_named(called)} was true after the first token, {printable(new, _SHOWN)!r}: its "
                 f"{printable(hit, _SHOWN)!r} stands in the prompt, and was not written."
@@ -149,10 +145,10 @@ def stop_text_in_letters(case: Case) -> Iterator[Finding]:
             letters = [one for one in new if one in word]
             if not letters or any(one in word for one in before):
                 continue
-            yield _found(
-                "stop-text-in-letters",
-                WARNING,
-                LIKELY,
+            yield Finding(
+                code="stop-text-in-letters",
+                severity=WARNING,
+                confidence=LIKELY,
                 what=(
                     f"{_named(called)} was true at {printable(letters[0])!r}, one letter of its "
                     f"stop text {printable(word, _SHOWN)!r}, which was not written."
@@ -204,10 +200,10 @@ def criterion_never_true(case: Case) -> Iterator[Finding]:
         if sign is None:
             continue
         word, row, pieces = sign
-        yield _found(
-            "criterion-never-true",
-            WARNING,
-            LIKELY,
+        yield Finding(
+            code="criterion-never-true",
+            severity=WARNING,
+            confidence=LIKELY,
             what=(
                 f"{_named(called)} was asked in {plural(len(called.steps), 'step')} and never "
                 f"true; {printable(word, _SHOWN)!r}, which it holds, was written in row {row}"
@@ -281,10 +277,10 @@ def criterion_of_one_row(case: Case) -> Iterator[Finding]:
         if not broken or not (certain or (len(open_rows) > 1 and reads_ids(called.what))):
             continue
         met = f", met by row {stopped[0]}" if certain else ""
-        yield _found(
-            "criterion-of-one-row",
-            WARNING,
-            CERTAIN if certain else LIKELY,
+        yield Finding(
+            code="criterion-of-one-row",
+            severity=WARNING,
+            confidence=CERTAIN if certain else LIKELY,
             what=(
                 f"{_named(called)} returned one True for {last.rows} rows in step {count}{met}; "
                 f"{plural(len(broken), 'row')} had not come to an end, row {broken[0]} first."
@@ -329,10 +325,10 @@ def criterion_of_wrong_form(case: Case) -> Iterator[Finding]:
         wrong = [one for one in called.steps if one.returned not in ("", "None", "one for all")]
         if not wrong:
             continue
-        yield _found(
-            "criterion-of-wrong-form",
-            ERROR,
-            CERTAIN,
+        yield Finding(
+            code="criterion-of-wrong-form",
+            severity=ERROR,
+            confidence=CERTAIN,
             what=f"{_named(called)} returned {wrong[0].returned}, for {wrong[0].rows} rows.",
             why="generate joins it with a tensor that has a True or False for each row.",
             fix="return torch.tensor(ends, device=input_ids.device)  # (rows,) bool",
@@ -368,10 +364,10 @@ def stop_ids_begin_a_text(case: Case) -> Iterator[Finding]:
             if not word or not any(word in text for text in written):
                 continue
             first = case.tokenizer.convert_ids_to_tokens(run[0])
-            yield _found(
-                "stop-ids-begin-a-text",
-                WARNING,
-                CERTAIN,
+            yield Finding(
+                code="stop-ids-begin-a-text",
+                severity=WARNING,
+                confidence=CERTAIN,
                 what=(
                     f"{_named(called)} holds the ids of {printable(word, _SHOWN)!r} with "
                     f"{printable(str(first), _SHOWN)!r} before them; the word was written without."

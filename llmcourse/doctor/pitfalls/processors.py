@@ -606,26 +606,28 @@ def _names(code: CodeType) -> Iterator[str]:
 )
 def processor_changes_nothing(case: Case) -> Iterator[Finding]:
     """A processor returned all scores as they came, or a function allowed every token."""
+    for called, did in _idle(case):
+        yield Finding(
+            code="processor-changes-nothing",
+            severity=NOTE,
+            confidence=CERTAIN,
+            what=f"{_named(called)} {did} in all {plural(len(called.steps), 'step')}.",
+            why="The text is the one that comes without it.",
+            fix="# what does it wait for? the ids that it gets begin with the prompt",
+        )
+
+
+def _idle(case: Case) -> Iterator[tuple[Called, str]]:
+    """Yield (callable, what it did) of those that changed nothing, for no reason known."""
     for called in _of(case, ALLOWED):
         if called.whole and called.steps and all(one.everything for one in called.steps):
-            yield _without_effect(called, "allowed the whole vocabulary")
+            yield called, "allowed the whole vocabulary"
     for called in _of(case, PROCESSOR):
-        if not _is_silent(called) or _limit_in(called, case.prompt_length) is not None:
+        explained = _is_silent(called) and _limit_in(called, case.prompt_length) is not None
+        if not _is_silent(called) or explained or _goes_on(case, called) is not None:
             continue
-        if _goes_on(case, called) is not None or any(one.returned for one in called.steps):
-            continue
-        yield _without_effect(called, "returned the scores as they came")
-
-
-def _without_effect(called: Called, did: str) -> Finding:
-    return Finding(
-        code="processor-changes-nothing",
-        severity=NOTE,
-        confidence=CERTAIN,
-        what=f"{_named(called)} {did} in all {plural(len(called.steps), 'step')}.",
-        why="The text is the one that comes without it.",
-        fix="# what does it wait for? the ids begin with the prompt, and end with the last token",
-    )
+        if not any(one.returned for one in called.steps):
+            yield called, "returned the scores as they came"
 
 
 @pitfall(
@@ -738,17 +740,17 @@ def allowed_counts_prompt(case: Case) -> Iterator[Finding]:
         if length < 2 or _goes_on(case, called) is not None:
             continue
         raised = _raised_in(case, called) and isinstance(called.error, _OUT_OF_PLACE)
-        if _ends_at_once(case, called):
-            yield _only_the_end(case, called)
-            continue
+        at_once = _ends_at_once(case, called)
         empty = [one.returned for one in called.steps] == ["an empty list"]
         nothing = case.refusal is not None and (not called.steps if raised else empty)
-        if not nothing or length in dict(numbers(held_by(called.what))).values():
+        knows = length in dict(numbers(held_by(called.what))).values()
+        if knows or not (nothing or at_once):
             continue
         did = f"raised {printable(in_words(called.error), 80)}" if raised else "allowed no token"
+        did = "allowed the end alone" if at_once else did
         yield Finding(
             code="allowed-counts-prompt",
-            severity=ERROR,
+            severity=WARNING if at_once else ERROR,
             confidence=LIKELY,
             what=(
                 f"{_named(called)} {did} at the first step: the ids that it gets are the prompt's "
@@ -762,21 +764,4 @@ def allowed_counts_prompt(case: Case) -> Iterator[Finding]:
 def _ends_at_once(case: Case, called: Called) -> bool:
     """Tell whether a function allowed nothing but the end at the first step."""
     first = called.steps[0] if called.steps else None
-    ids = None if first is None else first.ids
-    if not ids or not set(ids) <= set(case.eos_ids):
-        return False
-    return case.prompt_length not in dict(numbers(held_by(called.what))).values()
-
-
-def _only_the_end(case: Case, called: Called) -> Finding:
-    return Finding(
-        code="allowed-counts-prompt",
-        severity=WARNING,
-        confidence=LIKELY,
-        what=(
-            f"{_named(called)} allowed the end alone at the first step: the ids that it gets are "
-            f"the prompt's {case.prompt_length} tokens, not none."
-        ),
-        why="What is looked up by all ids is not there, and its way out is the end: no text.",
-        fix="written = ids[prompt_length:].tolist()  # what was generated so far",
-    )
+    return first is not None and bool(first.ids) and set(first.ids) <= set(case.eos_ids)
