@@ -221,7 +221,7 @@ def criterion_never_true(case: Case) -> Iterator[Finding]:
 def _written_in_vain(case: Case, called: Called) -> tuple[str, int, int] | None:
     """Return (word, row, tokens) of a word that a criterion holds and that was written."""
     words = [one for one in _words(called) if len(one.strip()) > 1 or "\n" in one]
-    runs = [run for run in _ids(called) if len(run) > 1]
+    runs = [run for _, run in runs_of_ids(held_by(called.what), _RUN)]
     for row, ids in enumerate(case.new_rows[: len(called.steps[0].said)]):
         text = _new_text(case, row)
         word = next((one for one in words if one in text), None)

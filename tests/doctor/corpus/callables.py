@@ -444,3 +444,19 @@ class _Spelt:
 faulty("answer-without-its-space", "the word alone is allowed")(lambda: _spaced(" y", "y"))
 
 sound("another word is the likeliest")(lambda: _spaced(" y", "n"))
+
+
+EXCLAMATION = [byte_level()("!")["input_ids"]]
+
+
+def _all_of_a_list(ids, scores, sequences=EXCLAMATION, **kwargs):
+    done = []
+    for row in ids:
+        done += [True for one in sequences if row[-len(one) :].tolist() == one]
+        done.append(False)
+    return all(done)
+
+
+faulty("criterion-never-true", "False is appended in each turn")(
+    lambda: stopped(_all_of_a_list, writes="xy!zzz")
+)
