@@ -506,13 +506,13 @@ def _flat(changed, before, after, finite) -> tuple[float, int, float, float] | N
     """
     if not bool(changed.any()) or int(finite.sum()) < 2:
         return None
-    scores, counts = after[changed].unique(return_counts=True)
-    place = int(counts.argmax())
-    score, count = float(scores[place]), int(counts[place])
+    values = after[changed]
+    middle = values.median()  # most of those that change, change to it
+    score, count = float(middle), int((values == middle).sum())
     zero = abs(score) <= _ZERO
     if score > _ZERO or (count < 2 and not zero):
         return None
-    same = changed & (after == scores[place])
+    same = changed & (after == middle)
     rest = finite & ~same
     a_floor = bool((before[same] <= score).all()) and not bool((after[rest] < score).any())
     if (a_floor and not zero) or not bool(rest.any()):
