@@ -29,6 +29,7 @@ _ONES_OWN = ("transformers", "llmcourse", "torch")  # whose callables are not lo
 _CALLS = 4  # earlier calls of an object that are remembered
 _OBJECTS = 64  # that are remembered
 _NEARLY_ONE = 0.01  # by which probabilities may miss their sum
+_SPREAD = 0.1  # of scores that count as alike
 _ZERO = 1e-3  # a score up to which it counts as 0
 
 _local = threading.local()  # calls: those to `generate` that this thread is in, the inmost last
@@ -513,6 +514,9 @@ def _flat(changed, before, after, finite) -> tuple[float, int, float, float] | N
     if score > _ZERO or (count < 2 and not zero):
         return None
     same = changed & (after == middle)
+    were = before[same]
+    if count > 1 and float(were.max() - were.min()) <= _SPREAD:
+        return None  # alike before, in half precision for instance, and moved together
     rest = finite & ~same
     a_floor = bool((before[same] <= score).all()) and not bool((after[rest] < score).any())
     if (a_floor and not zero) or not bool(rest.any()):

@@ -460,3 +460,11 @@ def _all_of_a_list(ids, scores, sequences=EXCLAMATION, **kwargs):
 faulty("criterion-never-true", "False is appended in each turn")(
     lambda: stopped(_all_of_a_list, writes="xy!zzz")
 )
+
+sound("scores in bfloat16, at another temperature")(
+    lambda: processed(lambda ids, scores: scores.bfloat16().float() / 1.7)
+)
+
+sound("a criterion that asks how long the text is, of two rows")(
+    lambda: ran(["a b", "c d"], stopping_criteria=[lambda ids, s, **k: len(ids[0]) >= 5])
+)
