@@ -199,6 +199,61 @@ class Forward:
     reads_last: bool = False  # whether the source takes the logits of the last place
 
 
+@dataclass(frozen=True)
+class Edit:
+    """What a logits processor did to one row of scores in a step."""
+
+    changed: int = 0  # tokens whose score is another
+    bans: bytes = b""  # which tokens it took away, as a digest; b"" for none
+    banned: tuple[int, ...] = ()  # these tokens, where they are few
+    left: tuple[int, ...] = ()  # the tokens that may still come, where they are few
+    faults: frozenset[str] = frozenset()  # "nan", "infinite", "none left", "probabilities", "mask"
+    # Tokens that were given one and the same finite score, at most 0: the score, how many, and the
+    # probability of all of them before and after.
+    flat: tuple[float, int, float, float] | None = None
+    # Of a change to tokens of the text alone: how many negative scores rose and fell, and how many
+    # positive ones.
+    signs: tuple[int, int, int, int] | None = None
+    factor: float | None = None  # by which all of these were multiplied, where it is one
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one of the user's callables got and returned in a step of `generate`."""
+
+    length: int  # of the ids that it got
+    texts: tuple[bytes, ...]  # a digest of each row's ids, the first rows
+    returned: str  # what came back: "", as it has to be, or what it was instead
+    # What can be compared between steps: each row's bans, verdict or allowed tokens; of a streamer,
+    # whether it decoded all that it was given as one text.
+    said: tuple[Any, ...] = ()
+    rows: int = 1  # of the ids that it got
+    edits: tuple[Edit, ...] = ()  # of a processor, the first rows
+    ids: tuple[int, ...] | None = None  # of a function of allowed tokens, where they are few
+    ends: bool = False  # whether these hold a token that ends a text
+    everything: bool = False  # whether they are the whole vocabulary
+    beyond: int | None = None  # one of them that the vocabulary lacks
+
+
+@dataclass(frozen=True, eq=False)
+class Called:
+    """One of the user's callables in a call to `generate`: a processor, a criterion or the like."""
+
+    # "logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn" or "streamer"
+    kind: str
+    name: str  # its own, or its class's
+    what: Any  # the callable; None where the call is over
+    steps: list[Step]  # what it was asked, the first times
+    before: dict[str, Any]  # its state when the call began, by name
+    after: dict[str, Any]  # when it had ended
+    error: Exception | None = None  # what it raised
+    # At the first step, of the first rows where few tokens were left: the likeliest before, the
+    # tokens that were left, and the probability that these had before.
+    first_choice: tuple[tuple[int, tuple[int, ...], float], ...] = ()
+    earlier: tuple["Called", ...] = ()  # the same object in earlier calls, the last one last
+    whole: bool = True  # whether `steps` are all there were
+
+
 @dataclass
 class Case:
     """One call, completed."""
@@ -220,6 +275,10 @@ class Case:
     earlier: torch.Tensor | None = None  # what one of the last calls made of the same ids
     seed: int | None = None  # torch's, when the call began
     earlier_seed: int | None = None  # at that earlier call
+    random_state: bytes = b""  # a digest of torch's generators, when the call began
+    # Of the last calls at this line, those of the same ids and settings, and of the same random
+    # state where the call draws.
+    asked_alike: int = 0
     cached: int = 0  # tokens that the call's cache held before the call
     held: torch.Tensor | None = None  # (batch, length) int64, these tokens, where they were seen
     encoded_by: Any = None  # the tokenizer that was seen to make the ids
@@ -241,6 +300,7 @@ class Case:
     decoded: list[Decoded] = field(default_factory=list)  # from the output, afterwards
     forwards: list[Forward] = field(default_factory=list)  # in a loop written by hand
     uses: list[Use] = field(default_factory=list)  # of one text decoded from the output, in order
+    called: list[Called] = field(default_factory=list)  # the user's callables, and what they did
 
     @cached_property
     def input_ids(self) -> torch.Tensor | None:

@@ -1,5 +1,6 @@
 """`watch`: the doctor at every call to `generate` in a block, which changes nothing about it."""
 
+import hashlib
 import itertools
 import sys
 import threading
@@ -19,6 +20,7 @@ import torch
 from llmcourse.decoding.cache import CACHE_NAMES
 from llmcourse.doctor import listen
 from llmcourse.doctor.call_site import Site
+from llmcourse.doctor.callables import Callables, Recorder
 from llmcourse.doctor.case import (
     MOST_ROWS,
     Case,
@@ -158,12 +160,17 @@ class Watch:
     _texts: Texts | None = None
     _under_way: dict[int, list[Case]] = field(default_factory=dict)  # calls that run, by thread
     _ended_at: frozenset[tuple[str, int]] = frozenset()  # lines that the last error passed
+    # What processors, criteria and the like do in each step; None: not looked at, since it takes
+    # time in every step.
+    callables: Callables | None = None
 
     def __enter__(self) -> "Watch":
         with self._changed:
             self._entered += 1
             if self._entered == 1:
                 listen.listen(self, self.model, self.tokenizer)
+                if self.callables is not None:
+                    self.callables.follow()
         return self
 
     def __exit__(self, kind, error, trace) -> None:
@@ -175,6 +182,8 @@ class Watch:
                 if self._follower is not None:
                     self._follower.__exit__(kind, error, trace)
                     self._follower = None
+                if self.callables is not None:
+                    self.callables.leave()
 
     def follow_logits(self) -> None:
         """Follow what becomes of logits in this thread, to the end of the block."""
@@ -229,7 +238,7 @@ class Watch:
 
     # What `listen` says: none of these ever raises an exception
 
-    def begins(self, event: Event) -> tuple[float, Case | None] | None:
+    def begins(self, event: Event) -> tuple[float, Case | None, Recorder | None] | None:
         """Complete a call that is about to run, before it can change a cache or a config."""
         if self.model is not None and event.owner is not self.model:
             return None
@@ -246,17 +255,28 @@ class Watch:
             self._texts.begin()
             self._hear_pipelines()
             self._under_way.setdefault(threading.get_ident(), []).append(case)
-        return time.perf_counter() - started, case
+        recorder = None
+        if self.callables is not None and case is not None:
+            recorder = self._carefully(event, lambda event: self._begin_callables(event, case))
+        return time.perf_counter() - started, case, recorder
+
+    def _begin_callables(self, event: Event, case: Case) -> Recorder | None:
+        return self.callables.begin(
+            case, lambda error: self._fail("what was called", event.site, error)
+        )
 
     def ends(self, begun, event: Event) -> None:
         """Look at a call that has ended, or failed."""
         if begun is None:
             return
-        seconds, case = begun
+        seconds, case, recorder = begun
         if self._texts is not None:
             self._under_way[threading.get_ident()].pop()
+        streamed = [] if recorder is None else list(recorder.decoded())
+        if self.callables is not None and case is not None:
+            case.called = self._carefully(event, lambda _: self.callables.end(recorder)) or []
         if case is not None and (event.error is None or isinstance(event.error, Exception)):
-            self._carefully(event, lambda event: self._look(event, case, seconds))
+            self._carefully(event, lambda event: self._look(event, case, seconds, streamed))
         if self.journal is not None:
             self.journal.running(-1)
         if self._follower is not None:
@@ -406,6 +426,8 @@ class Watch:
             one = Decoded(ids, kwargs, text, site.line, site.file, tokenizer=event.owner)
             if event.inside_generate and self._texts is not None:
                 self._follow_inside(one)
+            if self.callables is not None and self.callables.keep_decoding(event.owner, one):
+                continue
             call = self._that_made(ids)
             if call is not None and self._texts is not None:
                 self._texts.decoded(origin_of(call.case, one), call.case)
@@ -645,6 +667,10 @@ class Watch:
         before = self._of_the_same_ids(case)
         if before is not None:
             case.earlier, case.earlier_seed = before.output, before.seed
+        if case.config is not None and case.config.do_sample:
+            case.random_state = _random_state(case)
+        if before is not None and case.config is not None:
+            case.asked_alike = self._asked_alike(event, case)
         case.tokenizer_is_a_guess, case.encoded_by = is_a_guess, encoded_by
         case.held = self._steps.held(_cache_of(call)) if case.cached else None
         if self.evidence:  # the call is about to write into its own cache
@@ -674,13 +700,22 @@ class Watch:
 
     def _of_the_same_ids(self, case: Case) -> Case | None:
         """Return one of the last calls of this model that had the same ids."""
-        ids = case.input_ids
-        for call in reversed(self.calls[-_REMEMBERED:] if ids is not None else []):
-            other = call.case.input_ids
-            alike = other is not None and (other.shape, other.device) == (ids.shape, ids.device)
-            if alike and call.case.model.config is case.model.config and torch.equal(other, ids):
-                return call.case
-        return None
+        calls = self.calls[-_REMEMBERED:] if case.input_ids is not None else []
+        return next((call.case for call in reversed(calls) if _same_ids(call.case, case)), None)
+
+    def _asked_alike(self, event: Event, case: Case) -> int:
+        """Return how many of the last calls at this line have to give what this one gives."""
+        alike = 0
+        for call in self.calls[-_REMEMBERED:]:
+            other = call.case
+            same = call.site == event.site and other.random_state == case.random_state
+            if same and other.config is not None and _same_ids(other, case):
+                alike += self._same_settings(other.config, case.config)
+        return alike
+
+    def _same_settings(self, one, other) -> bool:
+        """Tell whether two calls have the same settings; asked in full only of a script's calls."""
+        return one is other or (self.callables is not None and one.to_dict() == other.to_dict())
 
     def _tokenized_into(self, case: Case) -> list[TokenizerCall]:
         """Return the tokenizer's calls whose ids are in this call's prompts, in their order."""
@@ -716,8 +751,13 @@ class Watch:
                 return [one]
         return []
 
-    def _look(self, event: Event, case: Case, seconds: float) -> None:
-        """Keep the diagnosis of a call that has ended; seconds: what the doctor took before it."""
+    def _look(
+        self, event: Event, case: Case, seconds: float, streamed: list[tuple[Any, Decoded]]
+    ) -> None:
+        """Keep the diagnosis of a call that has ended.
+
+        seconds: what the doctor took before it. streamed: what a streamer decoded meanwhile.
+        """
         started = time.perf_counter()
         if event.error is not None:
             case.refusal = case.refusal or event.error
@@ -747,6 +787,8 @@ class Watch:
             )
             self.calls.append(call)
         self._write_down(call)
+        for tokenizer, one in streamed:
+            self._keep_decoded(call, one, tokenizer)
 
     def _keep_cache(self, event: Event, case: Case) -> None:
         """Keep what `generate` left in the cache that it was given, or returned."""
@@ -826,6 +868,7 @@ def _kept(case: Case) -> Case:
     return case.later(
         model=SimpleNamespace(config=case.model.config, generation_config=own),
         refusal=None,  # its traceback holds what the call worked with
+        called=[],
         held=None,
         inputs={name: case.inputs[name] for name in tensors if name in case.inputs},
         call={name: value for name, value in case.call.items() if hasattr(case.config, name)},
@@ -866,6 +909,22 @@ def _texts_given(case: Case) -> Iterator[str]:
         yield from [one] if isinstance(one, str) else ()
         if isinstance(one, list | tuple):
             yield from (text for text in one[:MOST_ROWS] if isinstance(text, str))
+
+
+def _same_ids(one: Case, other: Case) -> bool:
+    """Tell whether two calls ask the same model to go on from the same ids."""
+    ids, others = one.input_ids, other.input_ids
+    if ids is None or others is None or (ids.shape, ids.device) != (others.shape, others.device):
+        return False
+    return one.model.config is other.model.config and torch.equal(ids, others)
+
+
+def _random_state(case: Case) -> bytes:
+    """Return a digest of the generator that a call draws from."""
+    device = getattr(case.model, "device", torch.device("cpu"))
+    on_a_card = device.type == "cuda"
+    state = torch.cuda.get_rng_state(device) if on_a_card else torch.get_rng_state()
+    return hashlib.blake2b(state.numpy().tobytes(), digest_size=16).digest()
 
 
 def _rows(given, texts: int) -> list[list[int]]:

@@ -7,6 +7,7 @@ tests/doctor/corpus/. PITFALLS has them all, by code, in the order in which they
 from llmcourse.doctor.pitfalls import (
     beside,
     chats,
+    criteria,
     cut_texts,
     decoded,
     drawing,
@@ -21,6 +22,7 @@ from llmcourse.doctor.pitfalls import (
     outputs,
     parsed,
     penalties,
+    processors,
     prompts,
     searched,
     settings,
@@ -34,7 +36,7 @@ from llmcourse.doctor.pitfalls.registry import Needs, Pitfall, Subject, facts_in
 
 _MODULES = (
     *(inputs, encodings, prompts, texts, chats, histories, templates),
-    *(settings, kinds, drawing, penalties, ends, idle),
+    *(settings, kinds, drawing, penalties, processors, criteria, ends, idle),
     *(loading, weights, vocabulary, beside, outputs, decoded, thinking, forwards),
     *(cut_texts, searched, parsed),
 )

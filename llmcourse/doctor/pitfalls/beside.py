@@ -184,6 +184,53 @@ def stream_read_late(case: Case) -> Iterator[Finding]:
 
 
 @pitfall(
+    "prompt-put-first",
+    subject=Subject.READING,
+    severities=(ERROR, WARNING),
+    needs=(Needs.CALLED,),
+    explains_refusal=True,
+    symptom="A streamer of one's own shows the prompt, or fails at its shape.",
+    cause="""
+        The first `put` gets the prompt's ids, of shape (1, length); each later one gets one token,
+        of shape (1,).
+    """,
+    fix="Leave the first one out.",
+    example="""
+        def put(self, value):
+            if self.is_prompt:
+                self.is_prompt = False
+                return
+            self.ids += value.tolist()
+    """,
+    how_sure="""
+        Certain that the prompt was decoded in the first `put`, or that this one failed; whether it
+        was to be shown is not known.
+    """,
+)
+def prompt_put_first(case: Case) -> Iterator[Finding]:
+    """A streamer of the user's decoded the prompt, or failed at it."""
+    for called in case.called:
+        if called.kind != "streamer" or not called.steps:
+            continue
+        fails = called.error is not None and len(called.steps) == 1
+        fails = fails and case.refusal is called.error
+        if not fails and not (called.steps[0].said[0] and called.steps[0].length > 1):
+            continue
+        did = f"raised {type(called.error).__name__}" if fails else "decoded them"
+        yield Finding(
+            code="prompt-put-first",
+            severity=ERROR if fails else WARNING,
+            confidence=CERTAIN,
+            what=(
+                f"The first put of {printable(called.name, _SHOWN)} got the prompt's "
+                f"{called.steps[0].length} tokens, and {did}."
+            ),
+            why="generate hands the prompt to a streamer before the first new token.",
+            fix="# leave out the first put: it is the prompt, of shape (1, length)",
+        )
+
+
+@pitfall(
     "marks-in-the-stream",
     subject=Subject.READING,
     severities=(NOTE,),

@@ -10,6 +10,7 @@ from llmcourse.doctor.finding import CERTAIN, NOTE, WARNING, Finding
 from llmcourse.doctor.pitfalls.facts import changed
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 
+_AGAIN = 2  # earlier calls that were alike, from which on somebody waits for another text
 _NO_NUCLEUS = 0.01  # a top-p up to which the likeliest token is alone
 
 
@@ -178,4 +179,83 @@ def seed_without_sampling(case: Case) -> Iterator[Finding]:
         why="The call does not sample (do_sample is False): it draws nothing, whatever the seed.",
         fix="model.generate(..., do_sample=True)",
         repair=lambda: changed(case, do_sample=True),
+    )
+
+
+@pitfall(
+    "asked-again-greedily",
+    subject=Subject.CHOOSING,
+    severities=(NOTE,),
+    needs=(Needs.OUTPUT,),
+    symptom="A new try, or a vote among several answers, has the same answer each time.",
+    cause="""
+        Greedy decoding takes the likeliest token: the same prompt gets the same text in every call.
+        Who asks again, for another answer or for a vote among several, has to sample.
+    """,
+    fix="Sample, or ask for several answers in one call.",
+    example="model.generate(**inputs, do_sample=True, temperature=0.7, num_return_sequences=5)",
+    how_sure="""
+        Certain that a third call at one line had the same prompt and settings, and got the same
+        text; who measures time may want just that.
+    """,
+)
+def asked_again_greedily(case: Case) -> Iterator[Finding]:
+    """The same prompt a third time, and nothing is drawn."""
+    if case.config is None or case.setting("do_sample") or case.asked_alike < _AGAIN:
+        return
+    seeds = (case.earlier_seed, case.seed)
+    if case.earlier is None or case.output is None or _differs(case) or seeds[0] != seeds[1]:
+        return
+    yield Finding(
+        code="asked-again-greedily",
+        severity=NOTE,
+        confidence=CERTAIN,
+        what=(
+            f"The same prompt was asked {case.asked_alike + 1} times at this line, with the same "
+            "settings, and got the same text: do_sample is False."
+        ),
+        why="Greedy decoding draws nothing: another try, or a vote, needs samples.",
+        fix="model.generate(..., do_sample=True, temperature=0.7)",
+        repair=lambda: changed(case, do_sample=True),
+    )
+
+
+@pitfall(
+    "same-seed-each-call",
+    subject=Subject.CHOOSING,
+    severities=(WARNING, NOTE),
+    needs=(Needs.OUTPUT,),
+    symptom="Several samples are one and the same text.",
+    cause="""
+        The seed is set again before each call, to the same number: each draws the same random
+        numbers for the same inputs.
+    """,
+    fix="Set it once, before the loop; or draw all in one call.",
+    example="""
+        set_seed(42)
+        model.generate(**inputs, do_sample=True, num_return_sequences=4)
+    """,
+    how_sure="""
+        Certain where calls of the same prompt and settings were seen to begin with the same state
+        of torch's generator. A note for two calls, which may be there to show just that; a warning
+        from the third at one line on.
+    """,
+)
+def same_seed_each_call(case: Case) -> Iterator[Finding]:
+    """Calls that sample begin with the same random state, for the same prompt."""
+    if case.config is None or not case.setting("do_sample") or not case.asked_alike:
+        return
+    if case.earlier is None or _differs(case) or case.output is None:
+        return
+    several = case.asked_alike > 1
+    yield Finding(
+        code="same-seed-each-call",
+        severity=WARNING if several else NOTE,
+        confidence=CERTAIN,
+        what=(
+            f"The seed was set to {case.seed} again before the same prompt was asked: "
+            f"{case.asked_alike + 1} calls that sample drew the same random numbers."
+        ),
+        why="Their texts are one and the same; more of them are no other samples.",
+        fix="torch.manual_seed(...)  # once, before the loop; or num_return_sequences",
     )

@@ -1,20 +1,22 @@
 """Pitfalls of ends: tokens that cannot come, that came from `encode`, and texts of nothing else."""
 
-import contextlib
 from collections.abc import Iterator
-
-import torch
 
 from llmcourse.decoding.ingredients import CALL
 from llmcourse.doctor.case import Case
 from llmcourse.doctor.finding import CERTAIN, LIKELY, NOTE, WARNING, Finding
+from llmcourse.doctor.held import held_by, numbers, runs_of_ids, texts
 from llmcourse.doctor.pitfalls.facts import changed, ends_otherwise, named, never_ends, room_of
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.show import printable
 
+_ALLOWED = "prefix_allowed_tokens_fn"
 _BANNED = -10.0  # a bias from which on a token does not come
 _SHOWN = 40  # characters of a token or text that a finding repeats
 _LONGEST_RUN = 12  # ids of a stop word that a criterion holds
+_STEPS = 3  # of a processor, from which on it counts as always
+_OF_IDS = ("id", "token", "stop", "eos", "end")  # names that a single id goes by
+_SHORTEST_WORD = 3  # characters of a word that such an id stands for
 _KINDS = 3  # different tokens that a row of special tokens has at most
 
 
@@ -24,8 +26,8 @@ _KINDS = 3  # different tokens that a row of special tokens has at most
     severities=(WARNING,),
     symptom="Every text runs until the limit, and rambles after its answer.",
     cause="""
-        `suppress_tokens` and `sequence_bias` put tokens out of reach. Where the list holds every
-        token that ends a text (often as one special token among all of them), none can end.
+        `suppress_tokens`, `sequence_bias` and processors put tokens out of reach. Where they hold
+        every token that ends a text (often as one special token among all of them), none can end.
     """,
     fix="Take the end tokens out of the list.",
     example="""
@@ -48,13 +50,23 @@ def end_token_banned(case: Case) -> Iterator[Finding]:
             severity=WARNING,
             confidence=CERTAIN,
             what=(
-                f"{name}, which {case.set_by(name)}, puts every end token out of reach: "
+                f"{_set_by(case, name)} puts every end token out of reach: "
                 f"{_names(case, case.eos_ids)}."
             ),
             why="Nothing but the limit ends the text: the model goes on after its answer.",
-            fix=f"model.generate(..., {name}=...)  # without {list(case.eos_ids)}",
-            repair=lambda name=name: changed(case, **{name: None}),
+            fix=f"model.generate(..., {name}=...)  # without {list(case.eos_ids)}"
+            if case.asked(name) is not None
+            else f"# leave {list(case.eos_ids)} out of what it bans",
+            repair=(lambda name=name: changed(case, **{name: None}))
+            if case.asked(name) is not None
+            else None,
         )
+
+
+def _set_by(case: Case, name: str) -> str:
+    if name in ("suppress_tokens", "sequence_bias"):
+        return f"{name}, which {case.set_by(name)},"
+    return f"{name}, a processor,"
 
 
 def _bans(case: Case) -> Iterator[tuple[str, set[int]]]:
@@ -67,6 +79,10 @@ def _bans(case: Case) -> Iterator[tuple[str, set[int]]]:
     low = {ids[0] for ids, by in pairs if len(ids) == 1 and by <= _BANNED}
     if low:
         yield "sequence_bias", low
+    for called in case.called:
+        edits = [edit for step in called.steps for edit in step.edits]
+        if called.whole and len(edits) >= _STEPS:
+            yield printable(called.name, _SHOWN), set.intersection(*(set(e.banned) for e in edits))
 
 
 def _names(case: Case, ids) -> str:
@@ -240,7 +256,8 @@ def min_beyond_limit(case: Case) -> Iterator[Finding]:
             return after.get(tuple(ids[length:].tolist()), [tokenizer.eos_token_id])
     """,
     how_sure="""
-        Likely: every row ran to its limit with such a function, and no row has an end.
+        Certain where each list that it returned was seen. Likely else: every row ran to its limit
+        with such a function, and no row has an end.
     """,
 )
 def never_allowed_to_end(case: Case) -> Iterator[Finding]:
@@ -250,13 +267,17 @@ def never_allowed_to_end(case: Case) -> Iterator[Finding]:
     if case.config is None or ends_otherwise(case) or not never_ends(case):
         return
     count = len(case.new_rows[0])
+    steps = [one for called in case.called if called.kind == _ALLOWED for one in called.steps]
+    if any(one.ends for one in steps):
+        return  # it allowed the end, and the model went on
     yield Finding(
         code="never-allowed-to-end",
         severity=WARNING,
-        confidence=LIKELY,
+        confidence=CERTAIN if steps else LIKELY,
         what=(
             f"With prefix_allowed_tokens_fn every row ran to its limit of {count} new tokens; "
-            f"{_names(case, case.eos_ids)} never came."
+            f"{_names(case, case.eos_ids)} "
+            + (f"was allowed in none of {len(steps)} calls." if steps else "never came.")
         ),
         why="A text can end only where the function allows the end token.",
         fix="return allowed or [tokenizer.eos_token_id]  # in prefix_allowed_tokens_fn",
@@ -365,12 +386,19 @@ def stopped_at_once(case: Case) -> Iterator[Finding]:
         confidence=LIKELY,
         what=(f"{name} stopped every text after its first token; {room_of(case)} were allowed."),
         why=(
-            "It was true from the start: it sees the prompt too, or one of its stop words is empty."
+            _why_true(own[0])
             if own
             else "The first token has a stop string in it, or one of them is empty."
         ),
         fix="stops = [stop for stop in stops if stop]  # and look at ids[:, prompt_length:] alone",
     )
+
+
+def _why_true(criterion) -> str:
+    """Return why a criterion was true from the start, as far as what it holds shows it."""
+    if any(not text for _, text, alone in texts(held_by(criterion)) if not alone):
+        return "One of its stop words is empty, and every text ends with that."
+    return "It was true from the start: it sees the prompt too, or one of its stop words is empty."
 
 
 @pitfall(
@@ -517,8 +545,8 @@ def stop_ids_never_match(case: Case) -> Iterator[Finding]:
     """The text of a criterion's ids was written, in other tokens."""
     own = _own_criteria(case) if case.tokenizer is not None and case.new_rows else []
     for criterion, run in ((one, run) for one in own for run in _ids_held(one)):
-        word = _decoded(case, run).strip()
-        if len(word) < 2:
+        word = _word_of(case, run)
+        if len(word) < (2 if len(run) > 1 else _SHORTEST_WORD) or _was_true(case, criterion):
             continue
         for row in case.new_rows:
             written = any(row[at : at + len(run)] == run for at in range(len(row)))
@@ -539,6 +567,18 @@ def stop_ids_never_match(case: Case) -> Iterator[Finding]:
             return
 
 
+def _word_of(case: Case, run: list[int]) -> str:
+    """Return the word that ids spell; "" where one of them is none of the tokenizer's."""
+    known = range(len(case.tokenizer))
+    return _decoded(case, run).strip() if all(one in known for one in run) else ""
+
+
+def _was_true(case: Case, criterion) -> bool:
+    """Tell whether a criterion was seen to be true in some step."""
+    steps = [step for one in case.called if one.what is criterion for step in one.steps]
+    return any(any(step.said) for step in steps)
+
+
 def _own_criteria(case: Case) -> list:
     """Return the call's stopping criteria that are none of the library's."""
     criteria = case.call.get("stopping_criteria") or ()
@@ -550,17 +590,11 @@ def _name_of(criterion) -> str:
 
 
 def _ids_held(criterion) -> list[list[int]]:
-    """Return the short runs of ids that a criterion holds, as an attribute or from outside."""
-    held = list(vars(criterion).values()) if hasattr(criterion, "__dict__") else []
-    for cell in getattr(criterion, "__closure__", None) or ():
-        with contextlib.suppress(ValueError):  # an empty cell
-            held.append(cell.cell_contents)
-    runs = []
-    for value in held:
-        plain = value.tolist() if isinstance(value, torch.Tensor) else value
-        lists = [plain] if isinstance(plain, list | tuple) else []
-        if lists and plain and isinstance(plain[0], list | tuple):
-            lists = plain
-        runs += [list(one) for one in lists if isinstance(one, list | tuple)]
-    fit = [run for run in runs if 1 <= len(run) <= _LONGEST_RUN]
-    return [run for run in fit if all(type(one) is int for one in run)]
+    """Return the short runs of ids that a criterion holds, and single ones that are called so."""
+    held = held_by(criterion)
+    named = [
+        [number]
+        for name, number in numbers(held)
+        if any(word in name.lower() for word in _OF_IDS) and number >= 0
+    ]
+    return [run for _, run in runs_of_ids(held, _LONGEST_RUN)] + named

@@ -12,6 +12,7 @@ from llmcourse.show import printable
 
 _MILD = 1.1  # a penalty up to which nothing is said unless the end is hit
 _STRONG = 1.5  # from here on the words of a prompt hardly come again
+_BANNED = -10.0  # a bias from which on a token does not come
 _SOME = 8  # tokens: a prompt of fewer has little that could be quoted
 _SHOWN = 40  # characters of a text that a finding repeats
 
@@ -240,8 +241,8 @@ def banned_with_special_tokens(case: Case) -> Iterator[Finding]:
     needs=(Needs.OUTPUT,),
     symptom="A banned word comes all the same.",
     cause="""
-        `bad_words_ids` bans sequences of ids, not words. With the space before it a word is other
-        ids than without, and other pieces may spell it too.
+        `bad_words_ids`, `sequence_bias` and processors ban ids, not words. With the space before it
+        a word is other ids than without, and other pieces may spell it too.
     """,
     fix="Ban both spellings; check the text for what may not occur.",
     example="""
@@ -252,26 +253,52 @@ def banned_with_special_tokens(case: Case) -> Iterator[Finding]:
 )
 def bad_words_one_spelling(case: Case) -> Iterator[Finding]:
     """A banned word was written, in tokens that are not banned."""
-    runs = dict(_runs(case)).get("bad_words_ids", []) if case.tokenizer is not None else []
-    words = {case.tokenizer.decode(run).strip() for run in runs} if case.new_rows else set()
-    words = sorted(word for word in words if len(word) > 1 and any(map(str.isalpha, word)))
-    rows = case.new_rows if words else []
-    texts = [case.tokenizer.decode(row, skip_special_tokens=True) for row in rows]
-    for word in words:
-        whole = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
-        row = next((row for row, text in enumerate(texts) if whole.search(text)), None)
-        if row is None:
-            continue
-        shown = printable(word, _SHOWN)
-        yield Finding(
-            code="bad-words-one-spelling",
-            severity=WARNING,
-            confidence=CERTAIN,
-            what=f"bad_words_ids bans {shown!r} in one spelling, and row {row} has the word.",
-            why="With the space before it the word is other tokens, which are not banned.",
-            fix=f"tokenizer([{shown!r}, {' ' + shown!r}], add_special_tokens=False).input_ids",
-        )
+    if case.tokenizer is None or not case.new_rows:
         return
+    texts = [case.tokenizer.decode(row, skip_special_tokens=True) for row in case.new_rows]
+    for name, runs in _banned_in(case):
+        words = {case.tokenizer.decode(run).strip() for run in runs}
+        for word in sorted(one for one in words if len(one) > 1 and any(map(str.isalpha, one))):
+            whole = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
+            row = next((row for row, text in enumerate(texts) if whole.search(text)), None)
+            if row is None:
+                continue
+            shown = printable(word, _SHOWN)
+            yield Finding(
+                code="bad-words-one-spelling",
+                severity=WARNING,
+                confidence=CERTAIN,
+                what=f"{name} bans {shown!r} in one spelling, and row {row} has the word.",
+                why="With the space before it the word is other tokens, which are not banned.",
+                fix=f"tokenizer([{shown!r}, {' ' + shown!r}], add_special_tokens=False).input_ids",
+            )
+            return
+
+
+def _banned_in(case: Case) -> Iterator[tuple[str, list[list[int]]]]:
+    """Yield (what bans, the runs of ids that it keeps out of the text)."""
+    known = range(len(case.tokenizer))
+    yield "bad_words_ids", dict(_runs(case)).get("bad_words_ids", [])
+    yield "sequence_bias", [run for run, bias in _biases(case) if bias <= _BANNED]
+    suppressed = case.asked("suppress_tokens")
+    if isinstance(suppressed, list | tuple):
+        yield "suppress_tokens", [[one] for one in suppressed if one in known]
+    for called in case.called:
+        bans = [set(edit.banned) for step in called.steps for edit in step.edits]
+        always = set.intersection(*bans) if bans else set()
+        yield printable(called.name, _SHOWN), [[one] for one in sorted(always) if one in known]
+
+
+def _biases(case: Case) -> list[tuple[list[int], float]]:
+    """Return (ids, bias) of each run that `sequence_bias` is about."""
+    bias = case.asked("sequence_bias")
+    pairs = list(bias.items()) if isinstance(bias, dict) else list(bias or ())
+    fit = [one for one in pairs if isinstance(one, list | tuple) and len(one) == 2]
+    return [
+        (list(ids), by)
+        for ids, by in fit
+        if isinstance(ids, list | tuple) and isinstance(by, int | float)
+    ]
 
 
 def _tokens_at_ends(case: Case) -> tuple[set[int], set[int]]:
@@ -289,10 +316,9 @@ def _tokens_at_ends(case: Case) -> tuple[set[int], set[int]]:
 
 def _runs(case: Case) -> Iterator[tuple[str, list[list[int]]]]:
     """Yield (setting, the runs of ids that it is about)."""
-    bad, bias = case.asked("bad_words_ids"), case.asked("sequence_bias")
+    bad = case.asked("bad_words_ids")
     if isinstance(bad, list | tuple):
         yield "bad_words_ids", [list(one) for one in bad if isinstance(one, list | tuple)]
-    pairs = bias.items() if isinstance(bias, dict) else bias or ()
-    keys = [one[0] for one in pairs if isinstance(one, list | tuple) and len(one) == 2]
+    keys = [ids for ids, _ in _biases(case)]
     if keys:
-        yield "sequence_bias", [list(one) for one in keys if isinstance(one, list | tuple)]
+        yield "sequence_bias", keys

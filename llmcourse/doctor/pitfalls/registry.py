@@ -34,6 +34,7 @@ class Needs(StrEnum):
     FAILED = "failed"  # a tokenizer's call whose error ended the program
     FORWARDS = "forwards"  # passes outside `generate`: a loop written by hand
     USES = "uses"  # what a script that runs under the doctor did with a decoded text
+    CALLED = "called"  # what processors, criteria and the like got and returned, step by step
 
 
 def facts_in(case: Case) -> set[Needs]:
@@ -49,6 +50,7 @@ def facts_in(case: Case) -> set[Needs]:
         Needs.FAILED: case.failed is not None,
         Needs.FORWARDS: bool(case.forwards),
         Needs.USES: bool(case.uses),
+        Needs.CALLED: bool(case.called),
     }
     return {need for need, there in held.items() if there}
 

@@ -378,3 +378,29 @@ sound("another seed, and another text")(lambda: _seeded(1, 2, [9, 12, 11, 2]))
 sound("another seed, and a call that samples")(
     lambda: _seeded(1, 2, [9, 10, 11, 2], do_sample=True, top_k=0)
 )
+
+
+def _drawn_again(calls: int, alike: bool = True) -> Call:
+    """Return a call that samples, after others of the same prompt that drew the same numbers."""
+    made = written([*range(8, 20), 2], do_sample=True, top_k=0)
+    made.facts |= {"earlier": made.facts["output"], "asked_alike": calls if alike else 0}
+    return made
+
+
+faulty("same-seed-each-call", "a third call from the same random state")(lambda: _drawn_again(2))
+
+sound("a second call that shows the same text")(lambda: _drawn_again(1))
+
+sound("draws of another state")(lambda: _drawn_again(2, alike=False))
+
+
+def _asked_again(calls: int) -> Call:
+    made = written([*range(8, 20), 2])
+    made.facts |= {"earlier": made.facts["output"], "asked_alike": calls}
+    made.facts |= {"earlier_seed": 0, "seed": 0}
+    return made
+
+
+faulty("asked-again-greedily", "the same prompt a third time")(lambda: _asked_again(2))
+
+sound("the same prompt a second time")(lambda: _asked_again(1))
