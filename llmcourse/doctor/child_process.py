@@ -209,25 +209,11 @@ def _with_its_source(visited: Visit) -> Visit:
     return replace(visited, findings=in_order([*kept, *more]), failures=tuple(failures))
 
 
-# Codes of one mistake that the source shows where it was made, at a seed or in a class, and the run
-# where it was felt: at the call.
-_MADE_ELSEWHERE = frozenset(
-    [
-        *("seed-without-sampling", "same-seed-each-call", "stateful-processor"),
-        *("processor-returns-none", "processor-returns-no-scores", "processor-of-one-row"),
-        *("processor-counts-prompt", "forced-by-infinity", "removed-by-zero"),
-        *("penalty-divides-negative", "allowed-returns-no-ids", "allowed-counts-prompt"),
-        *("stop-reads-the-prompt", "stop-ids-never-match", "criterion-never-true"),
-        *("criterion-of-one-row", "criterion-of-wrong-form", "bad-words-one-spelling"),
-        *("prompt-put-first", "answer-without-its-space", "stop-ids-begin-a-text"),
-    ]
-)
-
-
 def _was_seen(found: Finding, in_the_run, in_the_source) -> bool:
-    """Tell whether what the source shows was seen in the run too, as the same mistake."""
-    if found.code not in _MADE_ELSEWHERE:
-        return False
+    """Tell whether what the source shows was seen in the run too, as the same mistake.
+
+    The source shows it where it was made, at a seed or in a class, and the run where it was felt.
+    """
     counts = [sum(one.code == found.code for one in each) for each in (in_the_run, in_the_source)]
     return counts[0] >= counts[1]
 

@@ -111,7 +111,7 @@ def check(
     found = []
     for pitfall in _that_look_at(there, tuple(PITFALLS.values())):
         try:
-            for finding in pitfall.check(case):
+            for finding in pitfall(case):
                 found.append((pitfall, finding))
         except Exception as error:
             if failed is None:

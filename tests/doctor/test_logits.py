@@ -1,5 +1,7 @@
 """What becomes of logits in a script, followed in a run, and what is found on the way."""
 
+import inspect
+import re
 from textwrap import dedent
 
 import pytest
@@ -7,6 +9,9 @@ import torch
 import torch.nn.functional as F
 
 import llmcourse
+from llmcourse.doctor.explain import every_code
+from llmcourse.doctor.finding import SEVERITIES
+from llmcourse.doctor.followed import IN_A_RUN
 
 # A code, and snippets that have its mistake, in several spellings; `model`, `tok`, `ids` (1, n) and
 # `batch` (padded on the right) are there.
@@ -369,6 +374,19 @@ SOUND = [
     model(ids).logits.max(dim=1).values
     """,
 ]  # fmt: skip
+
+
+def test_each_check_has_a_snippet_with_its_mistake():
+    assert FAULTY.keys() == IN_A_RUN.keys()
+
+
+@pytest.mark.parametrize("code", IN_A_RUN)
+def test_a_check_says_its_code_and_severities_and_how_sure_it_is(code):
+    known = IN_A_RUN[code]
+    source = inspect.getsource(known.check)
+    assert set(re.findall(r'seen\(\s*"([a-z-]+)"', source)) == {known.code}
+    assert set(known.severities) <= set(SEVERITIES)
+    assert every_code()[code].symptom  # the words stand here, or with the check of the same code
 
 
 @pytest.fixture(scope="module")

@@ -143,17 +143,23 @@ def test_a_finding_has_a_code_and_a_severity_that_its_pitfall_declares(name):
         assert found.severity in PITFALLS[found.code].severities
 
 
+def source_of(code: str) -> str:
+    """Return the source of a code's checks."""
+    known = PITFALLS[code]
+    return "\n".join(map(inspect.getsource, (known.check, *known.also)))
+
+
 @pytest.mark.parametrize("code", PITFALLS)
 def test_a_check_yields_the_code_that_it_is_registered_under(code):
     assert PITFALLS[code].code == code
-    source = inspect.getsource(PITFALLS[code].check)
+    source = source_of(code)
     assert {code} == set(re.findall(r'code="([a-z0-9-]+)"', source))
     assert set(PITFALLS[code].severities) <= set(SEVERITIES)
 
 
 @pytest.mark.parametrize("code", PITFALLS)
 def test_the_page_says_how_sure_a_finding_is_as_the_check_does(code):
-    source = inspect.getsource(PITFALLS[code].check)
+    source = source_of(code)
     given = {name.lower() for name in re.findall(r"\b(CERTAIN|LIKELY)\b", source)}
     assert set(re.findall(r"\b(certain|likely)\b", PITFALLS[code].how_sure.lower())) == given
 

@@ -40,11 +40,11 @@ _MODULES = (
     *(loading, weights, vocabulary, beside, outputs, decoded, thinking, forwards),
     *(cut_texts, searched, parsed),
 )
-PITFALLS: dict[str, Pitfall] = {
-    known.code: known
-    for module in _MODULES
-    for known in vars(module).values()
-    if isinstance(known, Pitfall)
-}
+PITFALLS: dict[str, Pitfall] = {}
+for _module in _MODULES:
+    for _known in list(vars(_module).values()):
+        if isinstance(_known, Pitfall):
+            _other = PITFALLS.get(_known.code)
+            PITFALLS[_known.code] = _known if _other is None else _other.beside(_known)
 
 __all__ = ["PITFALLS", "Needs", "Pitfall", "Subject", "facts_in"]

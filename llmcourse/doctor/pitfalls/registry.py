@@ -9,8 +9,9 @@
 docs/pitfalls.md from the words.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from llmcourse.doctor.case import Case
@@ -76,9 +77,20 @@ class Pitfall:
     example: str = ""  # lines of Python that do it
     needs: tuple[Needs, ...] = (Needs.CALL,)  # any of them gives it something to look at
     explains_refusal: bool = False  # its errors say better than `generate` why a call is refused
+    also: tuple[Check, ...] = ()  # other checks of the same mistake, in other facts
 
     def __call__(self, case: Case) -> Iterator[Finding]:
-        return self.check(case)
+        return itertools.chain.from_iterable(check(case) for check in (self.check, *self.also))
+
+    def beside(self, other: "Pitfall") -> "Pitfall":
+        """Return both as one: the same mistake, seen by two checks in different facts."""
+        return replace(
+            self,
+            also=(*self.also, other.check, *other.also),
+            severities=tuple(dict.fromkeys((*self.severities, *other.severities))),
+            how_sure=f"{self.how_sure} {other.how_sure}",
+            needs=tuple(dict.fromkeys((*self.needs, *other.needs))),
+        )
 
 
 def pitfall(code: str, **known) -> Callable[[Check], Pitfall]:
