@@ -21,8 +21,8 @@ from pathlib import Path
 
 from benchmarks import readme
 from benchmarks.doctor_field import examine
+from llmcourse.doctor.explain import every_code
 from llmcourse.doctor.finding import SEVERITIES
-from llmcourse.doctor.pitfalls import PITFALLS
 from llmcourse.doctor.static import IN_THE_SOURCE
 from llmcourse.doctor.static.reading.source import Source
 from llmcourse.measure.machine import describe_machine, machine_name
@@ -133,7 +133,7 @@ def of_sound_scripts(path: Path) -> tuple[dict[str, dict[str, int]], int]:
 
 def known_codes() -> list[str]:
     """Return the doctor's codes."""
-    return list(dict.fromkeys([*PITFALLS, *IN_THE_SOURCE]))
+    return list(every_code())
 
 
 def written(text: str, results: Path) -> str:

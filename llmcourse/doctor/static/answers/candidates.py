@@ -29,18 +29,7 @@ _WORD_OR_SPACED = re.compile(r"^ ?[A-Za-z]+$")
 
 @in_the_source(
     "answer-without-its-space",
-    subject=Subject.READING,
     severities=(WARNING, NOTE),
-    symptom="Yes and No, or A to D, have tiny probabilities; the accuracy is that of guessing.",
-    cause="""
-        After a prompt that ends with a colon, the answer begins with a space, and the word with its
-        space is another token than the word alone: " Yes" and "Yes" have two ids. The probability
-        is at the one with the space.
-    """,
-    fix="Encode the word as it follows the prompt, with its space.",
-    example="""
-        (yes,) = tokenizer(" Yes", add_special_tokens=False).input_ids
-    """,
     how_sure="""
         Likely: only the source was read, where the prompt ends with a colon. A note where the word
         is encoded and no example has a space there: some tokenizers put it before the word.
@@ -115,15 +104,7 @@ def _written(source: Source, node: ast.AST) -> list[str]:
 
 @in_the_source(
     "compared-with-its-space",
-    subject=Subject.READING,
     severities=(WARNING,),
-    symptom="Every answer counts as wrong, though the printed text looks right.",
-    cause="""
-        A continuation begins with its space: after "Answer:" the token is " Yes". Decoded it has
-        the space, or the special token that ended the text, and is not equal to "Yes".
-    """,
-    fix="Strip the text before it is compared.",
-    example="text = tokenizer.decode(new, skip_special_tokens=True).strip()",
     how_sure="""
         Likely: only the source was read, where decoded new tokens are compared with a word, and
         nothing strips them. A chat model's answer often begins without a space.

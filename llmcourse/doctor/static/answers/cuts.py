@@ -230,18 +230,7 @@ def _is_text(source: Source, node: ast.AST) -> bool:
 
 @in_the_source(
     "prompt-cut-by-characters",
-    subject=Subject.READING,
     severities=(WARNING,),
-    symptom="The answer misses its first characters, or begins with the prompt's last.",
-    cause="""
-        The decoded prompt is not the prompt: special tokens are skipped or added, a template frames
-        it, and some tokenizers change spaces. So its characters are not where they were counted.
-    """,
-    fix="Cut tokens, then decode.",
-    example="""
-        new = output[0, inputs["input_ids"].shape[1] :]
-        text = tokenizer.decode(new, skip_special_tokens=True)
-    """,
     how_sure="""
         Likely: only the source was read; a plain prompt that the tokenizer gives back as it was is
         cut at the right place.
@@ -340,18 +329,7 @@ def _is_prompt(source: Source, node: ast.AST) -> bool:
 
 @in_the_source(
     "prompt-cut-twice",
-    subject=Subject.READING,
     severities=(ERROR,),
-    symptom="The beginning of each answer is missing, or all of a short one.",
-    cause="""
-        With `return_full_text=False` a pipeline returns only the new text. Cut by the prompt's
-        length once more, it loses as many characters of the answer.
-    """,
-    fix="Take the text as it is.",
-    example="""
-        write = pipeline("text-generation", model=name, return_full_text=False)
-        answer = write(prompt)[0]["generated_text"]
-    """,
     how_sure="Likely: only the source was read, where the prompt is left out by name.",
 )
 def prompt_cut_twice(source: Source) -> Iterator[Finding]:

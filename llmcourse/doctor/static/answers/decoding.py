@@ -352,15 +352,7 @@ def _takes_last(node: ast.AST) -> bool:
 
 @in_the_source(
     "continuation-stripped",
-    subject=Subject.READING,
     severities=(WARNING,),
-    symptom="Completed code lacks its first indentation and does not compile; or words run on.",
-    cause="""
-        The first token of a continuation has its own white space: a space before the next word, the
-        indentation of a line. `strip()` takes it away, and the two texts no longer fit.
-    """,
-    fix="Leave the beginning alone; `rstrip()` takes what stands at the end.",
-    example="completion = tokenizer.decode(new_ids, skip_special_tokens=True).rstrip()",
     how_sure="Likely: only the source was read, where nothing is put between the two.",
 )
 def continuation_stripped(source: Source) -> Iterator[Finding]:

@@ -58,17 +58,7 @@ _COMPARES = ("startswith", "endswith", *LOOKS, "split", "partition", "removepref
 
 @in_the_source(
     "label-inside-words",
-    subject=Subject.READING,
     severities=(WARNING,),
-    symptom="A judge says yes to all, or one choice wins far too often.",
-    cause="""
-        `in`, `find` and a pattern of letters look for characters, not for words: `no` is in `know`,
-        `safe` in `unsafe`, and the A of an answer's first word is no choice of A.
-    """,
-    fix="Compare the whole answer, or look for the label as a word.",
-    example=r"""
-        found = re.search(r"\bunsafe\b|\bsafe\b", text.lower())
-    """,
     how_sure="""
         Likely: only the source was read, where the label is short, or the contrary has it inside.
     """,
@@ -212,15 +202,7 @@ def _compared(source: Source, node: ast.AST) -> tuple[ast.AST, list[str]]:
 
 @in_the_source(
     "case-not-folded",
-    subject=Subject.READING,
     severities=(WARNING, NOTE),
-    symptom="The model says Yes, and it counts as no.",
-    cause="""
-        An answer begins with a capital, as a sentence does. Compared with a label in small letters
-        it is another text.
-    """,
-    fix="Put the answer into small letters first.",
-    example='is_yes = text.strip().lower().startswith("yes")',
     how_sure="""
         Likely: only the source was read. A warning where the prompt spells the label with a
         capital, else a note.

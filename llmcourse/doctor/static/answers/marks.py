@@ -24,7 +24,6 @@ from llmcourse.doctor.static.reading.source import (
     name_of,
     owner_of,
 )
-from llmcourse.doctor.subject import Subject
 
 Found = tuple[ast.AST, str, bool, Answer]  # where, what, whether the prompt has it, in what text
 _OPENS = ("{", "[")  # what an example of JSON in the prompt begins with
@@ -39,18 +38,7 @@ _ROLE = re.compile(r"^\s*(assistant|model|user|Assistant|bot)\s*$")
 
 @in_the_source(
     "found-in-the-prompt",
-    subject=Subject.READING,
     severities=(WARNING, NOTE),
-    symptom="The answer is the prompt's example, a number of the question, or yes every time.",
-    cause="""
-        A decoded row of `generate` begins with the prompt. A label, a number, a mark or a brace
-        that is looked for in it is found there first.
-    """,
-    fix="Cut the prompt's tokens off, then decode and look.",
-    example="""
-        new = output[0, inputs["input_ids"].shape[1] :]
-        text = tokenizer.decode(new, skip_special_tokens=True)
-    """,
     how_sure="""
         Likely: only the source was read. A warning where the prompt is seen to hold what is looked
         for, a note where the prompt is not seen.
@@ -164,19 +152,7 @@ def _side_of(source: Source, call: ast.Call) -> int | None:
 
 @in_the_source(
     "split-by-a-mark",
-    subject=Subject.READING,
     severities=(ERROR, WARNING),
-    symptom="The answer is the whole text, an IndexError, or breaks off at a word.",
-    cause="""
-        The answer is cut out of the decoded text by a mark of the template. Special tokens are not
-        in a text that was decoded without them; a plain word like `assistant` may stand in any
-        answer.
-    """,
-    fix="Cut the ids, then decode.",
-    example="""
-        new = output[0, inputs["input_ids"].shape[1] :]
-        text = tokenizer.decode(new, skip_special_tokens=True)
-    """,
     how_sure="""
         Likely: only the source was read. An error where the mark is a special token that decoding
         dropped, a warning where it is a role's name.

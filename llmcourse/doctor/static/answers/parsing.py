@@ -20,15 +20,7 @@ _MARK = re.compile(r"\w|[#<>\[\]`]")
 
 @in_the_source(
     "cut-at-minus-one",
-    subject=Subject.READING,
     severities=(WARNING,),
-    symptom="The last character of an answer is missing, or only that is left.",
-    cause="""
-        `find` returns -1 where there is nothing to find. As the end of a slice that leaves out the
-        last character, as its beginning it leaves nothing else.
-    """,
-    fix="Use `partition`, which leaves the text whole.",
-    example='answer = text.partition("###")[0]',
     how_sure="Likely: only the source was read, where nothing asks whether the mark was found.",
 )
 def cut_at_minus_one(source: Source) -> Iterator[Finding]:
@@ -73,15 +65,7 @@ def _is_tested(source: Source, bound: ast.AST, call: ast.Call) -> bool:
 
 @in_the_source(
     "json-cut-at-first-brace",
-    subject=Subject.READING,
     severities=(WARNING,),
-    symptom="json.loads fails as soon as an object has another one in it.",
-    cause="""
-        A lazy pattern, or one without braces inside, ends at the first closing brace. That is the
-        inner object's.
-    """,
-    fix="Read one value from its first brace on, and leave the rest.",
-    example='value, _ = json.JSONDecoder().raw_decode(text[text.index("{") :])',
     how_sure="""
         Likely: only the source was read, where what the pattern finds is an answer's, or is parsed.
     """,
@@ -174,15 +158,7 @@ def answer_evaluated(source: Source) -> Iterator[Finding]:
 
 @in_the_source(
     "quotes-made-json",
-    subject=Subject.READING,
     severities=(WARNING,),
-    symptom="json.loads fails at an apostrophe: `Expecting ',' delimiter`.",
-    cause="""
-        A dictionary in Python's spelling is made JSON by replacing each single quote. An apostrophe
-        within a text becomes a quote too, and ends the text there.
-    """,
-    fix="Read Python's spelling as Python's literals.",
-    example="value = ast.literal_eval(text)",
     how_sure="Likely: only the source was read, where every single quote is replaced.",
 )
 def quotes_made_json(source: Source) -> Iterator[Finding]:
@@ -209,15 +185,7 @@ def quotes_made_json(source: Source) -> Iterator[Finding]:
 
 @in_the_source(
     "strip-takes-characters",
-    subject=Subject.READING,
     severities=(WARNING,),
-    symptom="Letters are missing at the beginning or the end of answers.",
-    cause="""
-        `strip`, `lstrip` and `rstrip` take a set of characters, not a word: each of them is removed
-        as long as one stands at the edge.
-    """,
-    fix="Take a prefix or a suffix away as a whole.",
-    example='answer = text.removeprefix("Answer:").removesuffix("</s>")',
     how_sure="Likely: only the source was read, where a word, or the prompt, is stripped.",
 )
 def strip_takes_characters(source: Source) -> Iterator[Finding]:
@@ -259,21 +227,7 @@ def _is_word(source: Source, node: ast.AST) -> bool:
 
 @in_the_source(
     "answer-form-assumed",
-    subject=Subject.READING,
     severities=(NOTE,),
-    symptom="""
-        `'NoneType' object has no attribute 'group'`, `list index out of range`, a ValueError of
-        `int`, or a JSONDecodeError, at one answer of many.
-    """,
-    cause="""
-        A model is asked for a form, and does not always keep to it: it adds a word, a fence or a
-        point, and an answer that was cut off lacks its end.
-    """,
-    fix="Ask whether the form is there, and say what is done where it is not.",
-    example="""
-        found = re.search(r"Answer: (.+)", text)
-        answer = found[1] if found else None
-    """,
     how_sure="""
         Likely, and a note: only the source was read, where nothing asks whether the form was found.
     """,
@@ -372,17 +326,7 @@ def _is_asked(source: Source, node: ast.AST, made: ast.Call) -> bool:
 
 @in_the_source(
     "first-line-empty",
-    subject=Subject.READING,
     severities=(NOTE,),
-    symptom="Some answers are empty, though the model has written one.",
-    cause="""
-        A continuation may begin with the end of a line. What stands before the first line's end is
-        nothing then.
-    """,
-    fix="Take white space away first.",
-    example=r"""
-        first = text.strip().split("\n")[0]
-    """,
     how_sure="Likely, and a note: only the source was read, where nothing is stripped before.",
 )
 def first_line_empty(source: Source) -> Iterator[Finding]:

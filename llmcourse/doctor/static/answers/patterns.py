@@ -19,15 +19,7 @@ _LINES = re.compile(r"</[\w ]+>|\\\{\.|\\\[\.")  # a tag's inside, or a JSON val
 
 @in_the_source(
     "pattern-stops-at-line-end",
-    subject=Subject.READING,
     severities=(WARNING, NOTE),
-    symptom="A pattern finds nothing, though what it looks for is in the answer.",
-    cause="""
-        A dot in a regular expression stops at the end of a line. Models write JSON, code and what
-        stands between tags over several lines.
-    """,
-    fix="Let the dot go on over lines.",
-    example='found = re.search(r"```json(.*?)```", text, re.DOTALL)',
     how_sure="""
         Likely: only the source was read. A warning for JSON and for code in a fence, which begins
         on a line of its own; a note for what stands between tags.
@@ -90,17 +82,7 @@ def _is_flag(node: ast.AST) -> bool:
 
 @in_the_source(
     "number-without-digit",
-    subject=Subject.READING,
     severities=(WARNING,),
-    symptom="A right number counts as wrong, or float fails at an empty text.",
-    cause="""
-        A class of digits, commas and points, as in `[\\d,.]+`, also matches a comma or a point
-        alone. The last finding in `72, altogether.` is the comma.
-    """,
-    fix="Begin with a digit.",
-    example=r"""
-        numbers = re.findall(r"-?\d[\d,]*(?:\.\d+)?", text)
-    """,
     how_sure="Likely: only the source was read; that the pattern matches a bare sign was tried.",
 )
 def number_without_digit(source: Source) -> Iterator[Finding]:
@@ -133,15 +115,7 @@ def _finds(pattern: str, text: str) -> bool:
 
 @in_the_source(
     "number-with-commas",
-    subject=Subject.READING,
     severities=(WARNING,),
-    symptom="`could not convert string to float: '1,234'`.",
-    cause="""
-        The pattern takes the commas within a number along, and neither `int` nor `float` knows
-        them.
-    """,
-    fix="Take them out.",
-    example='number = float(found[0].replace(",", ""))',
     how_sure="Likely: only the source was read; that the pattern finds `1,234` was tried.",
 )
 def number_with_commas(source: Source) -> Iterator[Finding]:

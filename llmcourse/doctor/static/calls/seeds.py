@@ -64,18 +64,7 @@ def _varies(source: Source, call: ast.Call) -> bool:
 
 @in_the_source(
     "same-seed-each-call",
-    subject=Subject.CHOOSING,
     severities=(WARNING,),
-    symptom="Several samples are one and the same text.",
-    cause="""
-        The seed is set again before each call, to the same number: each draws the same random
-        numbers for the same inputs.
-    """,
-    fix="Set it once, before the loop; or draw all in one call.",
-    example="""
-        set_seed(42)
-        model.generate(**inputs, do_sample=True, num_return_sequences=4)
-    """,
     how_sure="""
         Likely: only the source was read, where nothing in the call changes from turn to turn. A
         loop over prompts or settings may well begin each turn with the same seed.

@@ -183,15 +183,7 @@ def _has_role(source: Source, node: ast.AST) -> bool:
 
 @in_the_source(
     "answer-as-user",
-    subject=Subject.PROMPTS,
     severities=(WARNING,),
-    symptom="The model answers itself, or takes what it said for the user's words.",
-    cause="""
-        The decoded answer is appended in the role of the user. The model reads that somebody else
-        said it, and two messages of the user follow each other.
-    """,
-    fix="Keep answers in the role of the assistant.",
-    example='messages.append({"role": "assistant", "content": answer})',
     how_sure="""
         Likely: only the source was read, where decoded text goes into a user's message and none
         into an assistant's. Two models that talk to each other may be built so.

@@ -122,17 +122,7 @@ def _is_of_batch(source: Source, node: ast.AST, one: Allows) -> bool:
 
 @in_the_source(
     "allowed-counts-prompt",
-    subject=Subject.CHOOSING,
     severities=(WARNING,),
-    symptom="The rule is skipped, or begins in its middle; or nothing is allowed, an error.",
-    cause="""
-        The ids that `prefix_allowed_tokens_fn` gets begin with the prompt, padding included. Their
-        number is not the number of the step, and a trie of answers does not hold the prompt.
-    """,
-    fix="Take the prompt's length away.",
-    example="""
-        step = len(input_ids) - inputs["input_ids"].shape[1]
-    """,
     how_sure="""
         Likely: only the source was read, where the number of ids picks an entry, or all
         of them are looked up.
@@ -206,19 +196,7 @@ def _picks(source: Source, node: ast.AST, one: Allows) -> bool:
 
 @in_the_source(
     "allowed-returns-no-ids",
-    subject=Subject.CHOOSING,
     severities=(ERROR,),
-    symptom="A TypeError or ValueError about tensors, deep in `generate`.",
-    cause="""
-        `generate` calls `prefix_allowed_tokens_fn(row, ids)` at each step, and wants a flat list of
-        token ids back. Texts, or a list of lists as a tokenizer gives it for several words, are
-        none; what is called in the call of `generate` is its result, not the function.
-    """,
-    fix="Pass the function itself, and return ids.",
-    example="""
-        yes_no = [tokenizer(word, add_special_tokens=False).input_ids[0] for word in words]
-        model.generate(**inputs, prefix_allowed_tokens_fn=lambda row, ids: yes_no)
-    """,
     how_sure="Likely: only the source was read, where the function and what it returns stand.",
 )
 def allowed_returns_no_ids(source: Source) -> Iterator[Finding]:

@@ -23,19 +23,7 @@ _SEVERAL = re.compile(r"s$|allow|list|valid", re.IGNORECASE)
 
 @in_the_source(
     "processor-of-one-row",
-    subject=Subject.CHOOSING,
     severities=(WARNING, NOTE),
-    symptom="In a batch, or with beams, only the first text keeps to the rule.",
-    cause="""
-        A processor gets all rows at once: `scores` is (rows, vocabulary), `input_ids` (rows,
-        length). With several prompts, beams or `num_return_sequences` there are rows beside row 0.
-    """,
-    fix="Write to all rows, or go through them.",
-    example="""
-        for row, ids in enumerate(input_ids):
-            if ids[-1] == self.token:
-                scores[row, self.banned] = -float("inf")
-    """,
     how_sure="""
         Likely: only the source was read. A note where no call of several rows is seen there.
     """,
@@ -195,16 +183,7 @@ def _counts_rows(source: Source, node: ast.AST) -> bool:
 
 @in_the_source(
     "processor-returns-no-scores",
-    subject=Subject.CHOOSING,
     severities=(WARNING,),
-    symptom="Sampling draws nearly any token; or always the one with the lowest id comes.",
-    cause="""
-        `generate` takes what a processor returns for logits, and does the softmax itself. After a
-        softmax all values lie between 0 and 1, and a second one makes them almost alike. A mask of
-        0 and -inf alone makes all allowed tokens equally likely: the model has no say.
-    """,
-    fix="Return scores: masked, shifted, or the logarithm of probabilities.",
-    example="return scores + mask  # 0 where allowed, -inf elsewhere",
     how_sure="Likely: only the source was read, where what is returned can be followed.",
 )
 def processor_returns_no_scores(source: Source) -> Iterator[Finding]:
@@ -335,18 +314,7 @@ def _is_written(one: Written, name: str) -> bool:
 
 @in_the_source(
     "forced-by-infinity",
-    subject=Subject.CHOOSING,
     severities=(WARNING,),
-    symptom="`probability tensor contains either inf, nan or element < 0`, or nan scores.",
-    cause="""
-        A softmax of a row that holds +inf is nan everywhere: inf minus inf. Greedy decoding still
-        finds the largest; sampling, beams and log-probabilities do not.
-    """,
-    fix="Force a token by -inf for all others.",
-    example="""
-        forced = torch.full_like(scores, -float("inf"))
-        forced[:, token] = 0
-    """,
     how_sure="Likely: only the source was read, where logits are set to plus infinity.",
 )
 def forced_by_infinity(source: Source) -> Iterator[Finding]:

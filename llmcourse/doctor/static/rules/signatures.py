@@ -16,20 +16,7 @@ _NAMES = re.compile(r"Logits(Processor|Warper)$")
 
 @in_the_source(
     "processor-returns-none",
-    subject=Subject.CALL,
     severities=(ERROR,),
-    symptom="`'NoneType' object has no attribute ...`, deep in `generate`.",
-    cause="""
-        `generate` goes on with what a processor returns, and stops by what a criterion returns. A
-        `__call__` without `return`, or with one in an `if` alone, returns None, also where it
-        changes the scores in place.
-    """,
-    fix="Return the scores; a criterion returns True or False for each row.",
-    example="""
-        def __call__(self, input_ids, scores):
-            scores[:, self.ids] -= self.by
-            return scores
-    """,
     how_sure="""
         Likely: only the source was read, where `__call__` has no `return` with a value, or one on
         some of its ways alone.
@@ -237,17 +224,7 @@ _IS_ONE = re.compile(r"(LogitsProcessor|LogitsWarper|Criteria)$")
 
 @in_the_source(
     "processor-counts-prompt",
-    subject=Subject.LENGTH,
     severities=(WARNING,),
-    symptom="A rule for the first new tokens never holds, or a limit of new tokens ends at once.",
-    cause="""
-        The ids that a processor or a criterion gets begin with the prompt, padding included. Their
-        length is not the number of new tokens.
-    """,
-    fix="Take the prompt's length away: hand it to the object.",
-    example="""
-        new_tokens = input_ids.shape[1] - self.prompt_length
-    """,
     how_sure="""
         Likely: only the source was read, where the length is compared with a small number, or with
         one that is called a number of new tokens, and nothing there is called a prompt.
@@ -301,19 +278,7 @@ _SOME = 8  # ids: a shorter row may be asked for the sake of its last tokens
 
 @in_the_source(
     "criterion-of-wrong-form",
-    subject=Subject.ENDS,
     severities=(ERROR,),
-    symptom="A TypeError within `generate`, at the first step.",
-    cause="""
-        `generate` calls a criterion with ids and scores, and joins what it returns with a tensor:
-        True, False, or a tensor with one of them for each row. A list cannot be joined.
-    """,
-    fix="Take both arguments, and return a tensor.",
-    example="""
-        def __call__(self, input_ids, scores, **kwargs):
-            ends = [self.has_ended(row) for row in input_ids]
-            return torch.tensor(ends, device=input_ids.device)
-    """,
     how_sure="Likely: only the source was read, where the class stands.",
 )
 def criterion_of_wrong_form(source: Source) -> Iterator[Finding]:

@@ -11,21 +11,11 @@ from llmcourse.doctor.static.reading.following import assigned_to
 from llmcourse.doctor.static.reading.functions import are_repeated
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import Source, last_name, name_of
-from llmcourse.doctor.subject import Subject
 
 
 @in_the_source(
     "stateful-processor",
-    subject=Subject.CALL,
     severities=(WARNING,),
-    symptom="Only the first text keeps to the format; later ones are free, or fail.",
-    cause="""
-        A processor that counts its steps in itself goes on counting in the next call: `generate`
-        does not tell it that a new text begins. So does a `prefix_allowed_tokens_fn` that
-        remembers how far it was.
-    """,
-    fix="Make one for each call, or work from the length of `input_ids`.",
-    example="model.generate(**inputs, logits_processor=[Format(ids)])",
     how_sure="""
         Likely: only the source was read, where one object with a state of its own goes into several
         calls, and has no `reset`.

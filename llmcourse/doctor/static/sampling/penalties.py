@@ -15,22 +15,13 @@ from llmcourse.doctor.static.reading.source import (
     parts_of_index,
 )
 from llmcourse.doctor.static.reading.tensors import LOGITS, kind, tensor_of
-from llmcourse.doctor.subject import Subject
 
 _PENALTY = re.compile(r"penal|rep_?pen|^pen$|repetition", re.IGNORECASE)
 
 
 @in_the_source(
     "penalty-divides-negative",
-    subject=Subject.CHOOSING,
     severities=(ERROR,),
-    symptom="A repetition penalty makes repetitions more frequent.",
-    cause="""
-        A repetition penalty divides positive logits and multiplies negative ones. A negative logit
-        that is divided comes closer to 0: the token gets likelier.
-    """,
-    fix="Ask for the sign.",
-    example="logits = torch.where(logits < 0, logits * penalty, logits / penalty)",
     how_sure="""
         Likely: only the source was read, where logits are divided by what is called a penalty, and
         nothing there asks for their sign.

@@ -9,20 +9,11 @@ from llmcourse.doctor.static.reading.following import followed, name_at, parts_f
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import Source, last_name, name_of, owner_of
 from llmcourse.doctor.static.reading.tensors import LOGITS, does, kind, tensor_of
-from llmcourse.doctor.subject import Subject
 
 
 @in_the_source(
     "removed-by-zero",
-    subject=Subject.CHOOSING,
     severities=(WARNING,),
-    symptom="Tokens that were filtered out still come, and more often than before.",
-    cause="""
-        A logit of 0 is no chance of 0: it is above every negative logit. Only -inf takes a token
-        away.
-    """,
-    fix="Write -inf into logits, 0 into chances.",
-    example='logits = logits.masked_fill(drop, float("-inf"))',
     how_sure="Likely: only the source was read, where the tensor comes from a model's logits.",
 )
 def removed_by_zero(source: Source) -> Iterator[Finding]:

@@ -26,18 +26,7 @@ _FLATTENS = ("ravel()", "flatten()", "view(-1)", "reshape(-1)")
 
 @in_the_source(
     "criterion-never-true",
-    subject=Subject.ENDS,
     severities=(WARNING,),
-    symptom="A stopping criterion is asked at every step, and nothing ever stops.",
-    cause="""
-        A list gets False for every row, whatever was found, and the criterion is true only if all
-        in it are. Often a `break` leaves the inner loop alone, and the line after it still runs.
-    """,
-    fix="Append once for each row; `any` looks at its sequences.",
-    example="""
-        ends = [any(row[-len(s) :].tolist() == s for s in sequences) for row in input_ids]
-        return torch.tensor(ends, device=input_ids.device)
-    """,
     how_sure="Likely: only the source was read, where False is appended in each turn.",
 )
 def criterion_never_true(source: Source) -> Iterator[Finding]:
@@ -154,15 +143,7 @@ def _words_of(source: Source, node: ast.AST, one: Written) -> list[str]:
 
 @in_the_source(
     "stop-reads-the-prompt",
-    subject=Subject.ENDS,
     severities=(WARNING,),
-    symptom="It stops at once or too early, though the stop word has not been written.",
-    cause="""
-        A criterion gets prompt and new tokens in one row. Looking for a word, or its pieces,
-        anywhere in the row finds those of the prompt, and pieces in any order.
-    """,
-    fix="Look at the end of the row, or use `stop_strings`.",
-    example='model.generate(**inputs, stop_strings=["###"], tokenizer=tokenizer)',
     how_sure="Likely: only the source was read, where the whole row is searched.",
 )
 def stop_reads_the_prompt(source: Source) -> Iterator[Finding]:
@@ -223,18 +204,7 @@ def _is_whole_row(node: ast.AST, ids: str) -> bool:
 
 @in_the_source(
     "criterion-of-one-row",
-    subject=Subject.ENDS,
     severities=(WARNING,),
-    symptom="In a batch the other answers break off as soon as the first has ended, or never do.",
-    cause="""
-        A criterion that looks at row 0 and returns one True or False ends all rows with it.
-        `generate` takes an answer for each row.
-    """,
-    fix="Return a tensor with a True or False for each row.",
-    example="""
-        def __call__(self, input_ids, scores, **kwargs):
-            return input_ids[:, -1] == self.token
-    """,
     how_sure="Likely: only the source was read, where a batch is padded for such a call.",
 )
 def criterion_of_one_row(source: Source) -> Iterator[Finding]:

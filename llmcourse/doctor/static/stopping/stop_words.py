@@ -134,15 +134,7 @@ def _given_to_criteria(source: Source) -> Iterator[tuple[ast.Call, list[ast.AST]
 
 @in_the_source(
     "stop-ids-begin-a-text",
-    subject=Subject.ENDS,
     severities=(NOTE,),
-    symptom="A stopping criterion never stops, though its words are in the text.",
-    cause="""
-        Many tokenizers put a begin token before what they encode, and SentencePiece a piece for a
-        space. A stop word's ids then begin with it, and within a text it does not come there.
-    """,
-    fix="Encode without special tokens, or use `stop_strings`.",
-    example="ids = tokenizer(word, add_special_tokens=False).input_ids",
     how_sure="""
         Likely, and a note: only the source was read, where a model is named whose tokenizer adds a
         begin token.

@@ -206,21 +206,7 @@ def own_streamers(source: Source) -> list[ast.ClassDef]:
 
 @in_the_source(
     "prompt-put-first",
-    subject=Subject.READING,
     severities=(WARNING,),
-    symptom="A streamer of one's own shows the prompt, or fails at its shape.",
-    cause="""
-        The first `put` gets the prompt's ids, of shape (1, length); each later one gets one token,
-        of shape (1,).
-    """,
-    fix="Leave the first one out.",
-    example="""
-        def put(self, value):
-            if self.is_prompt:
-                self.is_prompt = False
-                return
-            self.ids += value.tolist()
-    """,
     how_sure="Likely: only the source was read, where `put` treats all that it gets alike.",
 )
 def prompt_put_first(source: Source) -> Iterator[Finding]:
