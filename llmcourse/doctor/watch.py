@@ -666,7 +666,8 @@ class Watch:
         case.by_pipeline, case.seed = event.by_pipeline, torch.initial_seed()
         before = self._of_the_same_ids(case)
         if before is not None:
-            case.earlier, case.earlier_seed = before.output, before.seed
+            case.earlier = before.output
+            case.earlier_seed = None if self._drew_under(case.seed) else before.seed
         if case.config is not None and case.config.do_sample:
             case.random_state = _random_state(case)
         if before is not None and case.config is not None:
@@ -702,6 +703,11 @@ class Watch:
         """Return one of the last calls of this model that had the same ids."""
         calls = self.calls[-_REMEMBERED:] if case.input_ids is not None else []
         return next((call.case for call in reversed(calls) if _same_ids(call.case, case)), None)
+
+    def _drew_under(self, seed: int) -> bool:
+        """Tell whether a call has sampled since this seed was set: then the seed was for that."""
+        cases = [call.case for call in self.calls]
+        return any(one.seed == seed and one.config and one.config.do_sample for one in cases)
 
     def _asked_alike(self, event: Event, case: Case) -> int:
         """Return how many of the last calls at this line have to give what this one gives."""

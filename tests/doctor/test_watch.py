@@ -92,6 +92,18 @@ def test_a_pipeline_that_answers_a_prompt_in_two_ways_is_a_warning(course_model)
     assert severity == "warning" and "samples" in what
 
 
+@pytest.mark.parametrize("draws", [False, True])
+def test_a_seed_is_without_effect_where_nothing_was_drawn_under_it(draws):
+    model, ids = tiny("llama"), torch.tensor([[3, 4, 7]])
+    with llmcourse.watch(model) as watched:
+        for seed in (0, 1):
+            torch.manual_seed(seed)
+            if draws:
+                model.generate(ids[:, :2], do_sample=True, top_k=0, max_new_tokens=2)
+            model.generate(ids, do_sample=False, max_new_tokens=2)
+    assert ("seed-without-sampling" in watched.codes) != draws
+
+
 @pytest.mark.parametrize("asked", ["the call", "the pipeline", "a config"])
 def test_a_pipeline_that_was_told_to_sample_or_not_is_none(course_model, asked):
     model, tokenizer = course_model
