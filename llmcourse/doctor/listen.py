@@ -354,6 +354,8 @@ def _is_of_a_model(frame: FrameType | None) -> bool:
 
 def _before_forward(model, arguments: tuple, keywords: dict) -> None:
     """Tell of a forward call that user code makes itself; `generate`'s own are no news."""
+    if torch.compiler.is_compiling():  # it would become a part of what is compiled
+        return
     passes = _local.__dict__.setdefault("passes", [])
     passes.append((model, None))
     if not _listeners or getattr(_local, "unheard", False) or _inside("generate"):
@@ -370,6 +372,8 @@ def _before_forward(model, arguments: tuple, keywords: dict) -> None:
 
 def _after_forward(model, arguments: tuple, result) -> None:
     """Tell of what such a call returned; None where it raised an error."""
+    if torch.compiler.is_compiling():
+        return
     passes = getattr(_local, "passes", None)
     if not passes or passes[-1][0] is not model:  # another hook failed before ours
         return

@@ -82,6 +82,14 @@ def test_a_forward_pass_is_told_before_and_after_with_what_it_returned(listener)
     assert listener.after[-1].result is None
 
 
+def test_a_model_may_be_compiled_while_somebody_listens(listener, recwarn):
+    model = tiny("llama")
+    listen.wrap_what_overrides(model)
+    made = torch.compile(model, backend="eager")(IDS)
+    assert torch.equal(made.logits, model(IDS).logits)
+    assert [one for one in recwarn if "Dynamo" in str(one.message)] == []
+
+
 def test_everything_is_put_back_when_the_last_listener_leaves():
     names = [(PreTrainedTokenizerBase, name) for name in (*listen._TOKENIZER_METHODS, "encode")] + [
         (GenerationMixin, "generate"),
