@@ -8,15 +8,17 @@ functions, classes and lists, and nothing about it is changed.
 import ast
 import json
 import re
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import wraps
 from types import FunctionType
 from typing import Any
 
 from llmcourse.doctor import instrument
-from llmcourse.doctor.case import Case, Origin, Use
+from llmcourse.doctor.case import MOST_ROWS, Case, Decoded, Origin, Use, shared
 from llmcourse.doctor.instrument import Place
 
 _MOST_KNOWN = 5000  # texts, lists and findings that are remembered
@@ -173,6 +175,73 @@ class Texts:
         if place is not None and use.span is not None:
             span = (use.span[0] + place[0], use.span[0] + place[1])
         self._know(_Known(text, use.origin, text, span, (*use.done[-20:], use)))
+
+
+def origin_of(case: Case, one: Decoded, runs: bool = False) -> Origin:
+    """Return where a text comes from; runs: whether the call has not ended yet."""
+    length = case.prompt_length if case.decoder_only else 0
+    rows = [] if case.output is None else case.output.tolist()
+    whole = 0 < length <= len(one.ids) and any(row[: len(one.ids)] == one.ids for row in rows)
+    new = one.ids[length:] if whole else one.ids
+    limit = int(case.setting("max_length") or 0)
+    return Origin(
+        text=one.text,
+        ids=one.ids,
+        tokenizer=one.tokenizer,
+        options=one.kwargs,
+        new_at=_prompts_end(one, length) if whole else 0,
+        prompts=tuple(filter(None, dict.fromkeys(_texts_given(case)))),
+        has_end=any(token in case.eos_ids for token in new),
+        runs=runs,
+        at_limit=bool(rows) and 0 < limit <= len(rows[0]),
+    )
+
+
+def _prompts_end(one: Decoded, length: int) -> int:
+    """Return how many characters of a text are those of the first `length` tokens."""
+    prompt = one.tokenizer.decode(one.ids[:length], **one.kwargs)
+    return shared(prompt, one.text)
+
+
+def _texts_given(case: Case) -> Iterator[str]:
+    """Yield the texts of a call's prompts, as the script wrote them."""
+    made = [call.text for call in case.tokenizer_calls]
+    made += [call.result for call in case.template_calls]
+    for one in (case.prompt, *made):
+        yield from [one] if isinstance(one, str) else ()
+        if isinstance(one, list | tuple):
+            yield from (text for text in one[:MOST_ROWS] if isinstance(text, str))
+
+
+def hear_pipelines(told: Callable[[Any, dict, list], None]) -> None:
+    """Tell of each prompt that a pipeline has answered, once the library's pipelines are in use.
+
+    told(pipeline, outputs, records): of `TextGenerationPipeline.postprocess`, and what it made.
+    """
+    module = sys.modules.get("transformers.pipelines.text_generation")
+    original = getattr(module, "TextGenerationPipeline", None)
+    if original is None or getattr(original.postprocess, "_tells", False):
+        return
+    postprocess = original.postprocess
+
+    @wraps(postprocess)
+    def telling(pipeline, outputs, *arguments, **keywords):
+        records = postprocess(pipeline, outputs, *arguments, **keywords)
+        told(pipeline, outputs, records)
+        return records
+
+    telling._tells = True
+    original.postprocess = telling
+
+
+def origin_of_record(case: Case, ids: list[int], text: str, prompt: str, tokenizer) -> Origin:
+    """Return where the text of a pipeline's answer comes from; prompt: "" where it was a chat."""
+    whole = bool(prompt) and text.startswith(prompt)
+    skips = {"skip_special_tokens": True}  # as pipelines do
+    start = 0 if whole else case.prompt_length
+    origin = origin_of(case, Decoded(ids[start:], skips, text, tokenizer=tokenizer))
+    prompts = tuple(filter(None, dict.fromkeys((prompt, *origin.prompts))))
+    return replace(origin, new_at=len(prompt) if whole else 0, prompts=prompts)
 
 
 def _operation(place: Place, of) -> str | None:

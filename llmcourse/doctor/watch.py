@@ -7,43 +7,40 @@ import threading
 import time
 import traceback
 import weakref
-from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, wraps
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 
 from llmcourse.decoding.cache import CACHE_NAMES
-from llmcourse.doctor import listen
+from llmcourse.doctor import followed, listen
 from llmcourse.doctor.call_site import Site
 from llmcourse.doctor.callables import Callables, Recorder
 from llmcourse.doctor.case import (
     MOST_ROWS,
     Case,
     Decoded,
-    Origin,
     TemplateCall,
     TokenizerCall,
     complete,
     is_chat,
-    shared,
     with_own_cache,
 )
 from llmcourse.doctor.diagnose import Diagnosis, check, new_text
 from llmcourse.doctor.evidence import measure
 from llmcourse.doctor.finding import Finding, in_order, once_per_line
-from llmcourse.doctor.followed import IN_A_RUN
-from llmcourse.doctor.followed.logits import Follower, Pass, Use
+from llmcourse.doctor.followed.logits import Follower, Use
+from llmcourse.doctor.ids import is_in, made_rows, packed, plain, rows_of
 from llmcourse.doctor.journal import Journal
 from llmcourse.doctor.kept_turns import KeptTurns, Unused, in_braces
 from llmcourse.doctor.listen import Event
 from llmcourse.doctor.loading_report import Report, of_load, of_state_dict
 from llmcourse.doctor.pitfalls import PITFALLS, Needs
-from llmcourse.doctor.provenance import Texts
+from llmcourse.doctor.provenance import Texts, hear_pipelines, origin_of, origin_of_record
 from llmcourse.doctor.remembered import Remembered
 from llmcourse.doctor.report import as_json, findings_as_html, findings_as_text
 from llmcourse.doctor.steps import Steps
@@ -253,7 +250,7 @@ class Watch:
         case = self._carefully(event, self._completed)
         if self._texts is not None:
             self._texts.begin()
-            self._hear_pipelines()
+            hear_pipelines(self._keep_records)
             self._under_way.setdefault(threading.get_ident(), []).append(case)
         recorder = None
         if self.callables is not None and case is not None:
@@ -280,7 +277,7 @@ class Watch:
         if self.journal is not None:
             self.journal.running(-1)
         if self._follower is not None:
-            self._carefully(event, self._follow_scores)
+            self._carefully(event, self._follower.after_generate)
             self._follower.go_on()
         with self._changed:
             thread = threading.get_ident()
@@ -295,7 +292,7 @@ class Watch:
             self._failed.append(event)
             return
         if self._follower is not None:
-            self._carefully(event, self._follow_ids)
+            self._carefully(event, self._follower.before)
             if event.name == "forward":
                 self._follower.pause()
         self._carefully(
@@ -314,7 +311,7 @@ class Watch:
     def passed(self, event: Event) -> None:
         """Follow what a forward pass returned."""
         if self._follower is not None:
-            self._carefully(event, self._follow_pass)
+            self._carefully(event, self._follower.after_a_pass)
             self._follower.go_on()
 
     def _carefully(self, event: Event, look):
@@ -365,7 +362,7 @@ class Watch:
 
     def _keep_encoding(self, event: Event) -> None:
         self._keep_tokenizer(event)
-        self._keep_first_row(event.owner, _made_rows(event.result, most=1))
+        self._keep_first_row(event.owner, made_rows(event.result, most=1))
         text = event.arguments.get("text")
         self._look_for_braces(event.site, text)
         if not isinstance(text, list | tuple) or len(text) <= _MOST_TEXTS:  # else a data set
@@ -373,18 +370,18 @@ class Watch:
 
     def _keep_first_row(self, tokenizer, rows: list[list[int]]) -> None:
         if rows:
-            self._made_by.append((_packed(rows[0]), tokenizer))
+            self._made_by.append((packed(rows[0]), tokenizer))
 
     def _that_encoded(self, ids) -> Any:
         """Return the tokenizer that made these ids of late, or None."""
         if not isinstance(ids, torch.Tensor) or ids.dim() != 2 or ids.is_floating_point():
             return None
-        row = _packed(ids[0].tolist()) if len(ids) else b""
+        row = packed(ids[0].tolist()) if len(ids) else b""
         return next((one for made, one in reversed(self._made_by) if made == row), None)
 
     def _keep_template(self, event: Event) -> None:
         self._keep_tokenizer(event)
-        rows = _made_rows(event.result, most=1)
+        rows = made_rows(event.result, most=1)
         self._keep_first_row(event.owner, rows)
         options = dict(event.arguments)
         messages = options.pop("conversation", None)
@@ -421,7 +418,7 @@ class Watch:
         kwargs, site = dict(event.arguments), event.site
         given = [kwargs.pop(name, None) for name in ("token_ids", "sequences")]
         texts = event.result if isinstance(event.result, list) else [event.result]
-        rows = _rows(given[0] if given[1] is None else given[1], len(texts))
+        rows = rows_of(given[0] if given[1] is None else given[1], len(texts))
         for ids, text in zip(rows, texts, strict=True):
             one = Decoded(ids, kwargs, text, site.line, site.file, tokenizer=event.owner)
             if event.inside_generate and self._texts is not None:
@@ -465,53 +462,28 @@ class Watch:
             case.output = torch.tensor([one.ids])
             self._texts.decoded(origin_of(case, one, runs=True), case)
 
-    def _hear_pipelines(self) -> None:
-        """Follow the texts that pipelines return, once the library's pipelines are in use."""
-        module = sys.modules.get("transformers.pipelines.text_generation")
-        original = getattr(module, "TextGenerationPipeline", None)
-        if original is None or getattr(original.postprocess, "_tells", False):
-            return
-        postprocess, watched = original.postprocess, self
-
-        @wraps(postprocess)
-        def told(pipeline, outputs, *arguments, **keywords):
-            records = postprocess(pipeline, outputs, *arguments, **keywords)
-            watched._keep_records(pipeline, outputs, records)
-            return records
-
-        told._tells = True
-        original.postprocess = told
-
     def _keep_records(self, pipeline, outputs, records) -> None:
         """Follow the texts of a pipeline's answers to one prompt."""
         try:
             with listen.unheard():
+                prompt = outputs["prompt_text"]
+                prompt = prompt if isinstance(prompt, str) else ""
                 for ids, record in zip(outputs["generated_sequence"][0], records, strict=False):
-                    text, prompt = record.get("generated_text"), outputs["prompt_text"]
-                    call = self._that_made(_plain(ids))
+                    text, call = record.get("generated_text"), self._that_made(plain(ids))
                     if isinstance(text, list) and text:  # a chat: its last message
                         text = text[-1].get("content")
                     if call is None or not isinstance(text, str):
                         continue
-                    case, given = call.case, prompt if isinstance(prompt, str) else ""
-                    whole = bool(given) and text.startswith(given)
-                    start = 0 if whole else case.prompt_length
-                    skips = {"skip_special_tokens": True}  # as pipelines do
-                    one = Decoded(_plain(ids)[start:], skips, text, tokenizer=pipeline.tokenizer)
-                    origin = origin_of(case, one)
-                    new_at = len(given) if whole else 0
-                    prompts = tuple(filter(None, dict.fromkeys((given, *origin.prompts))))
-                    self._texts.decoded(replace(origin, new_at=new_at, prompts=prompts), case)
+                    given = (plain(ids), text, prompt, pipeline.tokenizer)
+                    self._texts.decoded(origin_of_record(call.case, *given), call.case)
         except Exception as error:
             self._fail("a pipeline's answer", Site(), error)
 
     def _that_made(self, ids: list[int]) -> WatchedCall | None:
         """Return the last call that made these ids, one after another in a row of its output."""
-        searched = _packed(ids)
+        searched = packed(ids)
         with self._changed:
-            return next(
-                (call for call in reversed(self.calls) if _is_in(searched, call.rows)), None
-            )
+            return next((call for call in reversed(self.calls) if is_in(searched, call.rows)), None)
 
     def _keep_decoded(self, call: WatchedCall, one: Decoded, tokenizer) -> None:
         """Keep what was decoded of a call's output; look at it now and then, later ever rarer."""
@@ -591,55 +563,13 @@ class Watch:
 
     # What becomes of logits
 
-    def _follow_ids(self, event: Event) -> None:
-        """Look at where ids come from that a model is fed, or that are decoded."""
-        given = {"forward": ("fed", "input_ids"), "decode": ("decoded", "token_ids")}
-        given["batch_decode"] = ("decoded", "sequences")
-        if event.name in given:
-            name, argument = given[event.name]
-            self._follower.handed(name, event.arguments.get(argument), event.site)
-
-    def _follow_pass(self, event: Event) -> None:
-        ids, mask = (event.arguments.get(name) for name in ("input_ids", "attention_mask"))
-        ids = ids if isinstance(ids, torch.Tensor) and ids.dim() == 2 else None
-        made = event.result
-        logits = getattr(made, "logits", None)
-        if ids is None or made is None:
-            return
-        states = getattr(made, "hidden_states", None) or ()
-        final = getattr(made, "last_hidden_state", None)
-        states = states if states or final is None else (final,)
-        fits = isinstance(mask, torch.Tensor) and mask.dim() == 2
-        mask = mask[:, -ids.shape[1] :].cpu() if fits else None
-        self._follower.came_out(Pass(ids.cpu(), mask, event.site), logits, states)
-
-    def _follow_scores(self, event: Event) -> None:
-        """Follow the scores that `generate` returned, a tensor (rows, vocabulary) a step."""
-        ids = getattr(event.result, "sequences", None)
-        beams = getattr(event.result, "beam_indices", None) is not None
-        if ids is None or beams or getattr(event.owner.config, "is_encoder_decoder", False):
-            return
-        for name in ("scores", "logits"):
-            steps = getattr(event.result, name, None) or ()
-            start = ids.shape[1] - len(steps)
-            for at, step in enumerate(steps):
-                one = Pass(ids.cpu(), None, event.site, generated=name)
-                self._follower.came_out_of_a_step(one, step, start - 1 + at)
-
     def _look_at_use(self, use: Use) -> None:
         """Keep what is found in a step that a script takes with logits, once for a line."""
         kept = self._loops.setdefault(use.site, {})
-        for look in IN_A_RUN.values():
-            if look.code in kept:
-                continue
-            try:
-                found = next(iter(look(use)), None)
-            except Exception as error:
-                self._fail(f"{use.name} for {look.code}", use.site, error)
-                continue
-            if found is not None:
-                kept[look.code] = _placed(found, use.site)
-                self._write_down_loop(kept[look.code])
+        failed = lambda code, error: self._fail(f"{use.name} for {code}", use.site, error)  # noqa: E731
+        for found in followed.look(use, kept, failed):
+            kept[found.code] = _placed(found, use.site)
+            self._write_down_loop(kept[found.code])
 
     def _write_down_loop(self, found: Finding) -> None:
         if self.journal is not None:
@@ -727,14 +657,14 @@ class Watch:
         """Return the tokenizer's calls whose ids are in this call's prompts, in their order."""
         if case.input_ids is None:
             return []
-        prompts = [_packed(row) for row in case.input_ids[:MOST_ROWS].tolist()]
+        prompts = [packed(row) for row in case.input_ids[:MOST_ROWS].tolist()]
         found: list[TokenizerCall] = []
         for event in reversed(self._encoded):
-            rows = _made_rows(event.result) if event.owner is case.tokenizer else []
-            pieces = [_packed(row) for row in rows]
+            rows = made_rows(event.result, most=MOST_ROWS) if event.owner is case.tokenizer else []
+            pieces = [packed(row) for row in rows]
             whole = bool(pieces) and all(piece in prompts for piece in pieces)
             if not whole and not any(
-                len(row) >= _SHORTEST_PIECE and _is_in(piece, prompts)
+                len(row) >= _SHORTEST_PIECE and is_in(piece, prompts)
                 for row, piece in zip(rows, pieces, strict=True)
             ):
                 continue
@@ -781,7 +711,7 @@ class Watch:
             output=case.output,
             text=new_text(case),
         )
-        rows = () if case.output is None else tuple(map(_packed, case.output.tolist()))
+        rows = () if case.output is None else tuple(map(packed, case.output.tolist()))
         with self._changed:
             call = WatchedCall(
                 number=next(self._numbers),
@@ -881,42 +811,6 @@ def _kept(case: Case) -> Case:
     )
 
 
-def origin_of(case: Case, one: Decoded, runs: bool = False) -> Origin:
-    """Return where a text comes from; runs: whether the call has not ended yet."""
-    length = case.prompt_length if case.decoder_only else 0
-    rows = [] if case.output is None else case.output.tolist()
-    whole = 0 < length <= len(one.ids) and any(row[: len(one.ids)] == one.ids for row in rows)
-    new = one.ids[length:] if whole else one.ids
-    limit = int(case.setting("max_length") or 0)
-    return Origin(
-        text=one.text,
-        ids=one.ids,
-        tokenizer=one.tokenizer,
-        options=one.kwargs,
-        new_at=_prompts_end(one, length) if whole else 0,
-        prompts=tuple(filter(None, dict.fromkeys(_texts_given(case)))),
-        has_end=any(token in case.eos_ids for token in new),
-        runs=runs,
-        at_limit=bool(rows) and 0 < limit <= len(rows[0]),
-    )
-
-
-def _prompts_end(one: Decoded, length: int) -> int:
-    """Return how many characters of a text are those of the first `length` tokens."""
-    prompt = one.tokenizer.decode(one.ids[:length], **one.kwargs)
-    return shared(prompt, one.text)
-
-
-def _texts_given(case: Case) -> Iterator[str]:
-    """Yield the texts of a call's prompts, as the script wrote them."""
-    made = [call.text for call in case.tokenizer_calls]
-    made += [call.result for call in case.template_calls]
-    for one in (case.prompt, *made):
-        yield from [one] if isinstance(one, str) else ()
-        if isinstance(one, list | tuple):
-            yield from (text for text in one[:MOST_ROWS] if isinstance(text, str))
-
-
 def _same_ids(one: Case, other: Case) -> bool:
     """Tell whether two calls ask the same model to go on from the same ids."""
     ids, others = one.input_ids, other.input_ids
@@ -933,36 +827,6 @@ def _random_state(case: Case) -> bytes:
     return hashlib.blake2b(state.numpy().tobytes(), digest_size=16).digest()
 
 
-def _rows(given, texts: int) -> list[list[int]]:
-    """Return what was decoded into so many texts, one id, a row or rows, as rows of plain ids."""
-    ids = _plain(given)
-    ids = [ids] if isinstance(ids, int) else [_plain(one) for one in ids]
-    if ids and not isinstance(ids[0], int):
-        return [[int(_plain(one)) for one in row] for row in ids]
-    return [ids] if texts == 1 else [[one] for one in ids]
-
-
-def _plain(ids) -> Any:
-    """Return a tensor, an array or a number of theirs as plain Python."""
-    return ids.tolist() if hasattr(ids, "tolist") else ids
-
-
-def _made_rows(made, most: int = MOST_ROWS) -> list[list[int]]:
-    """Return the first rows of ids that a tokenizer's call made; [] if it made none."""
-    ids = made.get("input_ids") if isinstance(made, Mapping) else made
-    if isinstance(ids, str) or ids is None:
-        return []
-    several = getattr(ids, "ndim", 1) > 1 or (
-        isinstance(ids, list | tuple) and bool(ids) and not isinstance(ids[0], int)
-    )
-    rows = [_plain(row) for row in (ids[:most] if several else [ids])]
-    fit = all(
-        isinstance(row, list | tuple) and row and all(isinstance(one, int) for one in row)
-        for row in rows
-    )
-    return [list(row) for row in rows] if fit else []
-
-
 def _cache_of(given) -> Any:
     """Return the cache among a call's arguments, or of what it returned; None if there is none."""
     if not isinstance(given, Mapping):
@@ -973,19 +837,3 @@ def _cache_of(given) -> Any:
 def _is_most_of(text: str, prompt: str) -> bool:
     """Tell whether a rendered chat is in a prompt, and no short one that is there by chance."""
     return text in prompt and (2 * len(text) >= len(prompt) or len(text) > _CHANCE)
-
-
-def _packed(ids: Iterable[int]) -> bytes:
-    """Return ids as bytes, 8 an id: such a row is searched far faster than a list."""
-    return array("q", ids).tobytes()
-
-
-def _is_in(ids: bytes, rows: Iterable[bytes]) -> bool:
-    """Tell whether packed ids stand one after another in one of the packed rows."""
-    for row in rows:
-        at = row.find(ids)
-        while at % 8 and at != -1:  # from the middle of an id on
-            at = row.find(ids, at + 1)
-        if at != -1:
-            return True
-    return False

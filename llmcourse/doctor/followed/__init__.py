@@ -4,7 +4,11 @@
 steps that the script takes with them. IN_A_RUN has their checks, by code.
 """
 
+from collections.abc import Callable, Container, Iterator
+
+from llmcourse.doctor.finding import Finding
 from llmcourse.doctor.followed import distributions, likelihoods
+from llmcourse.doctor.followed.logits import Use
 from llmcourse.doctor.followed.registry import InARun
 
 _MODULES = (distributions, likelihoods)
@@ -15,4 +19,24 @@ IN_A_RUN: dict[str, InARun] = {
     if isinstance(known, InARun)
 }
 
-__all__ = ["IN_A_RUN", "InARun"]
+
+def look(
+    use: Use, known: Container[str], failed: Callable[[str, Exception], None]
+) -> Iterator[Finding]:
+    """Yield the first finding of each check of a step; known: codes that are not asked for again.
+
+    failed: is told of a check that fails, by its code, and of its error.
+    """
+    for check in IN_A_RUN.values():
+        if check.code in known:
+            continue
+        try:
+            found = next(iter(check(use)), None)
+        except Exception as error:
+            failed(check.code, error)
+            continue
+        if found is not None:
+            yield found
+
+
+__all__ = ["IN_A_RUN", "InARun", "look"]

@@ -22,6 +22,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from llmcourse.doctor.call_site import Site, site_of
+from llmcourse.doctor.listen import Event
 
 MOST = 2_000_000  # numbers of a tensor that are followed one by one
 _TOLD = 64  # how often a step at one line is told of
@@ -211,6 +212,40 @@ class Follower(TorchFunctionMode):
                 known.pop(key, None) if known.get(key, (None,))[0] is dead else None
             )
             self._known[key] = (weakref.ref(tensor, forget), about)
+
+    def before(self, event: Event) -> None:
+        """Look at where the ids come from that a model is fed, or that are decoded."""
+        given = {"forward": ("fed", "input_ids"), "decode": ("decoded", "token_ids")}
+        given["batch_decode"] = ("decoded", "sequences")
+        if event.name in given:
+            name, argument = given[event.name]
+            self.handed(name, event.arguments.get(argument), event.site)
+
+    def after_a_pass(self, event: Event) -> None:
+        """Follow what a forward pass returned: logits and hidden states, if it was fed ids."""
+        ids, mask = (event.arguments.get(name) for name in ("input_ids", "attention_mask"))
+        made = event.result
+        if not isinstance(ids, torch.Tensor) or ids.dim() != 2 or made is None:
+            return
+        states = getattr(made, "hidden_states", None) or ()
+        final = getattr(made, "last_hidden_state", None)
+        states = states if states or final is None else (final,)
+        fits = isinstance(mask, torch.Tensor) and mask.dim() == 2
+        mask = mask[:, -ids.shape[1] :].cpu() if fits else None
+        self.came_out(Pass(ids.cpu(), mask, event.site), getattr(made, "logits", None), states)
+
+    def after_generate(self, event: Event) -> None:
+        """Follow the scores that `generate` returned, a tensor (rows, vocabulary) a step."""
+        ids = getattr(event.result, "sequences", None)
+        beams = getattr(event.result, "beam_indices", None) is not None
+        if ids is None or beams or getattr(event.owner.config, "is_encoder_decoder", False):
+            return
+        for name in ("scores", "logits"):
+            steps = getattr(event.result, name, None) or ()
+            start = ids.shape[1] - len(steps)
+            for at, step in enumerate(steps):
+                one = Pass(ids.cpu(), None, event.site, generated=name)
+                self.came_out_of_a_step(one, step, start - 1 + at)
 
     def came_out(self, made: Pass, logits, hidden=()) -> None:
         """A forward pass gave logits (batch, length, vocabulary), and hidden states of layers."""
