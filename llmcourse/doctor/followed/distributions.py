@@ -9,6 +9,7 @@ from llmcourse.doctor.followed.logits import Kind, Use
 from llmcourse.doctor.followed.registry import in_a_run, seen
 
 _MANY = 4  # a quarter of the vocabulary
+_FEW = 5  # tokens; fewer of the likeliest may be banned for a reason
 _SHARE = 0.001  # of the draws, that tokens get which were to be taken away
 _NORMALIZES = ("softmax", "log_softmax")
 
@@ -218,20 +219,23 @@ def filter_left_sorted(use: Use) -> Iterator[Finding]:
 
 @in_a_run(
     "top-k-misbuilt",
-    severities=(ERROR,),
-    how_sure="Certain in a run: what is left is less likely than all that was removed.",
+    severities=(WARNING,),
+    how_sure="""
+        Likely in a run: what is left is less likely than all that was removed, several tokens; a
+        sampler that excludes the top choices wants just that.
+    """,
 )
 def top_k_misbuilt(use: Use) -> Iterator[Finding]:
     """The likeliest tokens were removed, and the rest kept."""
     for weights, logits in _rows_drawn_from(use):
         kept, many = _kept(weights)
-        if not 2 <= many < len(kept) - 1 or len(kept) - many > len(kept) // 2:
+        if not _FEW <= len(kept) - many <= len(kept) // 2:
             continue
         if float(logits[kept].max()) < float(logits[~kept].min()):
             yield seen(
                 "top-k-misbuilt",
-                ERROR,
-                CERTAIN,
+                WARNING,
+                LIKELY,
                 what=(
                     f"The filter removes the {len(kept) - many} likeliest tokens and leaves "
                     "all others to draw from."
