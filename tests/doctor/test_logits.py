@@ -359,6 +359,14 @@ SOUND = [
         logits.log_softmax(-1)[0, new[0, step]]
     """,
     """
+    made = model(torch.cat([ids, torch.tensor([[5, 6, 7]])], dim=1))  # guesses, two rejected
+    token = made.logits[:, -3].argmax(-1)
+    made.past_key_values.crop(-2)
+    model(token[:, None], past_key_values=made.past_key_values)
+    torch.zeros(49152).scatter(0, model(ids).logits[0, -1].topk(5).indices[:0],
+                               model(ids).logits[0, -1].topk(5).values[:0])
+    """,
+    """
     best, order = model(ids).logits[0, -1].softmax(-1).topk(12)
     drawn = torch.multinomial(best, 1)[0]
     torch.stack([drawn, (order == order[3]).nonzero()[0, 0]])

@@ -51,6 +51,7 @@ class Pass:
     site: Site  # where it stands
     last: torch.Tensor | None = None  # (batch, vocabulary), logits of the last place, as they came
     generated: str | None = None  # "scores" or "logits" of `generate`; None for a pass
+    held: int | None = None  # tokens that its cache holds after it; None where there is none
 
     def id_at(self, row: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
         """Return the ids at rows and places, of one shape; -1 where there is none."""
@@ -219,7 +220,8 @@ class Follower(TorchFunctionMode):
         given["batch_decode"] = ("decoded", "sequences")
         if event.name in given:
             name, argument = given[event.name]
-            self.handed(name, event.arguments.get(argument), event.site)
+            held = _held(event.arguments.get("past_key_values"))
+            self.handed(name, event.arguments.get(argument), event.site, held)
 
     def after_a_pass(self, event: Event) -> None:
         """Follow what a forward pass returned: logits and hidden states, if it was fed ids."""
@@ -232,7 +234,9 @@ class Follower(TorchFunctionMode):
         states = states if states or final is None else (final,)
         fits = isinstance(mask, torch.Tensor) and mask.dim() == 2
         mask = mask[:, -ids.shape[1] :].cpu() if fits else None
-        self.came_out(Pass(ids.cpu(), mask, event.site), getattr(made, "logits", None), states)
+        held = _held(getattr(made, "past_key_values", None))
+        one = Pass(ids.cpu(), mask, event.site, held=held)
+        self.came_out(one, getattr(made, "logits", None), states)
 
     def after_generate(self, event: Event) -> None:
         """Follow the scores that `generate` returned, a tensor (rows, vocabulary) a step."""
@@ -267,22 +271,30 @@ class Follower(TorchFunctionMode):
         about = About(Kind.LOGITS, made, row, torch.full_like(row, place), token)
         self.know(numbers, about)
 
-    def handed(self, name: str, tensor, site: Site) -> None:
-        """A script hands a tensor to a model or a tokenizer: it is "fed", or "decoded"."""
+    def handed(self, name: str, tensor, site: Site, held: int | None = None) -> None:
+        """A script hands a tensor to a model or a tokenizer: it is "fed", or "decoded".
+
+        held: tokens in the cache that the model is given beside it; None where there is none.
+        """
         about = self.of(tensor)
-        if about is not None and about.kind in (Kind.RANKS, Kind.IDS):
+        kinds = (Kind.RANKS,) if name == "fed" else (Kind.RANKS, Kind.IDS)
+        if about is not None and about.kind in kinds:
             self._tell(Use(name, about, tensor, None, {}, site))
-        elif name == "fed" and (chosen := self._appended(tensor)) is not None:
+        elif name == "fed" and (chosen := self._appended(tensor, held)) is not None:
             self._tell(Use(name, chosen, tensor, None, {}, site))
 
-    def _appended(self, ids) -> About | None:
-        """Return where the token was read that stands behind the last pass's ids, or alone."""
+    def _appended(self, ids, held: int | None) -> About | None:
+        """Return where the token was read that stands behind the last pass's ids.
+
+        A token by itself stands behind them where the cache holds them still, and all of them.
+        """
         if not isinstance(ids, torch.Tensor) or ids.dim() != 2 or ids.is_floating_point():
             return None
         ids = ids.cpu()
         for about, token in self._chosen:
-            before = about.source.ids
-            goes_on = ids.shape[1] == 1 or torch.equal(ids[:, :-1], before)
+            made = about.source
+            alone = ids.shape[1] == 1 and held is not None and held == made.held
+            goes_on = alone or torch.equal(ids[:, :-1], made.ids)
             if goes_on and token.numel() == len(ids) and torch.equal(token.flatten(), ids[:, -1]):
                 return about
         return None
@@ -407,7 +419,7 @@ class Follower(TorchFunctionMode):
 
     def _bring_back(self, args, result, known: About) -> None:
         """Numbers were written into another tensor, by their tokens' ids or elsewhere."""
-        if known.token is None or not isinstance(args[2], torch.Tensor):
+        if known.token is None or not isinstance(args[2], torch.Tensor) or not args[2].numel():
             return
         if args[3].shape != args[2].shape or not torch.equal(known.token, args[2].cpu()):
             return
@@ -508,6 +520,14 @@ class Follower(TorchFunctionMode):
                        about.token.flatten()))  # fmt: skip
             use = replace(use, picked=tuple(at))
         self._tell(use)
+
+
+def _held(cache) -> int | None:
+    """Return how many tokens a cache holds; None where it cannot be asked."""
+    try:
+        return int(cache.get_seq_length())
+    except Exception:  # none, or one of the user's own
+        return None
 
 
 def _name(func) -> str:
