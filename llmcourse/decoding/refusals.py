@@ -102,9 +102,8 @@ def _check_ids(model, name: str, ids) -> None:
             "position to predict from. Pass at least one token, such as the BOS token."
         )
     vocab = model.get_input_embeddings().weight.shape[0]
-    least, most = map(int, ids.aminmax())
-    if least < 0 or most >= vocab:
-        wrong = ids[(ids < 0) | (ids >= vocab)]
+    wrong = ids[(ids < 0) | (ids >= vocab)]
+    if len(wrong):
         raise IndexError(
             f"{name} holds {wrong[0].item()}, outside the model's vocabulary of {vocab} tokens "
             f"(0 to {vocab - 1}). Does the tokenizer belong to this model?"
