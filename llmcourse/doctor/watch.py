@@ -311,7 +311,7 @@ class Watch:
     def passed(self, event: Event) -> None:
         """Follow what a forward pass returned."""
         if self._follower is not None:
-            self._carefully(event, self._follower.after_a_pass)
+            self._carefully(event, self._follow_pass)
             self._follower.go_on()
 
     def _carefully(self, event: Event, look):
@@ -562,6 +562,24 @@ class Watch:
             self._write_down_loop(found[one.code])
 
     # What becomes of logits
+
+    def _follow_pass(self, event: Event) -> None:
+        self._follower.after_a_pass(event, self._ends_in(event.arguments.get("input_ids")))
+
+    def _ends_in(self, ids) -> torch.Tensor | None:
+        """Return where each row ends, (rows,) int64, -1 for nowhere; None if no call wrote them."""
+        if not self.calls or not isinstance(ids, torch.Tensor) or ids.dim() != 2:
+            return None
+        rows = [row for row in ids.tolist() if row]
+        calls = [self._that_made(row) for row in rows]
+        if not rows or None in calls:
+            return None
+        ends = []
+        for row, call in zip(rows, calls, strict=True):
+            start = call.case.prompt_length
+            new = enumerate(row[start:], start)
+            ends.append(next((at for at, one in new if one in call.case.eos_ids), -1))
+        return torch.tensor(ends)
 
     def _look_at_use(self, use: Use) -> None:
         """Keep what is found in a step that a script takes with logits, once for a line."""

@@ -41,16 +41,18 @@ def _offset(use: Use) -> tuple[int, int] | None:
     many = sum(len(token) for *_, token in reads)
     if many < _ENOUGH:
         return None
-    found = []
-    for offset in (1, 0, 2, -1):
+    longest = max(made.ids.shape[1] for made, *_ in reads)
+    if len(reads) > 1 or len(reads[0][3].unique()) < _ENOUGH:
+        longest = 2  # a chance of many places, for few tokens or one after another
+    for offset in (1, 0, 2, -1, *range(3, longest), *range(-2, -longest, -1)):
         hits = known = 0
         for made, row, place, token in reads:
             there = made.id_at(row, place + offset)
             hits += int((there == token).sum())
             known += int((there >= 0).sum())
         if known >= _ENOUGH and hits == known and known >= many // 2:
-            found.append(offset)
-    return (found[0], many) if found else None
+            return offset, many
+    return None
 
 
 @in_a_run(
@@ -280,6 +282,51 @@ def logits_not_normalized(use: Use) -> Iterator[Finding]:
 
 
 @in_a_run(
+    "log-probabilities-in-half",
+    severities=(NOTE,),
+    how_sure="Certain in a run: the type of the logits that the log_softmax gets was seen.",
+)
+def log_probabilities_in_half(use: Use) -> Iterator[Finding]:
+    """A log_softmax of logits in 16 bits."""
+    half = use.given.dtype in (torch.bfloat16, torch.float16)
+    if use.name == "log_softmax" and use.about.kind == Kind.LOGITS and half:
+        kind = str(use.given.dtype).removeprefix("torch.")
+        yield seen(
+            "log-probabilities-in-half",
+            NOTE,
+            CERTAIN,
+            what=f"`log_softmax` gets logits in {kind}: log-probabilities of few bits.",
+            why="Near 20 such numbers are 0.125 apart (bfloat16): different tokens get the same.",
+            fix="logits.float().log_softmax(-1)",
+        )
+
+
+@in_a_run(
+    "end-masked-in-training",
+    severities=(WARNING,),
+    how_sure="""
+        Certain in a run: the ids are rows of `generate`, and the number of the token that ended
+        each was multiplied by 0.
+    """,
+)
+def end_masked(use: Use) -> Iterator[Finding]:
+    """The log-probability of each answer's own end is left out of a sum."""
+    about, ends = use.about, use.about.source.ends
+    if use.name not in _SUMS or not about.picked or not about.located or ends is None:
+        return
+    at_end = (about.place + 1 == ends[about.row]) & (ends[about.row] >= 0)
+    if bool(at_end.any()) and bool(_zero(use)[at_end].all()) and not bool(_zero(use).all()):
+        yield seen(
+            "end-masked-in-training",
+            WARNING,
+            CERTAIN,
+            what=f"The token that ended {int(at_end.sum())} answers is masked, as padding is.",
+            why="Pad and end (eos) are one id here: a mask made of the ids hides the end too.",
+            fix="ended = ids == eos_id; mask = ended.cumsum(-1) <= ended.long()  # the first end",
+        )
+
+
+@in_a_run(
     "loss-wants-log-probabilities",
     severities=(ERROR,),
     how_sure="Certain in a run: the numbers were followed from the logits.",
@@ -363,8 +410,20 @@ def logits_of_padding(use: Use) -> Iterator[Finding]:
     how_sure="Certain in a run: the token was followed from where it was read to the ids.",
 )
 def logits_of_another_place(use: Use) -> Iterator[Finding]:
-    """A token is appended that was read before the last place."""
+    """A token is appended that was read before the last place; tokens read at far places."""
     about, made = use.about, use.about.source
+    offset = None if made.generated or use.name == "fed" else _offset(use)
+    if offset is not None and offset[0] not in (-1, 0, 1, 2):
+        way = "before" if offset[0] > 0 else "behind"
+        yield seen(
+            "logits-of-another-place",
+            ERROR,
+            CERTAIN,
+            what=f"{offset[1]} tokens are read at places {abs(offset[0])} tokens {way} their own.",
+            why="The logits at a place are about the token after it; the prompt's come first.",
+            fix="logits[:, prompt_length - 1 : -1]  # the places that predict the answer's tokens",
+        )
+        return
     if use.name != "fed" or about.kind != Kind.IDS or not about.located or made.ids is None:
         return
     places, last = about.place.flatten().unique(), made.ids.shape[1] - 1

@@ -52,6 +52,9 @@ class Pass:
     last: torch.Tensor | None = None  # (batch, vocabulary), logits of the last place, as they came
     generated: str | None = None  # "scores" or "logits" of `generate`; None for a pass
     held: int | None = None  # tokens that its cache holds after it; None where there is none
+    # (batch,) int64, where the end of each row stands, -1 for none, if `generate` wrote the ids;
+    # then the mask is 0 behind it.
+    ends: torch.Tensor | None = None
 
     def id_at(self, row: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
         """Return the ids at rows and places, of one shape; -1 where there is none."""
@@ -223,8 +226,11 @@ class Follower(TorchFunctionMode):
             held = _held(event.arguments.get("past_key_values"))
             self.handed(name, event.arguments.get(argument), event.site, held)
 
-    def after_a_pass(self, event: Event) -> None:
-        """Follow what a forward pass returned: logits and hidden states, if it was fed ids."""
+    def after_a_pass(self, event: Event, ends: torch.Tensor | None = None) -> None:
+        """Follow what a forward pass returned: logits and hidden states, if it was fed ids.
+
+        ends: (batch,) int64, see `Pass`.
+        """
         ids, mask = (event.arguments.get(name) for name in ("input_ids", "attention_mask"))
         made = event.result
         if not isinstance(ids, torch.Tensor) or ids.dim() != 2 or made is None:
@@ -235,7 +241,13 @@ class Follower(TorchFunctionMode):
         fits = isinstance(mask, torch.Tensor) and mask.dim() == 2
         mask = mask[:, -ids.shape[1] :].cpu() if fits else None
         held = _held(getattr(made, "past_key_values", None))
-        one = Pass(ids.cpu(), mask, event.site, held=held)
+        if ends is not None:
+            places = torch.arange(ids.shape[1])[None]
+            behind = (places > ends[:, None]) & (ends[:, None] >= 0)
+            mask = torch.ones_like(ids, device="cpu") if mask is None else mask.clone()
+            mask[behind] = 0
+            mask[(places == ends[:, None]).expand_as(mask)] = 1
+        one = Pass(ids.cpu(), mask, event.site, held=held, ends=ends)
         self.came_out(one, getattr(made, "logits", None), states)
 
     def after_generate(self, event: Event) -> None:

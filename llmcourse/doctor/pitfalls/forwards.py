@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 
 from llmcourse.doctor.case import Case
-from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, WARNING, Finding
+from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.show import printable
 
@@ -410,6 +410,63 @@ def loop_past_the_end(case: Case) -> Iterator[Finding]:
             file=step.file,
             line=step.line,
         )
+
+
+@pitfall(
+    "ends-not-kept",
+    subject=Subject.ENDS,
+    severities=(NOTE,),
+    needs=(Needs.FORWARDS,),
+    symptom="Rows of a batch go on behind their end, until all of them end in the same step.",
+    cause="""
+        Rows end at different steps. A condition on this step's tokens alone is true only when all
+        rows choose the end token at once, and a row that has ended keeps choosing tokens.
+    """,
+    fix="Keep which rows have ended, and give those padding.",
+    example="""
+        token = torch.where(ended, pad_id, token)
+        ended |= token == eos_id
+        if ended.all():
+            break
+    """,
+    how_sure="""
+        Certain that a row was fed other tokens behind its end, while others had not ended; who cuts
+        each row at its end afterwards loses time alone.
+    """,
+)
+def ends_not_kept(case: Case) -> Iterator[Finding]:
+    """A row of a batch that has ended writes on, while others have not."""
+    for step in case.forwards:
+        rows = list(zip(*step.written, strict=True))
+        ends, fill = set(_ends(case)), {case.pad_id}
+        after = [_behind(row, ends) for row in rows]
+        on = [at for at, row in enumerate(after) if len(set(row) - ends - fill) >= _ON]
+        if len(rows) < 2 or not on or all(row is not None for row in map(_end_of(ends), rows)):
+            continue
+        yield Finding(
+            code="ends-not-kept",
+            severity=NOTE,
+            confidence=CERTAIN,
+            what=(
+                f"Row {on[0]} of {len(rows)} wrote its end (eos), and the loop went on with "
+                f"{len(after[on[0]])} more tokens for it, since other rows had not ended."
+            ),
+            why="Nothing keeps which rows have ended: what they write behind it is no answer's.",
+            fix="token = torch.where(ended, pad_id, token)  # ended |= token == eos_id",
+            file=step.file,
+            line=step.line,
+        )
+
+
+def _end_of(ends: set[int]):
+    """Return what tells the place of a row's first end; None where it has none."""
+    return lambda row: next((at for at, token in enumerate(row) if token in ends), None)
+
+
+def _behind(row: tuple[int, ...], ends: set[int]) -> tuple[int, ...]:
+    """Return the tokens behind a row's first end."""
+    at = _end_of(ends)(row)
+    return () if at is None else row[at + 1 :]
 
 
 def _ends(case: Case) -> tuple[int, ...]:

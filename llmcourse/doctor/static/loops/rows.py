@@ -31,20 +31,7 @@ def _passes(source: Source) -> Iterator[tuple[ast.For | ast.While, ast.Call]]:
 
 @in_the_source(
     "ends-not-kept",
-    subject=Subject.ENDS,
     severities=(WARNING,),
-    symptom="Rows of a batch go on behind their end, until all of them end in the same step.",
-    cause="""
-        Rows end at different steps. A condition on this step's tokens alone is true only when all
-        rows choose the end token at once, and a row that has ended keeps choosing tokens.
-    """,
-    fix="Keep which rows have ended, and give those padding.",
-    example="""
-        token = torch.where(ended, pad_id, token)
-        ended |= token == eos_id
-        if ended.all():
-            break
-    """,
     how_sure="""
         Likely: only the source was read, where nothing keeps from step to step which rows ended.
     """,
