@@ -135,6 +135,16 @@ for _code, _name, _step in (
         "tokens after the end of all rows",
         Forward(_RIGHT[:, :1], written=((2, 8), (7, 2), (7, 9), (7, 5)), **_BESIDE),
     ),
+    (
+        "ends-not-kept",
+        "a row that goes on behind its end",
+        Forward(_RIGHT[:, :1], written=((2, 8), (7, 9), (5, 9), (7, 5)), **_BESIDE),
+    ),
+    (
+        None,
+        "a row that is filled up behind its end",
+        Forward(_RIGHT[:, :1], written=((2, 8), (0, 9), (0, 9), (0, 5)), **_BESIDE),
+    ),
     (None, "a row that has ended", Forward(_NEXT, written=((2, 8), (7, 9), (7, 9)), **_BESIDE)),
     (
         None,
