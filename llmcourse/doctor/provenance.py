@@ -180,7 +180,7 @@ class Texts:
 def origin_of(case: Case, one: Decoded, runs: bool = False) -> Origin:
     """Return where a text comes from; runs: whether the call has not ended yet."""
     length = case.prompt_length if case.decoder_only else 0
-    rows = [] if case.output is None else case.output.tolist()
+    rows = case.rows
     whole = 0 < length <= len(one.ids) and any(row[: len(one.ids)] == one.ids for row in rows)
     new = one.ids[length:] if whole else one.ids
     limit = int(case.setting("max_length") or 0)

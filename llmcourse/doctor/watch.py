@@ -451,11 +451,21 @@ class Watch:
             if one.code not in at_line:
                 at_line[one.code] = one
                 self._write_down_loop(one)
+        if case.uses[0].origin.runs:
+            self._say_at_its_line(case, {one.code for one in found})
+
+    def _say_at_its_line(self, case: Case, codes: set[str]) -> None:
+        """Leave out of a call what was found at the line of a criterion or streamer of its."""
+        for call in self.calls if codes else ():
+            if call.case.input_ids is case.input_ids and codes & set(call.diagnosis.codes):
+                kept = tuple(one for one in call.diagnosis.findings if one.code not in codes)
+                call.diagnosis = replace(call.diagnosis, findings=kept)
+                self._write_down(call)
 
     def _follow_inside(self, one: Decoded) -> None:
         """Follow a text that a criterion or a streamer decodes of the call that runs."""
         case = next(reversed(self._under_way.get(threading.get_ident(), [])), None)
-        prompts = [] if case is None or case.input_ids is None else case.input_ids.tolist()
+        prompts = [] if case is None else case.id_rows
         size = len(prompts[0]) if prompts else 0
         if len(one.ids) > size > 0 and one.ids[:size] in prompts:
             case = _kept(case)
@@ -614,8 +624,9 @@ class Watch:
         case.by_pipeline, case.seed = event.by_pipeline, torch.initial_seed()
         before = self._of_the_same_ids(case)
         if before is not None:
-            case.earlier = before.output
-            case.earlier_seed = None if self._drew_under(case.seed) else before.seed
+            case.earlier, case.earlier_seed = before.output, before.seed
+            if before.seed != case.seed and self._drew_under(case.seed):
+                case.earlier_seed = None
         if case.config is not None and case.config.do_sample:
             case.random_state = _random_state(case)
         if before is not None and case.config is not None:
@@ -729,7 +740,7 @@ class Watch:
             output=case.output,
             text=new_text(case),
         )
-        rows = () if case.output is None else tuple(map(packed, case.output.tolist()))
+        rows = tuple(map(packed, case.rows))
         with self._changed:
             call = WatchedCall(
                 number=next(self._numbers),
