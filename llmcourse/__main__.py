@@ -478,7 +478,9 @@ def make_leaderboard(options: argparse.Namespace) -> int:
         write_or_say([f"{leaderboard.plan(**asked)}."])
         return 0
     board = leaderboard.run(**asked, by=options.by, rounds=options.rounds, file=Path(options.json))
-    return show_board(board, options.picture) if Processes().is_first else 0
+    processes = Processes()
+    processes.leave()
+    return show_board(board, options.picture) if processes.is_first else 0
 
 
 def show_board(board, picture: str | None) -> int:

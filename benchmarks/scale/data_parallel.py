@@ -25,9 +25,9 @@ def answer(model, tokenizer, prompt: str) -> list[int]:
 
 
 def main(asked: str, answered: str) -> None:
+    model, tokenizer = llmcourse.load()  # first: what it imports would keep the group alive
     # Where there is no GPU each process believes that it is alone, unless that is said.
     state = PartialState(cpu=not torch.cuda.is_available())
-    model, tokenizer = llmcourse.load()
     prompts = json.loads(Path(asked).read_text(encoding="utf-8"))
     state.wait_for_everyone()
     started = time.perf_counter()

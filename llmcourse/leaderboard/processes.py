@@ -48,6 +48,16 @@ class Processes:
         with self.state.split_between_processes(list(work)) as mine:
             return gather_object([_tried(do, one) for one in mine])
 
+    def leave(self) -> None:
+        """Wait for the others, and end the group with its threads; call it last, in all.
+
+        A thread that is left at the interpreter's end dies where it wants to free a tensor, and
+        takes the process with it.
+        """
+        if self.state is not None:
+            self.state.wait_for_everyone()
+            self.state.destroy_process_group()
+
 
 def _tried(do: Callable[[T], Any], one: T) -> tuple[Any, str]:
     """Return what `do` makes, or its error in words: the others must not wait for a dead one."""

@@ -196,3 +196,26 @@ def test_two_processes_find_what_one_finds(folder, items_file, tmp_path):
         boards.append(read(file))
     one, two = boards
     assert [each.answers for each in one.standings] == [each.answers for each in two.standings]
+
+
+@pytest.mark.slow
+def test_who_has_left_holds_no_threads_of_the_group(folder, tmp_path):
+    """A thread of it that frees a tensor while the interpreter ends takes the process with it."""
+    script = tmp_path / "leave.py"
+    script.write_text(
+        "import sys, weakref\n"
+        "import torch.distributed\n"
+        "import llmcourse\n"
+        "from llmcourse.leaderboard.processes import Processes\n"
+        "processes = Processes()\n"
+        "group = weakref.ref(torch.distributed.group.WORLD)\n"
+        "llmcourse.load(sys.argv[1])\n"
+        "found = processes.each([1, 2, 3], lambda one: 2 * one)\n"
+        "processes.leave()\n"
+        "assert found == [(2, ''), (4, ''), (6, '')]\n"
+        "assert group() is None\n"
+    )
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    launch += ["--standalone", str(script), folder]
+    done = subprocess.run(launch, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
