@@ -13,7 +13,6 @@ from llmcourse.decoding.cache import CACHE_NAMES
 from llmcourse.decoding.ingredients import CALL, CONFIG, HIDDEN, MODEL, asked, ingredients
 from llmcourse.decoding.refusals import check_call
 from llmcourse.doctor.finding import THE_MODEL
-from llmcourse.doctor.kept_turns import Unused
 from llmcourse.doctor.quiet import quietly
 from llmcourse.doctor.remembered import Remembered, facts_of
 from llmcourse.doctor.template_marks import Template, squeezed
@@ -37,6 +36,16 @@ _ABOUT_IDS = (
 _OF_THE_PROMPT = ("eos_ids", "pad_id", "template", "texts", "is_chat")
 # Rows of a batch that are read as text: enough to see how they were made, at little cost.
 MOST_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Unused:
+    """A list of turns of which nothing is in the messages that a template was given."""
+
+    name: str  # of the variable that holds it
+    turns: int  # how many it has
+    said: str  # the last of them that is not in the messages
+    given: bool  # whether the function got it as an argument; else it grew from call to call
 
 
 @dataclass(frozen=True)

@@ -85,8 +85,8 @@ def _listen(journal: Journal, instead: str | None) -> None:
     try:
         if instead is not None:
             stand_in.install(instead, lambda one: journal.replaced(one.as_dict()))
-        from llmcourse.doctor.callables import Callables
-        from llmcourse.doctor.kept_turns import KeptTurns
+        from llmcourse.doctor.followed.callables import Callables
+        from llmcourse.doctor.followed.kept_turns import KeptTurns
         from llmcourse.doctor.watch import Watch
 
         watched = Watch(journal=journal, turns=KeptTurns(), callables=Callables())

@@ -19,13 +19,13 @@ import torch
 from llmcourse.decoding.cache import CACHE_NAMES
 from llmcourse.doctor import followed, listen
 from llmcourse.doctor.call_site import Site
-from llmcourse.doctor.callables import Callables, Recorder
 from llmcourse.doctor.case import (
     MOST_ROWS,
     Case,
     Decoded,
     TemplateCall,
     TokenizerCall,
+    Unused,
     complete,
     is_chat,
     with_own_cache,
@@ -33,14 +33,15 @@ from llmcourse.doctor.case import (
 from llmcourse.doctor.diagnose import Diagnosis, check, new_text
 from llmcourse.doctor.evidence import measure
 from llmcourse.doctor.finding import Finding, in_order, once_per_line
+from llmcourse.doctor.followed.callables import Callables, Recorder
+from llmcourse.doctor.followed.kept_turns import KeptTurns, in_braces
 from llmcourse.doctor.followed.logits import Follower, Use
+from llmcourse.doctor.followed.provenance import Texts, hear_pipelines, origin_of, origin_of_record
 from llmcourse.doctor.ids import is_in, made_rows, packed, plain, rows_of
 from llmcourse.doctor.journal import Journal
-from llmcourse.doctor.kept_turns import KeptTurns, Unused, in_braces
 from llmcourse.doctor.listen import Event
 from llmcourse.doctor.loading_report import Report, of_load, of_state_dict
 from llmcourse.doctor.pitfalls import PITFALLS, Needs
-from llmcourse.doctor.provenance import Texts, hear_pipelines, origin_of, origin_of_record
 from llmcourse.doctor.remembered import Remembered
 from llmcourse.doctor.report import as_json, findings_as_html, findings_as_text
 from llmcourse.doctor.steps import Steps

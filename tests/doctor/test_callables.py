@@ -11,7 +11,7 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteriaList
 
 import llmcourse
-from llmcourse.doctor.callables import Callables
+from llmcourse.doctor.followed.callables import Callables
 from llmcourse.doctor.held import held_by, name_of, reads_ids, state_of
 from llmcourse.doctor.watch import Watch
 from tests.doctor.corpus.calls import LENGTH, plain, tensors
@@ -208,7 +208,7 @@ def test_what_a_callable_raises_is_raised(pair, given):
 
 def test_what_cannot_be_noted_is_a_failure_and_no_error(pair, monkeypatch):
     model, tokenizer = pair
-    monkeypatch.setattr("llmcourse.doctor.callables.edit", lambda *_: 1 / 0)
+    monkeypatch.setattr("llmcourse.doctor.followed.callables.edit", lambda *_: 1 / 0)
     with following(*pair) as watched:
         call = {**LENGTH, "logits_processor": [Format([9])]}
         assert model.generate(**tensors(tokenizer, "a b c"), **call).shape[0] == 1

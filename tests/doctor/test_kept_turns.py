@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmcourse.doctor.kept_turns import KeptTurns
+from llmcourse.doctor.followed.kept_turns import KeptTurns
 from llmcourse.doctor.watch import Watch
 
 QUESTIONS = ("My cat is called Pebble.", "Is he old, do you think?", "And how old is that?")

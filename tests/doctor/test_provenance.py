@@ -11,7 +11,7 @@ import pytest
 from llmcourse.__main__ import main
 from llmcourse.doctor import instrument
 from llmcourse.doctor.case import Origin
-from llmcourse.doctor.provenance import Texts
+from llmcourse.doctor.followed.provenance import Texts
 from tests.doctor.corpus.scripts import read_by
 
 # Asks of texts whatever is instrumented, and of other things by the same methods.

@@ -1,7 +1,9 @@
 """What is followed while a script runs under the doctor, in whatever way it is written.
 
 `logits` follows what becomes of a model's logits; `distributions` and `likelihoods` look at the
-steps that the script takes with them. IN_A_RUN has their checks, by code.
+steps that the script takes with them; IN_A_RUN has their checks, by code. `provenance` follows what
+becomes of decoded texts, `callables` what `generate` calls of the script's, and `kept_turns` looks
+at what it keeps of a conversation: their facts go into a call's `Case`, for the pitfalls.
 """
 
 from collections.abc import Callable, Container, Iterator

@@ -80,12 +80,8 @@ class About:
     row: torch.Tensor | None = None  # int64 each; None where that is lost
     place: torch.Tensor | None = None
     token: torch.Tensor | None = None  # None also for hidden states
-    changed: bool = False  # whether numbers were replaced: filtered, masked, penalized
     scaled: int = 0  # how often a number multiplied or divided them since they got their kind
-    negated: bool = False  # whether their sign is the other one
     picked: bool = False  # whether of each place one token's number was taken
-    layer: int | None = None  # of hidden states: 0 for the embeddings
-    layers: int | None = None  # how many there are, the embeddings not counted
 
     @property
     def located(self) -> bool:
@@ -270,9 +266,8 @@ class Follower(TorchFunctionMode):
             made.last = logits[:, -1].detach().float().clone()
             self.know(logits, _about_all(Kind.LOGITS, made, logits))
         states = [one for one in hidden or () if isinstance(one, torch.Tensor) and one.dim() == 3]
-        for layer, state in enumerate(states):
-            about = _about_all(Kind.HIDDEN, made, state)
-            self.know(state, replace(about, layer=layer, layers=len(states) - 1))
+        for state in states:
+            self.know(state, _about_all(Kind.HIDDEN, made, state))
 
     def came_out_of_a_step(self, made: Pass, numbers: torch.Tensor, place: int) -> None:
         """A step of `generate` gave numbers (rows, vocabulary) about what comes after a place."""
@@ -414,9 +409,7 @@ class Follower(TorchFunctionMode):
 
     def _change(self, name, args, result, tensor, known: About) -> None:
         if name == "__setitem__":
-            if args[0] is tensor:
-                self.know(tensor, replace(known, changed=True))
-            elif known.kind == Kind.RANKS and known.source.ids is not None:
+            if args[0] is not tensor and known.kind == Kind.RANKS and known.source.ids is not None:
                 written = args[0][..., : known.source.ids.shape[1]] if args[0].dim() else None
                 if _are_rows_of(written, known.source.ids):
                     self._told("joined", known, tensor, result)
@@ -427,7 +420,7 @@ class Follower(TorchFunctionMode):
         if source is not None and self.of(args[0]) is None:
             self._bring_back(args, result, source)
         elif known.kind not in (Kind.IDS, Kind.RANKS) and result.shape == tensor.shape:
-            self.know(result, replace(known, changed=True))
+            self.know(result, known)
 
     def _bring_back(self, args, result, known: About) -> None:
         """Numbers were written into another tensor, by their tokens' ids or elsewhere."""
@@ -440,7 +433,7 @@ class Follower(TorchFunctionMode):
             index[..., :1].expand(result.shape) if index is not None and index.dim() else None
             for index in (known.row, known.place)
         )
-        self.know(result, replace(known, row=row, place=place, token=ids, changed=True))
+        self.know(result, replace(known, row=row, place=place, token=ids))
 
     def _compute(self, name, args, kwargs, result, about) -> None:
         tensor, known = about[0]
@@ -449,7 +442,7 @@ class Follower(TorchFunctionMode):
             dim = _argument(args, kwargs, 1, "dim")
             self._told(name, known, tensor, result, dim=dim)
             kind = Kind.PROBS if name == "softmax" else Kind.LOGPROBS
-            self.know(result, replace(known, kind=kind, scaled=0, negated=False))
+            self.know(result, replace(known, kind=kind, scaled=0))
         elif name in ("log", "exp", "neg") and same:
             if name != "neg":
                 self._told(name, known, tensor, result)
@@ -516,7 +509,7 @@ class Follower(TorchFunctionMode):
         elif other is None or other.kind == known.kind:
             shape = known.token.shape if known.token is not None else None
             if shape is None or shape == result.shape:
-                self.know(result, replace(known, changed=known.changed or other is not None))
+                self.know(result, known)
 
     def _told(self, name: str, about: About, given, made, **arguments) -> None:
         """Tell of a step, if it was not told of at its line often enough."""
@@ -619,12 +612,12 @@ def _one_of_each(about: About) -> bool:
 def _after(name: str, known: About) -> About:
     """Return what numbers are after log, exp or a change of their sign."""
     if name == "neg":
-        return replace(known, negated=not known.negated)
+        return known
     if name == "log":
         kinds = {Kind.PROBS: Kind.LOGPROBS, Kind.EXP: Kind.LOGITS}
     else:
         kinds = {Kind.LOGPROBS: Kind.PROBS, Kind.LOGITS: Kind.EXP}
-    return replace(known, kind=kinds.get(known.kind, known.kind), scaled=0, negated=False)
+    return replace(known, kind=kinds.get(known.kind, known.kind), scaled=0)
 
 
 def _values_and_places(name: str, result) -> tuple[Any, Any]:

@@ -4,9 +4,8 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from llmcourse.doctor.case import Case, Chat
+from llmcourse.doctor.case import Case, Chat, Unused
 from llmcourse.doctor.finding import CERTAIN, LIKELY, NOTE, WARNING, Finding
-from llmcourse.doctor.kept_turns import Unused
 from llmcourse.doctor.pitfalls.messages import ON_CHATS, again, by, said_in, short
 from llmcourse.doctor.pitfalls.registry import Subject, pitfall
 from llmcourse.doctor.template_marks import squeezed

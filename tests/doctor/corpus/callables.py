@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from llmcourse.doctor.callables import Callables
+from llmcourse.doctor.followed.callables import Callables
 from tests.doctor.corpus.calls import Call, byte_level, faulty, model_for, sound, tensors
 
 _GONE = -float("inf")  # 257 is the end token, and the last

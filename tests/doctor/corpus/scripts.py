@@ -8,7 +8,7 @@ import torch
 
 from llmcourse.doctor import instrument
 from llmcourse.doctor.case import Decoded, complete
-from llmcourse.doctor.provenance import Texts, origin_of
+from llmcourse.doctor.followed.provenance import Texts, origin_of
 from tests.doctor.corpus.calls import (
     Call,
     byte_level,

@@ -8,11 +8,11 @@ and changes nothing; it is asked only while a script runs under the doctor.
 import inspect
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import FrameType, ModuleType
 from typing import Any
 
 from llmcourse.doctor.call_site import Site, calls_up_from, is_installed
+from llmcourse.doctor.case import Unused
 from llmcourse.doctor.template_marks import squeezed
 
 _BRACED = re.compile(r"(?<![\\\w$#{}%^])\{\s*([A-Za-z_]\w+)\s*\}(?![\w}])")
@@ -21,16 +21,6 @@ _FRAMES = 6  # of the user's, from the call up, whose variables are looked at
 _LONGEST = 1000  # turns; a longer list is a data set
 _MOST = 64  # variables, or parts of one, that are looked at
 _SHORTEST = 3  # characters without spaces of a text that is looked for in a prompt
-
-
-@dataclass(frozen=True)
-class Unused:
-    """A list of turns of which nothing is in the messages that a template was given."""
-
-    name: str  # of the variable that holds it
-    turns: int  # how many it has
-    said: str  # the last of them that is not in the messages
-    given: bool  # whether the function got it as an argument; else it grew from call to call
 
 
 class KeptTurns:
