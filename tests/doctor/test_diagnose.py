@@ -67,14 +67,22 @@ def test_positions_that_count_padding_are_as_grave_as_what_the_model_makes_of_th
     assert [one.severity for one in found if one.code == "position-ids"] == [severity]
 
 
+UNSAID = {"max_new_tokens": None}  # then 20 new tokens are the limit of `generate` itself
+
+
 @pytest.mark.parametrize(
     ("rows", "call", "severity"),
-    [(1, {}, "warning"), (2, {}, "note"), (1, {"logits_processor": [lambda ids, s: s]}, "note")],
+    [
+        (1, UNSAID, "warning"),
+        (2, UNSAID, "note"),
+        (1, {}, "note"),
+        (1, UNSAID | {"logits_processor": [lambda ids, s: s]}, "note"),
+    ],
 )
-def test_a_chat_is_cut_off_gravely_where_all_answers_are_and_no_rule_leads_them(
+def test_a_chat_is_cut_off_gravely_where_all_answers_are_and_nobody_asked_for_it(
     rows, call, severity
 ):
-    made = answered(12, 12, **call)
+    made = answered(20, 20, **call)
     ended = made.facts["output"].clone()
     ended[0, -1] = made.tokenizer.eos_token_id
     made.facts["output"] = torch.cat([made.facts["output"], ended])[:rows]

@@ -52,9 +52,11 @@ LONGEST_MESSAGE = 500  # characters of an error that a finding repeats
     example="model.generate(**inputs, max_new_tokens=400)",
     how_sure="""
         Certain that these rows did not end by `eos`; whether you wanted more is for you to say. A
-        warning where all answers of a chat break off. Where others came to their end, where a rule
-        of yours decides what may come, or outside a chat it is a note; and nothing is said where
-        three tokens or fewer are asked for, or as many at least as at most.
+        warning where all answers of a chat break off at a limit that the call does not name: the
+        model's own, a pipeline's, or that of `generate`. Where the call names it, where others came
+        to their end, where a rule of yours decides what may come, or outside a chat it is a note;
+        and nothing is said where three tokens or fewer are asked for, or as many at least as at
+        most.
     """,
 )
 def cut_off(case: Case) -> Iterator[Finding]:
@@ -64,9 +66,11 @@ def cut_off(case: Case) -> Iterator[Finding]:
         return
     room = room_of(case)
     total = len(case.output)
+    is_meant = case.asked_here("max_new_tokens") or case.asked_here("max_length")
+    probably_not = case.is_chat and len(rows) == total and not is_meant and not _is_led(case)
     yield Finding(
         code="cut-off",
-        severity=WARNING if case.is_chat and len(rows) == total and not _is_led(case) else NOTE,
+        severity=WARNING if probably_not else NOTE,
         confidence=CERTAIN,
         what=(
             f"{len(rows)} of {total} texts reached the limit of {room} new tokens before their end."
