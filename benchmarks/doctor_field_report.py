@@ -112,6 +112,10 @@ def _figures(cases: list[Case], reports: dict[str, Report]) -> dict:
         "recall_by_kind": {
             kind: recall(lambda case, kind=kind: case.kind == kind) for kind in kinds
         },
+        "recall_by_draw": {
+            str(draw): recall(lambda case, draw=draw: case.draw == draw)
+            for draw in sorted({case.draw for case in faulty})
+        },
         "false_alarms": share(bool(report.alarms()) for report in sound),
         "false_alarms_by_code": dict(Counter(code for one in sound for code in one.alarms())),
         "sound_by_code": sound_by_code(sound),
@@ -187,6 +191,11 @@ def page(path: Path) -> str:
     )
     alarms = parts["all"]["false_alarms_by_code"]
     codes = ", ".join(f"{code} ({count})" for code, count in sorted(alarms.items())) or "none"
+    draws = parts["all"].get("recall_by_draw", {})  # since the fifth
+    of_draws = [
+        [draw, *(in_words(part["recall_by_draw"].get(draw, share(()))) for part in parts.values())]
+        for draw in draws
+    ]
     kinds = parts["all"]["recall_by_kind"]
     of_kinds = [[kind, in_words(value)] for kind, value in kinds.items()]
     return "\n\n".join(
@@ -194,6 +203,7 @@ def page(path: Path) -> str:
             said,
             _markdown(["", *parts], _rows(parts)),
             f"False alarms by code, all parts: {codes}.",
+            *([_markdown(["found by cause: draw", *parts], of_draws)] if of_draws else ()),
             _markdown(["kind, all parts", "found by cause"], of_kinds),
         ]
     )

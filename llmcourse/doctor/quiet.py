@@ -1,10 +1,13 @@
-"""Calls that the doctor makes itself: nobody hears the library's advice, no draw is used up."""
+"""What the doctor does itself: nobody hears the library's advice, no draw is used up.
+
+Its tensors are on the CPU, whatever a script has made the default.
+"""
 
 import logging
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -49,3 +52,9 @@ def same_draws() -> Iterator[None]:
     """Leave torch's generators, those of every GPU too, as they were before."""
     with torch.random.fork_rng(devices=list(range(torch.cuda.device_count()))):
         yield
+
+
+def on_the_cpu() -> AbstractContextManager:
+    """Return a context in which new tensors are on the CPU, after `set_default_device` too."""
+    usual = torch.get_default_device().type == "cpu"
+    return nullcontext() if usual else torch.device("cpu")

@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 
 from llmcourse.doctor.call_site import Site, site_of
 from llmcourse.doctor.listen import Event
+from llmcourse.doctor.quiet import on_the_cpu
 
 MOST = 2_000_000  # numbers of a tensor that are followed one by one
 _TOLD = 64  # how often a step at one line is told of
@@ -188,7 +189,8 @@ class Follower(TorchFunctionMode):
         if about:
             self._paused += 1
             try:
-                self._look(name, func, args, kwargs, result, about)
+                with on_the_cpu():
+                    self._look(name, func, args, kwargs, result, about)
             except Exception as error:
                 self._failed(error)
             finally:
