@@ -89,8 +89,8 @@ class EndedCalls:
     def that_made(self, ids: list[int]) -> WatchedCall | None:
         """Return the last call that made these ids, one after another in a row of its output.
 
-        A call that did not make a row made no longer one that begins with it: of a row that grows
-        token by token only the calls are searched that were not, and the one that made the rest.
+        Who did not make a row made none that begins with it: of a row that grows token by token,
+        new calls are searched, and older ones from that on which made it so far.
         """
         row = packed(ids)
         with self._lock:
