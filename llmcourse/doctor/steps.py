@@ -3,14 +3,16 @@
 import functools
 import linecache
 import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers import Cache
 
+from llmcourse.decoding.cache import CACHE_NAMES
 from llmcourse.doctor.call_site import Site
-from llmcourse.doctor.case import Forward
+from llmcourse.doctor.case import Case, Forward
 from llmcourse.doctor.listen import Event
 from llmcourse.doctor.static.reading.passes import reads_last_place
 from llmcourse.doctor.static.reading.source import Source
@@ -59,8 +61,16 @@ class Steps:
             reads_last=_ends_with_padding(mask) and reads_last(site.file, site.line),
         )
 
-    def generated(self, cache, text: torch.Tensor | None) -> None:
-        """Note what `generate` left in a cache: the beginning of a text, (batch, length) int64."""
+    def generated(self, event: Event, case: Case) -> None:
+        """Note what a call to `generate` left in the cache that it was given, or returned."""
+        alone = case.output is not None and case.input_ids is not None
+        alone = alone and len(case.output) == len(case.input_ids)
+        alone = alone and (case.setting("num_beams") or 1) == 1
+        for given in (event.arguments, event.result):
+            self._fill(cache_of(given), case.output if alone else None)
+
+    def _fill(self, cache, text: torch.Tensor | None) -> None:
+        """Note what is in a cache: the beginning of a text, (batch, length) int64."""
         if not isinstance(cache, Cache):
             return
         cached = _length(cache)
@@ -111,6 +121,13 @@ class Steps:
             written = (*written, tuple(ids[:, -1].tolist()))
         self._runs[site] = _Run(shape, key, written)
         return written
+
+
+def cache_of(given) -> Any:
+    """Return the cache among a call's arguments, or of what it returned; None if there is none."""
+    if not isinstance(given, Mapping):
+        return None
+    return next((given[name] for name in CACHE_NAMES if given.get(name) is not None), None)
 
 
 def _tensor(value) -> torch.Tensor | None:

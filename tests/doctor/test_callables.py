@@ -208,7 +208,7 @@ def test_what_a_callable_raises_is_raised(pair, given):
 
 def test_what_cannot_be_noted_is_a_failure_and_no_error(pair, monkeypatch):
     model, tokenizer = pair
-    monkeypatch.setattr("llmcourse.doctor.followed.callables.edit", lambda *_: 1 / 0)
+    monkeypatch.setattr("llmcourse.doctor.followed.step_notes.edit", lambda *_: 1 / 0)
     with following(*pair) as watched:
         call = {**LENGTH, "logits_processor": [Format([9])]}
         assert model.generate(**tensors(tokenizer, "a b c"), **call).shape[0] == 1

@@ -247,7 +247,7 @@ def test_another_models_calls_are_left_alone(course_model):
 
 def test_what_the_doctor_fails_at_breaks_no_call(course_model, monkeypatch):
     model, tokenizer = course_model
-    monkeypatch.setattr("llmcourse.doctor.watch.check", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("llmcourse.doctor.watched.ledger.check", lambda *_, **__: 1 / 0)
     with llmcourse.watch(model, tokenizer) as watched:
         ids = model.generate(**padded(tokenizer, "left"), do_sample=False, max_new_tokens=2)
     assert ids.shape[0] == 2

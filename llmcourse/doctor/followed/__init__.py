@@ -2,8 +2,9 @@
 
 `logits` follows what becomes of a model's logits; `distributions` and `likelihoods` look at the
 steps that the script takes with them; IN_A_RUN has their checks, by code. `provenance` follows what
-becomes of decoded texts, `callables` what `generate` calls of the script's, and `kept_turns` looks
-at what it keeps of a conversation: their facts go into a call's `Case`, for the pitfalls.
+becomes of decoded texts, `callables` what `generate` calls of the script's, noted by `step_notes`
+step by step, and `kept_turns` looks at what it keeps of a conversation: their facts go into a
+call's `Case`, for the pitfalls.
 """
 
 from collections.abc import Callable, Container, Iterator

@@ -5,8 +5,10 @@ tests/doctor/corpus/. PITFALLS has them all, by code, in the order in which they
 """
 
 from llmcourse.doctor.pitfalls import (
+    allowed,
     beside,
     chats,
+    counters,
     criteria,
     cut_texts,
     decoded,
@@ -36,7 +38,7 @@ from llmcourse.doctor.pitfalls.registry import Needs, Pitfall, Subject, facts_in
 
 _MODULES = (
     *(inputs, encodings, prompts, texts, chats, histories, templates),
-    *(settings, kinds, drawing, penalties, processors, criteria, ends, idle),
+    *(settings, kinds, drawing, penalties, processors, counters, allowed, criteria, ends, idle),
     *(loading, weights, vocabulary, beside, outputs, decoded, thinking, forwards),
     *(cut_texts, searched, parsed),
 )

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from llmcourse.doctor.case import Called, Case
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, WARNING, Finding
 from llmcourse.doctor.held import code_of, held_by, numbers, reads_ids, runs_of_ids, texts
+from llmcourse.doctor.pitfalls.called import CRITERION, SHOWN, named
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.show import plural, printable
 
-_SHOWN = 40  # characters of a name or text that a finding repeats
 _LONGEST = 40  # characters of a text that may be a stop word
 _RUN = 12  # ids of one
 _NO_STOP_WORDS = ("prompt", "name", "device", "path", "dtype", "system", "role", "question")
@@ -19,11 +19,7 @@ def _criteria(case: Case) -> list[Called]:
     """Return the user's criteria that were asked, where rows are texts: not in a beam search."""
     if (case.setting("num_beams") or 1) != 1 or case.tokenizer is None:
         return []
-    return [one for one in case.called if one.kind == "stopping_criteria" and one.steps]
-
-
-def _named(called: Called) -> str:
-    return printable(called.name, _SHOWN)
+    return [one for one in case.called if one.kind == CRITERION and one.steps]
 
 
 def _words(called: Called) -> dict[str, bool]:
@@ -99,8 +95,8 @@ def stop_reads_the_prompt(case: Case) -> Iterator[Finding]:
             severity=WARNING,
             confidence=LIKELY,
             what=(
-                f"{_named(called)} was true after the first token, {printable(new, _SHOWN)!r}: its "
-                f"{printable(hit, _SHOWN)!r} stands in the prompt, and was not written."
+                f"{named(called)} was true after the first token, {printable(new, SHOWN)!r}: its "
+                f"{printable(hit, SHOWN)!r} stands in the prompt, and was not written."
             ),
             why="input_ids holds the prompt too: what is looked for in all of it is found there.",
             fix="input_ids[:, prompt_length:]  # the new tokens alone",
@@ -150,11 +146,11 @@ def stop_text_in_letters(case: Case) -> Iterator[Finding]:
                 severity=WARNING,
                 confidence=LIKELY,
                 what=(
-                    f"{_named(called)} was true at {printable(letters[0])!r}, one letter of its "
-                    f"stop text {printable(word, _SHOWN)!r}, which was not written."
+                    f"{named(called)} was true at {printable(letters[0])!r}, one letter of its "
+                    f"stop text {printable(word, SHOWN)!r}, which was not written."
                 ),
                 why="A text is gone through letter by letter: each of them counts as a stop word.",
-                fix=f"[{printable(word, _SHOWN)!r}]  # a list of stop words, not the text itself",
+                fix=f"[{printable(word, SHOWN)!r}]  # a list of stop words, not the text itself",
             )
             break
 
@@ -205,15 +201,15 @@ def criterion_never_true(case: Case) -> Iterator[Finding]:
             severity=WARNING,
             confidence=LIKELY,
             what=(
-                f"{_named(called)} was asked in {plural(len(called.steps), 'step')} and never "
-                f"true; {printable(word, _SHOWN)!r}, which it holds, was written in row {row}"
+                f"{named(called)} was asked in {plural(len(called.steps), 'step')} and never "
+                f"true; {printable(word, SHOWN)!r}, which it holds, was written in row {row}"
                 + (f", in {pieces} tokens." if pieces > 1 else ".")
             ),
             why=(
                 "A stop word is written in several tokens, and with the space before it: the last "
                 "token's text, or ids encoded alone, are never equal to it."
             ),
-            fix=f"model.generate(..., stop_strings=[{printable(word, _SHOWN)!r}], "
+            fix=f"model.generate(..., stop_strings=[{printable(word, SHOWN)!r}], "
             "tokenizer=tokenizer)",
         )
 
@@ -282,7 +278,7 @@ def criterion_of_one_row(case: Case) -> Iterator[Finding]:
             severity=WARNING,
             confidence=CERTAIN if certain else LIKELY,
             what=(
-                f"{_named(called)} returned one True for {last.rows} rows in step {count}{met}; "
+                f"{named(called)} returned one True for {last.rows} rows in step {count}{met}; "
                 f"{plural(len(broken), 'row')} had not come to an end, row {broken[0]} first."
             ),
             why="One True ends every row of the batch: the other texts break off there.",
@@ -329,7 +325,7 @@ def criterion_of_wrong_form(case: Case) -> Iterator[Finding]:
             code="criterion-of-wrong-form",
             severity=ERROR,
             confidence=CERTAIN,
-            what=f"{_named(called)} returned {wrong[0].returned}, for {wrong[0].rows} rows.",
+            what=f"{named(called)} returned {wrong[0].returned}, for {wrong[0].rows} rows.",
             why="generate joins it with a tensor that has a True or False for each row.",
             fix="return torch.tensor(ends, device=input_ids.device)  # (rows,) bool",
         )
@@ -369,10 +365,10 @@ def stop_ids_begin_a_text(case: Case) -> Iterator[Finding]:
                 severity=WARNING,
                 confidence=CERTAIN,
                 what=(
-                    f"{_named(called)} holds the ids of {printable(word, _SHOWN)!r} with "
-                    f"{printable(str(first), _SHOWN)!r} before them; the word was written without."
+                    f"{named(called)} holds the ids of {printable(word, SHOWN)!r} with "
+                    f"{printable(str(first), SHOWN)!r} before them; the word was written without."
                 ),
                 why="The tokenizer put its begin token first, which does not come within a text.",
-                fix=f"tokenizer({printable(word, _SHOWN)!r}, add_special_tokens=False).input_ids",
+                fix=f"tokenizer({printable(word, SHOWN)!r}, add_special_tokens=False).input_ids",
             )
             break

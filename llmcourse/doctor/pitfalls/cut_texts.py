@@ -438,8 +438,7 @@ def first_space_dropped(case: Case) -> Iterator[Finding]:
 def _space_lost(case: Case, use: Use) -> str:
     """Return the white space that new ids have behind their prompt, and have not alone."""
     origin, length = use.origin, case.prompt_length
-    rows = [] if case.output is None or not case.decoder_only else case.output.tolist()
-    for row in rows:
+    for row in case.rows if case.decoder_only else ():
         if row[length : length + len(origin.ids)] != origin.ids:
             continue
         head = origin.tokenizer.decode(row[:length], **origin.options)
