@@ -13,7 +13,7 @@ from llmcourse.doctor.evidence import measure
 from llmcourse.doctor.finding import ERROR, NOTE, WARNING, Finding, in_order
 from llmcourse.doctor.pitfalls import PITFALLS, Needs, Pitfall, facts_in
 from llmcourse.doctor.pitfalls.outputs import refused, tokenizer_refused
-from llmcourse.doctor.quiet import quietly, same_draws
+from llmcourse.doctor.quiet import on_the_cpu, quietly, same_draws
 from llmcourse.doctor.report import as_json, findings_as_html, findings_as_text
 
 SCHEMA = "llmcourse.diagnosis/1"
@@ -111,8 +111,8 @@ def check(
     found = []
     for pitfall in _that_look_at(there, tuple(PITFALLS.values())):
         try:
-            for finding in pitfall(case):
-                found.append((pitfall, finding))
+            with on_the_cpu():
+                found += [(pitfall, finding) for finding in pitfall(case)]
         except Exception as error:
             if failed is None:
                 raise

@@ -474,3 +474,17 @@ def test_a_mistake_is_named_at_its_line(code, snippet, course):
 def test_what_is_right_stays_without_a_word(snippet, course):
     found = [one for one in run(snippet, course) if one.code in IN_A_RUN]
     assert [one.code for one in found if one.severity != "note"] == []
+
+
+@pytest.mark.needs_model
+@pytest.mark.parametrize("code", ["softmax-twice", "top-k-misbuilt", "logits-of-padding"])
+def test_a_script_may_make_its_tensors_elsewhere(code, course):
+    """What `set_default_device("cuda")` does; "meta" stands for a card."""
+    for snippet in FAULTY[code]:
+        if "class" in snippet:
+            continue  # it makes tensors of its own
+        try:
+            found = run('torch.set_default_device("meta")\n' + dedent(snippet), course)
+        finally:
+            torch.set_default_device(None)
+        assert code in [one.code for one in found]

@@ -15,6 +15,7 @@ from llmcourse.doctor.diagnose import check
 from llmcourse.doctor.finding import Finding
 from llmcourse.doctor.journal import Journal
 from llmcourse.doctor.pitfalls import Needs
+from llmcourse.doctor.quiet import on_the_cpu
 from llmcourse.show import in_words
 
 
@@ -58,7 +59,7 @@ class Ledger:
     def carefully(self, what: str, site: Site, look: Callable, *given) -> Any:
         """Return `look(*given)`; None, and a sentence in `failures`, if it fails."""
         try:
-            with listen.unheard():
+            with listen.unheard(), on_the_cpu():
                 return look(*given)
         except Exception as error:
             self.fail(what, site, error)
