@@ -204,6 +204,8 @@ class Forward:
     fed: torch.Tensor | None = None  # (batch, cached) int64, what the cache holds, if that is known
     # Of the steps that led here, the token that each added to each row, the last one's at the end.
     written: tuple[tuple[int, ...], ...] = ()
+    # Whether the ids are those of the pass before without their first, and a new one.
+    slid: bool = False
     learns: bool = True  # whether gradients were on
     reads_last: bool = False  # whether the source takes the logits of the last place
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from llmcourse.decoding.cache import CACHE_NAMES
-from llmcourse.doctor import followed, listen
+from llmcourse.doctor import ended, followed, listen
 from llmcourse.doctor.call_site import Site
 from llmcourse.doctor.case import (
     MOST_ROWS,
@@ -278,7 +278,8 @@ class Watch:
         if self.journal is not None:
             self.journal.running(-1)
         if self._follower is not None:
-            self._carefully(event, self._follower.after_generate)
+            changed = _changes_scores(case)
+            self._carefully(event, lambda event: self._follower.after_generate(event, changed))
             self._follower.go_on()
         with self._changed:
             thread = threading.get_ident()
@@ -551,11 +552,25 @@ class Watch:
                 self._carefully(event, self._look_at_failed)
                 break
         self._failed.clear()
+        if chain:
+            self._keep_cause(chain[0])
         self._ended_at = frozenset(
             (frame.f_code.co_filename, line)
             for one in chain
             for frame, line in traceback.walk_tb(one.__traceback__)
         )
+
+    def _keep_cause(self, error: BaseException) -> None:
+        """Keep what the object says that the last error is about."""
+        try:
+            texts = {id(one.text) for call in self.calls for one in call.decoded}
+            found = ended.cause_of(error, lambda thing: id(thing) in texts)
+        except Exception as failure:
+            self._fail("the error that ended it", Site(), failure)
+            return
+        if found is not None:
+            self._loops.setdefault(Site(found.file, found.line), {})[found.code] = found
+            self._write_down_loop(found)
 
     def _look_at_failed(self, event: Event) -> None:
         """Keep what is found in a tokenizer's call that failed."""
@@ -839,6 +854,15 @@ def _kept(case: Case) -> Case:
         inputs={name: case.inputs[name] for name in tensors if name in case.inputs},
         call={name: value for name, value in case.call.items() if hasattr(case.config, name)},
     )
+
+
+def _changes_scores(case: Case | None) -> str:
+    """Return the settings that make a call's scores others than its logits, in words."""
+    names = ["repetition_penalty"]
+    names += ["temperature"] * bool(case is not None and case.setting("do_sample"))
+    values = {name: None if case is None else case.setting(name) for name in names}
+    said = [f"{name}={value:g}" for name, value in values.items() if value not in (None, 0, 1)]
+    return " and ".join(said)
 
 
 def _same_ids(one: Case, other: Case) -> bool:

@@ -494,16 +494,20 @@ def end_inside_a_token(case: Case) -> Iterator[Finding]:
     fix="Leave it to the model's own end token where a template frames the question.",
     example="model.generate(**inputs, max_new_tokens=400)  # without stop_strings",
     how_sure="""
-        Likely: an answer in a chat broke off at a stop string of nothing but line ends, with room
-        for more. Who wants the first paragraph alone is right to stop there.
+        Likely: an answer in a chat, or behind examples with blank lines of their own, broke off at
+        a stop string of nothing but line ends, with room for more. Who wants the first paragraph
+        alone is right to stop there.
     """,
 )
 def stopped_at_a_blank_line(case: Case) -> Iterator[Finding]:
-    """A stop string of line ends ended an answer in a chat."""
+    """A stop string of line ends ended an answer in a chat, or one of several paragraphs."""
     strings = case.asked("stop_strings")
     strings = [strings] if isinstance(strings, str) else list(strings or ())
     blank = [one for one in strings if one and not one.strip() and one.count("\n") > 1]
-    if not blank or case.tokenizer is None or case.config is None or not case.is_chat:
+    if not blank or case.tokenizer is None or case.config is None:
+        return
+    by_example = not case.is_chat and any(map(_examples_have_paragraphs, case.texts))
+    if not case.is_chat and not by_example:
         return
     rows = [row for row in case.new_rows if 0 < len(row) < room_of(case)]
     texts = [_decoded(case, row) for row in rows if not set(row) & set(case.eos_ids)]
@@ -519,9 +523,23 @@ def stopped_at_a_blank_line(case: Case) -> Iterator[Finding]:
             f"The stop string {blank[0]!r}, a blank line, ended {len(cut)} of "
             f"{len(case.new_rows)} answers: it follows {shown!r}."
         ),
-        why="A chat model's answers have paragraphs: all of them but the first is lost.",
+        why="The prompt's examples have blank lines inside their answers, and so has this one."
+        if by_example
+        else "A chat model's answers have paragraphs: all of them but the first is lost.",
         fix="model.generate(**inputs, ...)  # the end token ends an answer; no stop_strings",
     )
+
+
+def _examples_have_paragraphs(prompt: str) -> bool:
+    """Tell whether examples that begin alike, "Question: ...", have blank lines inside of them."""
+    blocks = [one.strip() for one in prompt.split("\n\n") if one.strip()]
+    heads = [one.split(":")[0] if ":" in one.split("\n")[0] else "" for one in blocks]
+    begin = next((one for one in heads if one and heads.count(one) > 1), None)
+    if begin is None or not blocks[-1].startswith(begin):
+        return False
+    first, examples = heads.index(begin), heads.count(begin) - 1
+    inside = [head for head in heads[first:] if not head]
+    return len(inside) >= examples
 
 
 @pitfall(

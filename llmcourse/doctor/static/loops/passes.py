@@ -293,18 +293,7 @@ def no_cache(source: Source) -> Iterator[Finding]:
 
 @in_the_source(
     "loop-without-no-grad",
-    subject=Subject.MODEL,
     severities=(WARNING,),
-    symptom="Memory grows with each text until there is none left.",
-    cause="""
-        A forward pass keeps what a backward pass would need. Whoever keeps its output keeps all of
-        that too.
-    """,
-    fix="Say that nothing is to be learned.",
-    example="""
-        with torch.inference_mode():
-            output = model(**inputs)
-    """,
     how_sure="""
         Likely: only the source was read, where nothing trains and nothing switches gradients off.
     """,
