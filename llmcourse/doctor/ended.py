@@ -75,7 +75,7 @@ def _known(about, name: str, is_decoded) -> tuple[str, str, str, str] | None:
 
 
 def _are_records(thing) -> bool:
-    """Tell whether something is what a text-generation pipeline returns, for a prompt or several."""
+    """Tell whether something is what a pipeline returns, for a prompt or for several."""
     while isinstance(thing, list) and thing and isinstance(thing[0], list):
         thing = thing[0]
     return isinstance(thing, list) and bool(thing) and _is_record(thing[0])

@@ -36,7 +36,13 @@ from llmcourse.doctor.finding import Finding, in_order, once_per_line
 from llmcourse.doctor.followed.callables import Callables, Recorder
 from llmcourse.doctor.followed.kept_turns import KeptTurns, in_braces
 from llmcourse.doctor.followed.logits import Follower, Use
-from llmcourse.doctor.followed.provenance import Texts, hear_pipelines, origin_of, origin_of_record
+from llmcourse.doctor.followed.provenance import (
+    Texts,
+    hear_pipelines,
+    hear_streamer,
+    origin_of,
+    origin_of_record,
+)
 from llmcourse.doctor.ids import is_in, made_rows, packed, plain, rows_of
 from llmcourse.doctor.journal import Journal
 from llmcourse.doctor.listen import Event
@@ -252,6 +258,7 @@ class Watch:
         if self._texts is not None:
             self._texts.begin()
             hear_pipelines(self._keep_records)
+            hear_streamer(event.arguments.get("streamer"), self._keep_piece)
             self._under_way.setdefault(threading.get_ident(), []).append(case)
         recorder = None
         if self.callables is not None and case is not None:
@@ -441,10 +448,11 @@ class Watch:
 
     def _look_at_uses(self, case: Case) -> None:
         """Keep what is found in what was done with a text, once for each line and code."""
-        where = Site(case.uses[0].file, case.uses[0].line)
+        *_, file, line = case.streamed.searches[0] if case.streamed else _place_of(case.uses[0])
+        where, only = Site(file, line), (Needs.USES, Needs.STREAMED)
         try:
             with listen.unheard():
-                found = self._found("what was done with a text", where, case, (Needs.USES,))
+                found = self._found("what was done with a text", where, case, only)
         except Exception as error:
             self._fail("what was done with a text", where, error)
             return
@@ -453,7 +461,7 @@ class Watch:
             if one.code not in at_line:
                 at_line[one.code] = one
                 self._write_down_loop(one)
-        if case.uses[0].origin.runs:
+        if case.uses and case.uses[0].origin.runs:
             self._say_at_its_line(case, {one.code for one in found})
 
     def _say_at_its_line(self, case: Case, codes: set[str]) -> None:
@@ -473,6 +481,15 @@ class Watch:
             case = _kept(case)
             case.output = torch.tensor([one.ids])
             self._texts.decoded(origin_of(case, one, runs=True), case)
+
+    def _keep_piece(self, text) -> None:
+        """Follow a piece of the stream of the call that runs in this thread."""
+        case = next(reversed(self._under_way.get(threading.get_ident(), [])), None)
+        if case is not None and type(text) is str:
+            try:
+                self._texts.piece(text, case)
+            except Exception as error:
+                self._fail("a stream", Site(), error)
 
     def _keep_records(self, pipeline, outputs, records) -> None:
         """Follow the texts of a pipeline's answers to one prompt."""
@@ -833,6 +850,10 @@ def call_as_dict(file: str | None, line: int | None, diagnosis: Diagnosis) -> di
 def _in_loops() -> frozenset[str]:
     """Return the codes of what can be found in a loop written by hand."""
     return frozenset(one.code for one in PITFALLS.values() if Needs.FORWARDS in one.needs)
+
+
+def _place_of(use) -> tuple[str, int]:
+    return use.file, use.line
 
 
 def _placed(finding: Finding, site: Site) -> Finding:

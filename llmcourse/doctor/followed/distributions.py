@@ -274,7 +274,9 @@ def top_p_misbuilt(use: Use) -> Iterator[Finding]:
     about, given = use.about, use.given
     short = _short_of_the_nucleus(use) if use.name == "multinomial" else None
     if short is not None:
-        what = f"{short[0]} tokens are kept, with {short[1]:.3f} of the probability, not {short[2]:g}"
+        what = (
+            f"{short[0]} tokens are kept, with {short[1]:.3f} of the probability, not {short[2]:g}"
+        )
         why = "The token that crosses top_p belongs to the nucleus: the kept ones shall reach it."
     elif use.name == "cumsum" and about.kind in (Kind.LOGITS, Kind.LOGPROBS):
         if about.along(use.arguments.get("dim") or -1) != "token":

@@ -1,5 +1,6 @@
 """Pitfalls of ends: tokens that cannot come, that came from `encode`, and texts of nothing else."""
 
+import itertools
 from collections.abc import Iterator
 
 from llmcourse.decoding.ingredients import CALL
@@ -616,3 +617,49 @@ def _ids_held(criterion) -> list[list[int]]:
         if any(word in name.lower() for word in _OF_IDS) and number >= 0
     ]
     return [run for _, run in runs_of_ids(held, _LONGEST_RUN)] + named
+
+
+@pitfall(
+    "stop-word-in-one-token",
+    subject=Subject.ENDS,
+    severities=(WARNING,),
+    needs=(Needs.STREAMED,),
+    symptom="A stopping criterion, or who reads a stream, never stops, though its word came.",
+    cause="""
+        The last token, or piece of a stream, is compared with a word. A word of several pieces is
+        never one of them, and a token after a space has that space in its text.
+    """,
+    fix="Look at the end of the text, or use `stop_strings`.",
+    example='model.generate(**inputs, stop_strings=["User:"], tokenizer=tokenizer)',
+    how_sure="""
+        Certain in a run: the word stands in the stream and in no piece of it, and pieces behind it
+        were searched too.
+    """,
+)
+def stop_word_in_one_token(case: Case) -> Iterator[Finding]:
+    """A word goes by in a stream, in several pieces, of which each is searched for it alone."""
+    pieces = case.streamed.pieces
+    for mark in dict.fromkeys(mark for _, mark, *_ in case.streamed.searches if len(mark) > 1):
+        at = "".join(pieces).find(mark)
+        if at < 0 or any(mark in piece for piece in pieces):
+            continue
+        lengths = itertools.accumulate(map(len, pieces))
+        whole_in = next(number for number, end in enumerate(lengths) if end >= at + len(mark))
+        behind = [one for one in case.streamed.searches if one[1] == mark and one[0] > whole_in]
+        if not behind:
+            continue
+        shown = printable(mark, _SHOWN)
+        yield Finding(
+            code="stop-word-in-one-token",
+            severity=WARNING,
+            confidence=CERTAIN,
+            what=(
+                f"Each piece of the stream is searched for {shown!r}, which came across several "
+                "pieces: no single one has it, and the stream went on behind it."
+            ),
+            why="A streamer gives out a word or a few letters at a time: put them together first.",
+            fix=f"model.generate(..., stop_strings=[{shown!r}], tokenizer=tokenizer)",
+            file=behind[0][2],
+            line=behind[0][3],
+        )
+        return

@@ -31,8 +31,23 @@ _ROWS, _BLOCKS = 4, 64  # how much of a matrix is looked at: its first rows, the
 )
 def embedding_size(case: Case) -> Iterator[Finding]:
     """The model knows fewer tokens than the tokenizer makes, or more."""
+    for step in case.forwards:
+        embeddings = getattr(case.model, "get_input_embeddings", lambda: None)()
+        rows = len(getattr(embeddings, "weight", ()))
+        ids = step.input_ids if rows else None
+        if ids is None or not ids.numel() or int(ids.max()) < rows:
+            continue
+        yield Finding(
+            code="embedding-size",
+            severity=ERROR,
+            confidence=CERTAIN,
+            what=f"The ids hold token {int(ids.max())}, and the model has embeddings for {rows}.",
+            why="A token beyond the last row of embeddings fails with an IndexError.",
+            fix="model.resize_token_embeddings(len(tokenizer))  # after adding tokens",
+            file=step.file,
+            line=step.line,
+        )
     if case.forwards:
-        yield from _beyond_the_embeddings(case)
         return
     if case.tokenizer is None:
         return
@@ -64,25 +79,6 @@ def embedding_size(case: Case) -> Iterator[Finding]:
             ),
             fix=f"model.generate(..., suppress_tokens=list(range({tokens}, {rows})))",
         )
-
-
-def _beyond_the_embeddings(case: Case) -> Iterator[Finding]:
-    """Yield that a forward pass gets an id for which the model has no row."""
-    embeddings = getattr(case.model, "get_input_embeddings", lambda: None)()
-    rows = len(getattr(embeddings, "weight", ()))
-    for step in case.forwards:
-        largest = int(step.input_ids.max()) if step.input_ids is not None and rows else 0
-        if largest >= max(rows, 1):
-            yield Finding(
-                code="embedding-size",
-                severity=ERROR,
-                confidence=CERTAIN,
-                what=f"The ids hold token {largest}, and the model has embeddings for {rows}.",
-                why="A token beyond the last row of embeddings fails with an IndexError.",
-                fix="model.resize_token_embeddings(len(tokenizer))  # after adding tokens",
-                file=step.file,
-                line=step.line,
-            )
 
 
 @pitfall(

@@ -18,7 +18,6 @@ from llmcourse.doctor.static.reading.source import (
     name_of,
 )
 from llmcourse.doctor.static.reading.tokens import is_chosen
-from llmcourse.doctor.subject import Subject
 
 _NO_GRAPH = ("no_grad", "inference_mode", "set_grad_enabled", "requires_grad_", "enable_grad")
 _TRAINS = ("backward", "train", "Trainer", "SFTTrainer", "grad")
