@@ -199,6 +199,13 @@ for _code, _name, _script, *_text in (
     ),
     (
         "thinking-half-marked",
+        "a mark that this model never writes",
+        "a = (text, '') if text.count('</think>') == 0 else text.split('</think>')",
+        "Paris.",
+    ),
+    (None, "cut at a mark where there is one", "a = text.split('</think>')[-1]", "Paris."),
+    (
+        "thinking-half-marked",
         "the pair of marks",
         "a = re.sub('<think>.*?</think>', '', text, flags=re.S)",
         "Two and two.\n</think>\n4",
