@@ -144,7 +144,13 @@ class Steps:
             return False
         before, self._windows[site] = self._windows.get(site), ids
         alike = before is not None and before.shape == ids.shape and ids.shape[1] > 2
-        return alike and torch.equal(before[:, 1:], ids[:, :-1]) and not torch.equal(before, ids)
+        return alike and torch.equal(before[:, 1:], ids[:, :-1]) and not _repeats(ids)
+
+
+def _repeats(ids: torch.Tensor) -> bool:
+    """Tell whether rows are one run of tokens over and over: then any part is like the next."""
+    most = min(_MOST, ids.shape[1] // 2)
+    return any(torch.equal(ids[:, run:], ids[:, :-run]) for run in range(1, most + 1))
 
 
 def _tensor(value) -> torch.Tensor | None:

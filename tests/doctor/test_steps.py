@@ -132,6 +132,14 @@ def test_windows_that_go_on_by_several_tokens_get_nothing(watched_model):
     assert watched.codes == ()
 
 
+def test_windows_of_a_text_that_repeats_itself_get_nothing(watched_model):
+    model, _, watched = watched_model
+    ids = torch.tensor([[7, 8, 9] * 8])
+    for start in range(0, 16, 4):
+        model(ids[:, start : start + 8])
+    assert watched.codes == ()
+
+
 def test_the_last_place_of_rows_padded_on_the_right_is_found(watched_model):
     model, tokenizer, watched = watched_model
     inputs = tensors(tokenizer, TEXTS, padding=True, padding_side="right")

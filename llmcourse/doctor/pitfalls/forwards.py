@@ -474,7 +474,7 @@ def window_slides(case: Case) -> Iterator[Finding]:
     """A loop without a cache reads the last tokens of its text, fewer than the model can."""
     for step in case.forwards:
         room, length = case.window, 0 if step.input_ids is None else step.input_ids.shape[1]
-        if not step.slid or room is None or length >= room:
+        if not step.slid or step.labels is not None or room is None or length >= room:
             continue
         yield Finding(
             code="prompt-truncated",
