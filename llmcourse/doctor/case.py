@@ -188,6 +188,15 @@ class Use:
         return re.compile(given, flags) if isinstance(given, str) else given
 
 
+@dataclass(eq=False)
+class Streamed:
+    """The pieces of a stream, and what a script looked for in single ones."""
+
+    pieces: list[str] = field(default_factory=list)  # as the streamer gave them out
+    # (the piece's number from 0, what was looked for, file, line), the first searches.
+    searches: list[tuple[int, str, str, int]] = field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class Forward:
     """A recorded forward pass outside `generate`; None: not passed."""
@@ -204,6 +213,8 @@ class Forward:
     fed: torch.Tensor | None = None  # (batch, cached) int64, what the cache holds, if that is known
     # Of the steps that led here, the token that each added to each row, the last one's at the end.
     written: tuple[tuple[int, ...], ...] = ()
+    # Whether the ids are those of the pass before without their first, and a new one.
+    slid: bool = False
     learns: bool = True  # whether gradients were on
     reads_last: bool = False  # whether the source takes the logits of the last place
 
@@ -310,6 +321,7 @@ class Case:
     forwards: list[Forward] = field(default_factory=list)  # in a loop written by hand
     uses: list[Use] = field(default_factory=list)  # of one text decoded from the output, in order
     called: list[Called] = field(default_factory=list)  # the user's callables, and what they did
+    streamed: Streamed | None = None  # pieces that a streamer gave out
 
     @cached_property
     def input_ids(self) -> torch.Tensor | None:

@@ -14,6 +14,7 @@ _SEEN = {
     Needs.OUTPUT: "in the output, with `run=True` or `watch`",
     Needs.DECODINGS: "where the output is decoded, under `watch`",
     Needs.FORWARDS: "in a loop written by hand, under `watch`",
+    Needs.STREAMED: "in what a script does with a stream, by `python -m llmcourse doctor`",
     Needs.CALLED: "in the steps of a run, by `python -m llmcourse doctor`",
     Needs.LOADS: "where the model is loaded, under `watch`",
     Needs.TEMPLATE_CALLS: "where a template is rendered, under `watch`",

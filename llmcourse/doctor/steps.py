@@ -3,6 +3,7 @@
 import functools
 import linecache
 import weakref
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +14,14 @@ from transformers import Cache
 from llmcourse.decoding.cache import CACHE_NAMES
 from llmcourse.doctor.call_site import Site
 from llmcourse.doctor.case import Case, Forward
+from llmcourse.doctor.ids import packed
 from llmcourse.doctor.listen import Event
 from llmcourse.doctor.static.reading.passes import reads_last_place
 from llmcourse.doctor.static.reading.source import Source
 
 _STATES = ("past_key_values", "past", "cache_params", "state", "past_states", "mems")
 _MOST = 64  # tokens of a loop that are remembered, the last ones
+_ROWS = 256  # texts of one line, read without a cache, that are remembered
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,11 @@ class Steps:
         self._fed = weakref.WeakKeyDictionary()  # by cache: (batch, length) int64 each
         self._last: torch.Tensor | None = None  # what was read last without a cache
         self._runs: dict[Site, _Run] = {}
+        # By line, and by the text that was read there without a cache: what was added to it.
+        self._texts: dict[Site, OrderedDict[bytes, tuple[int, ...]]] = {}
+        self._windows: dict[
+            Site, torch.Tensor
+        ] = {}  # what was read last at a line, beside no cache
 
     def follow(self, event: Event) -> Forward:
         """Return a forward pass with what the passes before it say about it."""
@@ -57,6 +65,7 @@ class Steps:
             has_cache=any(given.get(name) is not None for name in _STATES),
             fed=None if ids is None else self._feed(cache, cached, ids),
             written=() if ids is None else self._write(site, cache, cached, ids),
+            slid=ids is not None and self._slide(site, cache, cached, ids),
             learns=torch.is_grad_enabled(),
             reads_last=_ends_with_padding(mask) and reads_last(site.file, site.line),
         )
@@ -111,6 +120,9 @@ class Steps:
 
     def _write(self, site: Site, cache, cached: int, ids: torch.Tensor) -> tuple:
         """Return what the steps at a line have added one by one, this one's token included."""
+        if not cached and cache is None and ids.shape[1] > 1:
+            self._runs.pop(site, None)
+            return self._append(site, ids)
         before, key = self._runs.get(site), id(cache) if cached else 0
         shape = (ids.shape[0], cached + ids.shape[1])
         alone = ids.shape[1] == 1 or not cached
@@ -121,6 +133,34 @@ class Steps:
             written = (*written, tuple(ids[:, -1].tolist()))
         self._runs[site] = _Run(shape, key, written)
         return written
+
+    def _append(self, site: Site, ids: torch.Tensor) -> tuple:
+        """Return what was added to texts that were read before, whole, in whatever order."""
+        known = self._texts.setdefault(site, OrderedDict())
+        rows = [packed(row) for row in ids.tolist()]
+        added = []
+        for row, last in zip(rows, ids[:, -1].tolist(), strict=True):
+            before = known.get(row[: -len(packed([last]))])
+            added.append(() if before is None else (*before[-_MOST:], last))
+        known.update(zip(rows, added, strict=True))
+        while len(known) > max(_ROWS, len(rows)):
+            known.popitem(last=False)
+        steps = min(map(len, added), default=0)
+        return tuple(zip(*(row[len(row) - steps :] for row in added), strict=True))
+
+    def _slide(self, site: Site, cache, cached: int, ids: torch.Tensor) -> bool:
+        """Tell whether a line reads what it read before but the first token, and a new one."""
+        if cache is not None or cached:
+            return False
+        before, self._windows[site] = self._windows.get(site), ids
+        alike = before is not None and before.shape == ids.shape and ids.shape[1] > 2
+        return alike and torch.equal(before[:, 1:], ids[:, :-1]) and not _repeats(ids)
+
+
+def _repeats(ids: torch.Tensor) -> bool:
+    """Tell whether rows are one run of tokens over and over: then any part is like the next."""
+    most = min(_MOST, ids.shape[1] // 2)
+    return any(torch.equal(ids[:, run:], ids[:, :-run]) for run in range(1, most + 1))
 
 
 def cache_of(given) -> Any:

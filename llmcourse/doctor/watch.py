@@ -76,8 +76,8 @@ class Watch:
         self._changed = threading.Condition()
         self._ledger = Ledger(journal)
         self._heard = Heard(self._ledger, turns)
-        self._failed = FailedCalls(self._ledger)
         self._ended = EndedCalls(self._ledger, self._changed, evidence)
+        self._failed = FailedCalls(self._ledger, self._ended)
         self._steps = Steps()  # of loops written by hand
         self._loops = OwnLoops(self._ledger, self._heard, self._steps, tokenizer)
         self._logits: OwnLogits | None = None  # where what becomes of logits is followed
@@ -202,7 +202,7 @@ class Watch:
         started = time.perf_counter()
         case = self._carefully(event, self._completing.completed)
         if self._texts is not None:
-            self._texts.call_begins(case)
+            self._texts.call_begins(case, event.arguments.get("streamer"))
         recorder = None
         if self._callables is not None and case is not None:
             recorder = self._carefully(event, self._begin_callables, case)
@@ -228,7 +228,7 @@ class Watch:
         if self._ledger.journal is not None:
             self._ledger.journal.running(-1)
         if self._logits is not None:
-            self._logits.call_ends(event)
+            self._logits.call_ends(event, case)
         with self._changed:
             thread = threading.get_ident()
             self._running[thread] -= 1

@@ -457,6 +457,11 @@ FAULTY = {
         "piecewise-decoding",
         _OUT + "print(' '.join(tokenizer.decode([one]) for one in out[0].tolist()))",
     ),
+    "tokens of a generator, printed one behind another": (
+        "piecewise-decoding",
+        "def ids():\n    yield from [5, 6]\n"
+        "for token in ids():\n    print(tokenizer.decode([token]), end='')",
+    ),
     # Not written by generate
     "logits decoded": (
         "logits-decoded",

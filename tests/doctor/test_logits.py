@@ -121,6 +121,23 @@ FAULTY = {
         values, places = chances.sort(dim=-1)
         torch.where(values.cumsum(-1) > 1 - 0.7, values, 0.0)
         """,
+        """
+        def nucleus(chances, p):
+            ordered, order = chances.sort(descending=True)
+            keep = ordered.cumsum(-1) <= p
+            keep[..., 0] = True
+            return torch.zeros_like(chances).scatter(-1, order, ordered * keep)
+        kept = nucleus(model(ids).logits[:, -1].softmax(-1), 0.95)
+        torch.multinomial(kept / kept.sum(-1, keepdim=True), 1)
+        """,
+        """
+        logits = model(ids).logits[:, -1]
+        ordered, order = logits.sort(descending=True)
+        drop = ordered.softmax(-1).cumsum(-1) > torch.tensor(0.9)
+        drop[:, 0] = False
+        logits = logits.masked_fill(drop.scatter(1, order, drop), -torch.inf)
+        torch.distributions.Categorical(logits=logits).sample()
+        """,
     ],
     "min-p-misbuilt": [
         """
@@ -278,6 +295,11 @@ FAULTY = {
                               return_dict_in_generate=True)
         made.scores[0].softmax(-1)
         """,
+        """
+        made = model.generate(ids, max_new_tokens=3, do_sample=True, top_k=0, temperature=0.6,
+                              output_scores=True, return_dict_in_generate=True)
+        old = model.compute_transition_scores(made.sequences, made.scores, normalize_logits=True)
+        """,
     ],
     "scores-begin-after-prompt": [
         """
@@ -288,7 +310,30 @@ FAULTY = {
         """,
     ],
 }  # fmt: skip
+_SAMPLED = """
+def of_a_pass(sequences, start, temperature):
+    logits = model(sequences).logits[:, start - 1 : -1] / temperature
+    return logits.log_softmax(-1).gather(-1, sequences[:, start:, None])[..., 0]
+made = model.generate(ids, max_new_tokens=4, do_sample=True, top_k=0, temperature=0.6,
+                      output_scores=True, return_dict_in_generate=True)
+old = model.compute_transition_scores(made.sequences, made.scores, normalize_logits=True)
+(of_a_pass(made.sequences, ids.shape[1], {}) - old).exp()
+"""
 SOUND = [
+    """
+    chances, order = model(ids).logits[:, -1].softmax(-1).sort(descending=True)
+    sums = chances.cumsum(-1)
+    drop = sums > 0.9
+    drop[:, 1:] = drop[:, :-1].clone()
+    drop[:, 0] = False
+    order.gather(1, torch.multinomial(chances.masked_fill(drop, 0), 1))
+    """,
+    """
+    logits = model(ids).logits[:, -1]
+    ordered, order = logits.sort(descending=False)
+    drop = ordered.softmax(-1).cumsum(-1) <= 1 - 0.9
+    torch.multinomial(logits.masked_fill(drop.scatter(1, order, drop), -torch.inf).softmax(-1), 1)
+    """,
     """
     ended = rows_of_generate.ids == tok.eos_token_id
     ended[:, : rows_of_generate.prompt_length] = False
@@ -438,6 +483,14 @@ class RowsOfGenerate:
         self.ids = model.generate(**inputs, do_sample=False, max_new_tokens=40)
         logps = model(self.ids).logits[:, :-1].log_softmax(-1)
         self.logps = logps.gather(2, self.ids[:, 1:, None])[..., 0]
+
+
+@pytest.mark.needs_model
+@pytest.mark.parametrize(("temperature", "severity"), [(1.0, "warning"), (0.6, "note")])
+def test_scores_are_compared_with_a_pass_at_the_same_temperature(temperature, severity, course):
+    found = [one for one in run(_SAMPLED.format(temperature), course)
+             if one.code == "scores-are-processed"]  # fmt: skip
+    assert found[0].severity == severity and "temperature=0.6" in found[0].what
 
 
 def run(snippet: str, course):

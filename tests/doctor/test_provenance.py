@@ -11,7 +11,7 @@ import pytest
 from llmcourse.__main__ import main
 from llmcourse.doctor import instrument
 from llmcourse.doctor.case import Origin
-from llmcourse.doctor.followed.provenance import Texts
+from llmcourse.doctor.followed.provenance import Texts, hear_streamer
 from tests.doctor.corpus.scripts import read_by
 
 # Asks of texts whatever is instrumented, and of other things by the same methods.
@@ -159,6 +159,38 @@ other = "cab".index("b")
     assert [(use.ended, use.result) for use in uses] == [(False, None), (True, 1)]
 
 
+def test_each_piece_of_a_stream_is_known_with_what_it_is_searched_for():
+    looked = []
+    texts = Texts(looked.append, pytest.fail)
+
+    class Call:
+        def later(self, streamed):
+            return streamed
+
+    call, told = Call(), []
+
+    class Streamer:
+        def on_finalized_text(self, text):
+            told.append(text)
+
+    hear_streamer(Streamer(), lambda text: texts.piece(text, call))
+    hear_streamer(Streamer(), pytest.fail)  # it is heard once
+    for piece in ("one ", "two ", "x"):
+        Streamer().on_finalized_text(piece)
+    try:
+        texts.begin()
+        code = b"for each in pieces:\n    a = 'two' in each\n    b = each.find('one')\n"
+        exec(instrument.compiled(code, "a_script.py"), {"pieces": told})
+    finally:
+        instrument.follow(None)
+    texts.look()
+    (streamed,) = looked
+    assert streamed.pieces == ["one ", "two ", "x"]
+    assert [(number, mark, line) for number, mark, _, line in streamed.searches] == [
+        *((0, "two", 2), (0, "one", 3), (1, "two", 2), (1, "one", 3)),
+    ]
+
+
 def test_what_is_remembered_is_bounded():
     looked = []
     texts = Texts(lambda case: looked.append(case), pytest.fail)
@@ -230,6 +262,17 @@ SCRIPTS = {
         "            return_full_text=False)\n"
         "print({{'Yes': 1}}.get(made[0]['generated_text'], 0))\n",
     ),
+    "a stream": (
+        "stop-word-in-one-token",
+        "from threading import Thread\nfrom transformers import TextIteratorStreamer\n"
+        "def pieces():\n"
+        "    streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, timeout=60)\n"
+        "    options = dict(tokenizer('1 2', return_tensors='pt'), streamer=streamer,\n"
+        "                   max_new_tokens=20, logits_processor=[Says(' one two three four')])\n"
+        "    worker = Thread(target=model.generate, kwargs=options)\n"
+        "    worker.start()\n    yield from streamer\n    worker.join()\n"
+        "for piece in pieces():\n    if 'one two' in piece:\n        break\n",
+    ),
     "a criterion": (
         "stop-reads-the-prompt",
         "from transformers import StoppingCriteria\n"
@@ -262,6 +305,24 @@ def test_a_script_is_told_what_its_text_was_asked_whichever_way(
     found = [one for one in said["findings"] if one["code"] == code and not one["source_only"]]
     assert len(found) == 1 and found[0]["confidence"] == "certain"
     assert found[0]["file"] == str(path)
+
+
+@pytest.mark.needs_model
+@pytest.mark.slow
+def test_the_error_that_ends_a_script_is_told_by_the_object_it_is_about(
+    course_model, tmp_path, capfd
+):
+    path = tmp_path / "script.py"
+    path.write_text(
+        LOADS.format(folder=course_model[0].name_or_path)
+        + "pipe = pipeline('text-generation', model=model, tokenizer=tokenizer)\n"
+        "def ask(llm):\n    return llm('Yes or no?', max_new_tokens=3).strip()\n"
+        "print(ask(pipe))\n"
+    )
+    said = doctor(capfd, path)
+    assert said["failed"] and not said["failures"] and not said["doctor_failed"]
+    (found,) = (one for one in said["findings"] if one["code"] == "pipeline-lists-in-lists")
+    assert found["file"] == str(path) and found["line"] == path.read_text().count("\n") - 1
 
 
 @pytest.mark.slow

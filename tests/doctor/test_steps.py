@@ -93,6 +93,53 @@ def test_a_loop_without_a_cache_that_goes_on_after_its_end_is_found(watched_mode
     assert watched.codes == ("loop-past-the-end",)
 
 
+def test_a_beam_that_goes_on_after_its_end_is_found_among_the_others(watched_model):
+    model, tokenizer, watched = watched_model
+    end, prompt = tokenizer.eos_token_id, ids_of(tokenizer)[0].tolist()
+    beams = [prompt]
+    for tokens in ((end, 8), (9, 8), (7, 8), (9, 7)):
+        for beam in beams:
+            model(torch.tensor([beam]))
+        beams = [[*beam, one] for beam, one in zip((*beams, beams[0]), tokens, strict=False)]
+    assert watched.codes == ("loop-past-the-end",)
+
+
+def test_beams_that_leave_out_those_that_ended_get_nothing(watched_model):
+    model, tokenizer, watched = watched_model
+    beams = [ids_of(tokenizer)[0].tolist()]
+    for step in range(5):
+        for beam in beams:
+            model(torch.tensor([beam]))
+        beams = [[*beams[0], token] for token in (7 + step % 2, 8, tokenizer.eos_token_id)]
+        beams = [beam for beam in beams if beam[-1] != tokenizer.eos_token_id]
+    assert watched.codes == ()
+
+
+def test_a_window_narrower_than_the_models_is_found_when_it_slides(watched_model):
+    model, tokenizer, watched = watched_model
+    ids = ids_of(tokenizer, "a longer text")
+    for token in (7, 8, 9):
+        model(ids[:, -5:])
+        ids = torch.cat([ids, torch.tensor([[token]])], dim=1)
+    assert watched.codes == ("prompt-truncated",)
+
+
+def test_windows_that_go_on_by_several_tokens_get_nothing(watched_model):
+    model, tokenizer, watched = watched_model
+    ids = ids_of(tokenizer, "a text that is longer")
+    for start in range(0, 8, 2):
+        model(ids[:, start : start + 5])
+    assert watched.codes == ()
+
+
+def test_windows_of_a_text_that_repeats_itself_get_nothing(watched_model):
+    model, _, watched = watched_model
+    ids = torch.tensor([[7, 8, 9] * 8])
+    for start in range(0, 16, 4):
+        model(ids[:, start : start + 8])
+    assert watched.codes == ()
+
+
 def test_the_last_place_of_rows_padded_on_the_right_is_found(watched_model):
     model, tokenizer, watched = watched_model
     inputs = tensors(tokenizer, TEXTS, padding=True, padding_side="right")

@@ -246,15 +246,39 @@ def top_k_misbuilt(use: Use) -> Iterator[Finding]:
             return
 
 
+def _short_of_the_nucleus(use: Use) -> tuple[int, float, float] | None:
+    """Return how many tokens are left to draw, their probability and the p that it falls short of.
+
+    None where p is reached, or where what was left out is not what crosses it alone.
+    """
+    sums, p = use.about.source.nucleus or (None, 0.0)
+    drawn = [] if sums is None else list(_rows_drawn_from(use))
+    rows = [] if sums is None else sums.reshape(-1, sums.shape[-1])
+    for (weights, _), mass in zip(drawn, rows, strict=False):
+        many = _kept(weights)[1]
+        if 1 < many < len(mass) and float(mass[many - 1]) < p < float(mass[many]):
+            return many, float(mass[many - 1]), p
+    return None
+
+
 @in_a_run(
     "top-p-misbuilt",
     severities=(ERROR, WARNING),
-    how_sure="In a run it is certain what was added up, in which order, and to what sum.",
+    how_sure="""
+        In a run it is certain what was added up, in which order, and to what sum, and how much of
+        it is left to draw from.
+    """,
 )
 def top_p_misbuilt(use: Use) -> Iterator[Finding]:
     """Sums of logits, of probabilities in no order, or of ones that do not sum to 1."""
     about, given = use.about, use.given
-    if use.name == "cumsum" and about.kind in (Kind.LOGITS, Kind.LOGPROBS):
+    short = _short_of_the_nucleus(use) if use.name == "multinomial" else None
+    if short is not None:
+        what = (
+            f"{short[0]} tokens are kept, with {short[1]:.3f} of the probability, not {short[2]:g}"
+        )
+        why = "The token that crosses top_p belongs to the nucleus: the kept ones shall reach it."
+    elif use.name == "cumsum" and about.kind in (Kind.LOGITS, Kind.LOGPROBS):
         if about.along(use.arguments.get("dim") or -1) != "token":
             return
         what = f"The sum goes over {about.kind}, not over probabilities"

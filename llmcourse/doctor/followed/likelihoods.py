@@ -11,6 +11,7 @@ from llmcourse.doctor.followed.registry import in_a_run, seen
 _ENOUGH = 4  # tokens that show at which places they are read
 _MEANS = ("mean", "nanmean")
 _SUMS = ("sum", "nansum", *_MEANS)
+_NORMALIZES = ("softmax", "log_softmax")
 _CHOOSES = ("argmax", "multinomial", "topk", "max")
 
 
@@ -468,21 +469,38 @@ def argmax_of_every_place(use: Use) -> Iterator[Finding]:
 
 @in_a_run(
     "scores-are-processed",
-    severities=(NOTE,),
-    how_sure="Certain in a run that scores of -inf are among them.",
+    severities=(WARNING, NOTE),
+    how_sure="""
+        Certain in a run that scores of -inf are among them, or what settings changed them; a
+        warning where their log-probabilities are compared with those of a pass, which nothing
+        changed.
+    """,
 )
 def scores_are_processed(use: Use) -> Iterator[Finding]:
-    """Probabilities are made of scores from which tokens were removed."""
-    processed = use.about.source.generated == "scores" and use.about.kind == Kind.LOGITS
-    if not processed or use.name not in ("softmax", "log_softmax"):
-        return
-    removed = int(use.given.isinf().sum())
-    if removed:
-        yield seen(
-            "scores-are-processed",
-            NOTE,
-            CERTAIN,
-            what=f"{removed} of {use.given.numel()} `scores` are -inf: tokens were removed.",
-            why="The probabilities are those of the draw, not the model's own.",
-            fix="model.generate(..., output_logits=True, return_dict_in_generate=True).logits",
+    """Probabilities are made of scores that were changed, or compared with the model's own."""
+    made, other = use.about.source, use.arguments.get("other")
+    if use.name == "difference":
+        about, plain = sorted((use.about, other), key=lambda one: not one.source.processed)
+        if not about.source.processed or plain.source.generated or plain.tempered:
+            return
+        what = (
+            f"Log-probabilities of `scores`, after {about.source.processed}, are compared with "
+            "those of a forward pass, which are of the raw logits"
         )
+    elif made.generated == "scores" and use.about.kind == Kind.LOGITS and use.name in _NORMALIZES:
+        removed = int(use.given.isinf().sum())
+        if not removed and not made.processed:
+            return
+        what = f"{removed} of {use.given.numel()} `scores` are -inf: tokens were removed"
+        if not removed:
+            what = f"`scores` are what is left after {made.processed}"
+    else:
+        return
+    yield seen(
+        "scores-are-processed",
+        WARNING if use.name == "difference" else NOTE,
+        CERTAIN,
+        what=f"{what}.",
+        why="The probabilities are those of the draw, not the model's own.",
+        fix="model.generate(..., output_logits=True, return_dict_in_generate=True).logits",
+    )

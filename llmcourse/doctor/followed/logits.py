@@ -56,6 +56,9 @@ class Pass:
     # (batch,) int64, where the end of each row stands, -1 for none, if `generate` wrote the ids;
     # then the mask is 0 behind it.
     ends: torch.Tensor | None = None
+    # Sums of probabilities that were compared with a number, on the CPU, and that number.
+    nucleus: tuple[torch.Tensor, float] | None = None
+    processed: str = ""  # of `generate`'s scores: settings that changed them, in words
 
     def id_at(self, row: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
         """Return the ids at rows and places, of one shape; -1 where there is none."""
@@ -83,6 +86,7 @@ class About:
     token: torch.Tensor | None = None  # None also for hidden states
     scaled: int = 0  # how often a number multiplied or divided them since they got their kind
     picked: bool = False  # whether of each place one token's number was taken
+    tempered: bool = False  # whether a number divided the logits that these were made of
 
     @property
     def located(self) -> bool:
@@ -137,6 +141,7 @@ _SAME = {  # ... and those that leave each number where it is
 _PICKS = {"__getitem__", "gather", "take_along_dim", "index_select"}
 _SCALES = {"div", "true_divide", "mul", "multiply", "div_", "mul_", "__rmul__"}
 _SUMS = {"add", "sub", "subtract", "add_", "sub_", "__rsub__", "rsub"}
+_DIFFERENCES = {"sub", "subtract", "sub_", "__rsub__", "rsub"}
 _CHANGES = {
     *("masked_fill", "masked_fill_", "where", "scatter", "scatter_", "index_fill", "index_fill_"),
     *("clamp", "clamp_", "__setitem__", "maximum", "minimum", "scatter_add", "scatter_add_"),
@@ -248,8 +253,11 @@ class Follower(TorchFunctionMode):
         one = Pass(ids.cpu(), mask, event.site, held=held, ends=ends)
         self.came_out(one, getattr(made, "logits", None), states)
 
-    def after_generate(self, event: Event) -> None:
-        """Follow the scores that `generate` returned, a tensor (rows, vocabulary) a step."""
+    def after_generate(self, event: Event, processed: str = "") -> None:
+        """Follow the scores that `generate` returned, a tensor (rows, vocabulary) a step.
+
+        processed: settings that changed them, in words.
+        """
         ids = getattr(event.result, "sequences", None)
         beams = getattr(event.result, "beam_indices", None) is not None
         if ids is None or beams or getattr(event.owner.config, "is_encoder_decoder", False):
@@ -259,6 +267,7 @@ class Follower(TorchFunctionMode):
             start = ids.shape[1] - len(steps)
             for at, step in enumerate(steps):
                 one = Pass(ids.cpu(), None, event.site, generated=name)
+                one.processed = processed if name == "scores" else ""
                 self.came_out_of_a_step(one, step, start - 1 + at)
 
     def came_out(self, made: Pass, logits, hidden=()) -> None:
@@ -444,7 +453,8 @@ class Follower(TorchFunctionMode):
             dim = _argument(args, kwargs, 1, "dim")
             self._told(name, known, tensor, result, dim=dim)
             kind = Kind.PROBS if name == "softmax" else Kind.LOGPROBS
-            self.know(result, replace(known, kind=kind, scaled=0))
+            tempered = known.tempered or (known.kind == Kind.LOGITS and known.scaled > 0)
+            self.know(result, replace(known, kind=kind, scaled=0, tempered=tempered))
         elif name in ("log", "exp", "neg") and same:
             if name != "neg":
                 self._told(name, known, tensor, result)
@@ -471,6 +481,10 @@ class Follower(TorchFunctionMode):
         (tensor, known), *rest = about
         by = next((one for one in args if one is not tensor), kwargs.get("other"))
         other = rest[0][1] if rest else None
+        if known.kind == Kind.CUMULATED and known.token is not None:
+            p = by.item() if isinstance(by, torch.Tensor) and by.numel() == 1 else by
+            if isinstance(p, float):
+                known.source.nucleus = tensor.detach().float().cpu().clone(), p
         self._told("compared", known, tensor, result, by=by, other=other)
 
     def _draw(self, known: About, tensor, result) -> None:
@@ -506,7 +520,10 @@ class Follower(TorchFunctionMode):
                 scaled = isinstance(by, int | float) and not isinstance(by, bool) and by != 1
                 known = replace(known, scaled=known.scaled + scaled)
             self.know(result, known)
-        elif known.kind == Kind.LOGITS and other is not None and other.kind == Kind.LOGSUM:
+            return
+        if name in _DIFFERENCES and known.kind == Kind.LOGPROBS == getattr(other, "kind", None):
+            self._told("difference", known, tensor, result, other=other)
+        if known.kind == Kind.LOGITS and other is not None and other.kind == Kind.LOGSUM:
             self.know(result, replace(known, kind=Kind.LOGPROBS))
         elif other is None or other.kind == known.kind:
             shape = known.token.shape if known.token is not None else None

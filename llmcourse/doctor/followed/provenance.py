@@ -18,18 +18,21 @@ from types import FunctionType
 from typing import Any
 
 from llmcourse.doctor import instrument
-from llmcourse.doctor.case import MOST_ROWS, Case, Decoded, Origin, Use, shared
+from llmcourse.doctor.case import MOST_ROWS, Case, Decoded, Origin, Streamed, Use, shared
 from llmcourse.doctor.instrument import Place
 
 _MOST_KNOWN = 5000  # texts, lists and findings that are remembered
 _MOST_ORIGINS = 400  # decoded texts of which the uses are kept
 _MOST_USES = 60  # of one decoded text
 _MOST_PARTS = 200  # parts of a split text that are followed
+_MOST_STREAMS, _MOST_PIECES = 16, 2000  # calls with a streamer, and pieces and searches of one
 _SHORTEST = 2  # characters: Python has one object for each text that is shorter
 _FUNCTIONS = {len: "len", int: "int", float: "float", eval: "eval", exec: "exec", str: "str"}
 _MODULES = {re: "re", json: "json", ast: "ast"}
 _KINDS = {str: "str", re.Pattern: "re", re.Match: "match", dict: "dict"}
 _STRIPS = ("str.strip", "str.lstrip", "str.rstrip")
+_SEARCHES = ("str.find", "str.index", "str.split", "str.partition", "str.startswith")
+_SEARCHES += ("str.endswith", "str.count")
 _LISTS = ("str.split", "str.rsplit", "str.splitlines", "str.partition", "str.rpartition")
 
 
@@ -38,9 +41,10 @@ class _Known:
     """A text, a list of its parts, or what a pattern found in it."""
 
     thing: Any  # kept, so that its identity stays its own
-    origin: Origin
+    origin: Origin | Streamed
     text: str  # what it was taken from, or the text itself
-    span: tuple[int, int] | None  # where the text stands in the decoded one, if it is a part of it
+    # Where the text stands in the decoded one, if it is a part of it; which piece of a stream.
+    span: tuple[int, int] | None
     done: tuple[Use, ...]  # what was done to get here
 
 
@@ -61,6 +65,7 @@ class Texts:
         self._look, self._fail = look, fail
         self._known: OrderedDict[int, _Known] = OrderedDict()  # by identity
         self._kept: OrderedDict[int, _Kept] = OrderedDict()
+        self._streams: OrderedDict[int, tuple[Case, Streamed]] = OrderedDict()  # by the case's `id`
         self._lock = threading.RLock()
 
     def begin(self) -> None:
@@ -78,10 +83,29 @@ class Texts:
             if len(self._kept) > _MOST_ORIGINS:
                 self._look_at(self._kept.popitem(last=False)[1])
 
+    def piece(self, text: str, case: Case) -> None:
+        """Follow a piece that the streamer of a call gives out."""
+        with self._lock:
+            _, stream = self._streams.setdefault(id(case), (case, Streamed()))
+            number = len(stream.pieces)
+            if number < _MOST_PIECES:
+                stream.pieces.append(text)
+                if len(text) >= _SHORTEST:
+                    self._know(_Known(text, stream, text, (number, number + 1), ()))
+            if len(self._streams) > _MOST_STREAMS:
+                self._look_at_stream(*self._streams.popitem(last=False)[1])
+
+    def _look_at_stream(self, case: Case, stream: Streamed) -> None:
+        if stream.searches:
+            self._look(case.later(streamed=stream))
+
     def look(self, ended_at: frozenset[tuple[str, int]] = frozenset()) -> None:
         """Look at all that was done; ended_at: lines that the error which ended the script left."""
         with self._lock:
             kept, self._kept = list(self._kept.values()), OrderedDict()
+            streams, self._streams = list(self._streams.values()), OrderedDict()
+        for case, stream in streams:
+            self._look_at_stream(case, stream)
         for one in kept:
             for use in one.uses:
                 use.ended_it = not use.ended and (use.file, use.line) in ended_at
@@ -113,6 +137,11 @@ class Texts:
         name = _operation(place, inputs[0])
         at, known = self._known_among(name, inputs) if name else (0, None)
         if known is None:
+            return None
+        if isinstance(known.origin, Streamed):
+            mark = _looked_for(name, inputs, at)
+            if mark and len(known.origin.searches) < _MOST_PIECES:
+                known.origin.searches.append((known.span[0], mark, place.file, place.line))
             return None
         kept = self._kept.get(id(known.origin))
         use = Use(
@@ -211,6 +240,32 @@ def _texts_given(case: Case) -> Iterator[str]:
         yield from [one] if isinstance(one, str) else ()
         if isinstance(one, list | tuple):
             yield from (text for text in one[:MOST_ROWS] if isinstance(text, str))
+
+
+def _looked_for(name: str, inputs: tuple, at: int) -> str | None:
+    """Return what a text is searched for, or compared with; None for other uses."""
+    if name in ("in", "not in", "==", "!="):
+        other = inputs[0] if at == 1 else None if name.endswith("in") else inputs[1]
+    else:
+        other = inputs[1] if name in _SEARCHES and at == 0 and len(inputs) > 1 else None
+    return other if isinstance(other, str) else None
+
+
+def hear_streamer(streamer, told: Callable[[str], None]) -> None:
+    """Tell of each piece that a streamer gives out, whosever class says how."""
+    name = "on_finalized_text"
+    owner = next((one for one in type(streamer).__mro__ if name in vars(one)), None)
+    original = vars(owner)[name] if owner is not None else None
+    if original is None or getattr(original, "_tells", False):
+        return
+
+    @wraps(original)
+    def telling(self, text, *arguments, **keywords):
+        told(text)
+        return original(self, text, *arguments, **keywords)
+
+    telling._tells = True
+    setattr(owner, name, telling)
 
 
 def hear_pipelines(told: Callable[[Any, dict, list], None]) -> None:

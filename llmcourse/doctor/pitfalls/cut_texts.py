@@ -1,9 +1,10 @@
 """Pitfalls of what a script cuts out of a decoded text: by characters, by marks, by lines."""
 
+import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.case import Case, Use, shared
-from llmcourse.doctor.finding import CERTAIN, ERROR, WARNING, Finding
+from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, WARNING, Finding
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
 from llmcourse.doctor.pitfalls.uses import (
     CUTS,
@@ -19,6 +20,9 @@ from llmcourse.doctor.pitfalls.uses import (
 )
 
 _SHORTEST = 4  # characters of a prompt whose number is not met by chance
+_EXAMPLES = 3  # of one form in a prompt, before they are taken for examples
+_RULE = re.compile(r"[^\w\s`\"'(){}\[\]]{3,}")  # a line of signs: =====, ###
+_HEAD = re.compile(r"[A-Z][\w ]{0,20}:")
 _REMOVERS = ("str.replace", "str.removeprefix", "str.split", "str.partition")
 _CUT_IDS = 'tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True)'
 
@@ -447,3 +451,58 @@ def _space_lost(case: Case, use: Use) -> str:
         if whole.startswith(head) and new != origin.text and new.lstrip() == origin.text.lstrip():
             return new.removesuffix(origin.text) if new.endswith(origin.text) else ""
     return ""
+
+
+@pitfall(
+    "base-model-never-ends",
+    subject=Subject.ENDS,
+    severities=(WARNING,),
+    needs=(Needs.USES,),
+    symptom="The answer is followed by another example.",
+    cause="The model goes on with the next example of its prompt.",
+    how_sure="""
+        Likely in a script's own cuts: what begins or separates the prompt's examples stands in the
+        new text, and no mark at which the script cuts comes before it.
+    """,
+)
+def next_example_stays(case: Case) -> Iterator[Finding]:
+    """A text is cut at stop words, and what separates the prompt's examples is none of them."""
+    cuts = [use for use in case.uses if use.name in (*CUTS, *FINDS) and mark_of(use)]
+    origin = cuts[0].origin if cuts else None
+    for mark in _between_examples(origin.prompts) if origin is not None else ():
+        at = origin.new.find(mark)
+        written = origin.new[:at].strip()
+        places = [origin.new.find(mark_of(use)) for use in cuts]
+        if not written or any(0 <= place <= at for place in places):
+            continue
+        if any(mark.strip() in mark_of(use) for use in cuts) or _cut_by_a_pattern(case):
+            continue
+        yield Finding(
+            code="base-model-never-ends",
+            severity=WARNING,
+            confidence=LIKELY,
+            what=(
+                f"The new text goes on with {said(mark.strip())}, as the prompt's examples do, and "
+                f"none of the stop words that it is cut at is that: {said(mark_of(cuts[0]))}, ..."
+            ),
+            why="The model writes the next example behind its answer: it stays in the answer.",
+            fix=f"text = text.split({mark!r})[0]",
+            file=cuts[0].file,
+            line=cuts[0].line,
+        )
+        return
+
+
+def _cut_by_a_pattern(case: Case) -> bool:
+    return any(use.name.startswith(("re.", "match.")) for use in case.uses)
+
+
+def _between_examples(prompts: tuple[str, ...]) -> Iterator[str]:
+    """Yield lines of signs, or the first words of lines, that come in a prompt again and again."""
+    for prompt in prompts:
+        lines = [line.rstrip() for line in prompt.split("\n")]
+        rules = [line for line in lines if _RULE.fullmatch(line)]
+        heads = [found.group() for found in map(_HEAD.match, lines) if found]
+        for one in dict.fromkeys((*rules, *heads[:1])):
+            if (rules + heads).count(one) >= _EXAMPLES:
+                yield f"\n{one}"

@@ -22,7 +22,8 @@ _LEAST_ROWS = 4  # rows of a single letter or word each, before a text is taken 
     cause="""
         `truncation=True`, or `max_length` alone, cuts what is beyond `max_length`, on the right
         where nobody says otherwise: the end of a prompt, which is what the model goes on from. A
-        question or the header of the answer stood there.
+        question or the header of the answer stood there. A loop by hand that feeds `ids[:, -n:]`
+        cuts the beginning.
     """,
     fix="""
         Shorten the document before it goes into the prompt; or raise `max_length`; or cut on the

@@ -1,5 +1,6 @@
 """Pitfalls of ends: tokens that cannot come, that came from `encode`, and texts of nothing else."""
 
+import itertools
 from collections.abc import Iterator
 
 from llmcourse.decoding.ingredients import CALL
@@ -494,16 +495,20 @@ def end_inside_a_token(case: Case) -> Iterator[Finding]:
     fix="Leave it to the model's own end token where a template frames the question.",
     example="model.generate(**inputs, max_new_tokens=400)  # without stop_strings",
     how_sure="""
-        Likely: an answer in a chat broke off at a stop string of nothing but line ends, with room
-        for more. Who wants the first paragraph alone is right to stop there.
+        Likely: an answer in a chat, or behind examples with blank lines of their own, broke off at
+        a stop string of nothing but line ends, with room for more. Who wants the first paragraph
+        alone is right to stop there.
     """,
 )
 def stopped_at_a_blank_line(case: Case) -> Iterator[Finding]:
-    """A stop string of line ends ended an answer in a chat."""
+    """A stop string of line ends ended an answer in a chat, or one of several paragraphs."""
     strings = case.asked("stop_strings")
     strings = [strings] if isinstance(strings, str) else list(strings or ())
     blank = [one for one in strings if one and not one.strip() and one.count("\n") > 1]
-    if not blank or case.tokenizer is None or case.config is None or not case.is_chat:
+    if not blank or case.tokenizer is None or case.config is None:
+        return
+    by_example = not case.is_chat and any(map(_examples_have_paragraphs, case.texts))
+    if not case.is_chat and not by_example:
         return
     rows = [row for row in case.new_rows if 0 < len(row) < room_of(case)]
     texts = [_decoded(case, row) for row in rows if not set(row) & set(case.eos_ids)]
@@ -519,9 +524,23 @@ def stopped_at_a_blank_line(case: Case) -> Iterator[Finding]:
             f"The stop string {blank[0]!r}, a blank line, ended {len(cut)} of "
             f"{len(case.new_rows)} answers: it follows {shown!r}."
         ),
-        why="A chat model's answers have paragraphs: all of them but the first is lost.",
+        why="The prompt's examples have blank lines inside their answers, and so has this one."
+        if by_example
+        else "A chat model's answers have paragraphs: all of them but the first is lost.",
         fix="model.generate(**inputs, ...)  # the end token ends an answer; no stop_strings",
     )
+
+
+def _examples_have_paragraphs(prompt: str) -> bool:
+    """Tell whether examples that begin alike, "Question: ...", have blank lines inside of them."""
+    blocks = [one.strip() for one in prompt.split("\n\n") if one.strip()]
+    heads = [one.split(":")[0] if ":" in one.split("\n")[0] else "" for one in blocks]
+    begin = next((one for one in heads if one and heads.count(one) > 1), None)
+    if begin is None or not blocks[-1].startswith(begin):
+        return False
+    first, examples = heads.index(begin), heads.count(begin) - 1
+    inside = [head for head in heads[first:] if not head]
+    return len(inside) >= examples
 
 
 @pitfall(
@@ -598,3 +617,49 @@ def _ids_held(criterion) -> list[list[int]]:
         if any(word in name.lower() for word in _OF_IDS) and number >= 0
     ]
     return [run for _, run in runs_of_ids(held, _LONGEST_RUN)] + named
+
+
+@pitfall(
+    "stop-word-in-one-token",
+    subject=Subject.ENDS,
+    severities=(WARNING,),
+    needs=(Needs.STREAMED,),
+    symptom="A stopping criterion, or who reads a stream, never stops, though its word came.",
+    cause="""
+        The last token, or piece of a stream, is compared with a word. A word of several pieces is
+        never one of them, and a token after a space has that space in its text.
+    """,
+    fix="Look at the end of the text, or use `stop_strings`.",
+    example='model.generate(**inputs, stop_strings=["User:"], tokenizer=tokenizer)',
+    how_sure="""
+        Certain in a run: the word stands in the stream and in no piece of it, and pieces behind it
+        were searched too.
+    """,
+)
+def stop_word_in_one_token(case: Case) -> Iterator[Finding]:
+    """A word goes by in a stream, in several pieces, of which each is searched for it alone."""
+    pieces = case.streamed.pieces
+    for mark in dict.fromkeys(mark for _, mark, *_ in case.streamed.searches if len(mark) > 1):
+        at = "".join(pieces).find(mark)
+        if at < 0 or any(mark in piece for piece in pieces):
+            continue
+        lengths = itertools.accumulate(map(len, pieces))
+        whole_in = next(number for number, end in enumerate(lengths) if end >= at + len(mark))
+        behind = [one for one in case.streamed.searches if one[1] == mark and one[0] > whole_in]
+        if not behind:
+            continue
+        shown = printable(mark, _SHOWN)
+        yield Finding(
+            code="stop-word-in-one-token",
+            severity=WARNING,
+            confidence=CERTAIN,
+            what=(
+                f"Each piece of the stream is searched for {shown!r}, which came across several "
+                "pieces: no single one has it, and the stream went on behind it."
+            ),
+            why="A streamer gives out a word or a few letters at a time: put them together first.",
+            fix=f"model.generate(..., stop_strings=[{shown!r}], tokenizer=tokenizer)",
+            file=behind[0][2],
+            line=behind[0][3],
+        )
+        return

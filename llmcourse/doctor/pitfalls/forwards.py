@@ -413,6 +413,85 @@ def loop_past_the_end(case: Case) -> Iterator[Finding]:
 
 
 @pitfall(
+    "loop-without-no-grad",
+    subject=Subject.MODEL,
+    severities=(NOTE,),
+    needs=(Needs.FORWARDS,),
+    symptom="Memory grows with each text until there is none left.",
+    cause="""
+        A forward pass keeps what a backward pass would need. Whoever keeps its output, or its
+        cache, keeps all of that too.
+    """,
+    fix="Say that nothing is to be learned.",
+    example="""
+        with torch.inference_mode():
+            output = model(**inputs)
+    """,
+    how_sure="""
+        Certain in a run that the steps of a loop keep their graph in its cache; a note, since a
+        short loop does no harm by it.
+    """,
+)
+def loop_without_no_grad(case: Case) -> Iterator[Finding]:
+    """A loop with a cache writes token after token, and gradients are on."""
+    for step in case.forwards:
+        if not step.learns or not step.cached or len(step.written) < _SHORTEST:
+            continue
+        if step.labels is not None or not any(one.requires_grad for one in _weights(case.model)):
+            continue
+        yield Finding(
+            code="loop-without-no-grad",
+            severity=NOTE,
+            confidence=CERTAIN,
+            what=(
+                f"{len(step.written)} steps of this loop ran with gradients on, and the cache "
+                f"keeps the graph of each, over {step.cached} tokens."
+            ),
+            why="What a backward pass would need stays in memory: torch.no_grad() leaves it out.",
+            fix="with torch.inference_mode():  # around the loop",
+            file=step.file,
+            line=step.line,
+        )
+
+
+def _weights(model) -> Iterator[torch.Tensor]:
+    return getattr(model, "parameters", lambda: iter(()))()
+
+
+@pitfall(
+    "prompt-truncated",
+    subject=Subject.PROMPTS,
+    severities=(WARNING,),
+    needs=(Needs.FORWARDS,),
+    symptom="The model knows nothing of what stood at the beginning.",
+    cause="The loop feeds the last tokens alone.",
+    how_sure="""
+        Likely in a loop by hand: a pass was fed the last one's tokens without the first, and the
+        model has room for more; a window may be narrow on purpose.
+    """,
+)
+def window_slides(case: Case) -> Iterator[Finding]:
+    """A loop without a cache reads the last tokens of its text, fewer than the model can."""
+    for step in case.forwards:
+        room, length = case.window, 0 if step.input_ids is None else step.input_ids.shape[1]
+        if not step.slid or step.labels is not None or room is None or length >= room:
+            continue
+        yield Finding(
+            code="prompt-truncated",
+            severity=WARNING,
+            confidence=LIKELY,
+            what=(
+                f"The loop feeds the last {length} tokens of its text alone: the beginning, the "
+                f"prompt's first, is never read. The model has room for {room}."
+            ),
+            why="It cannot know what it does not read, and nothing else is kept of it.",
+            fix=f"model(ids[:, -{room}:])  # or all of them, and a cache",
+            file=step.file,
+            line=step.line,
+        )
+
+
+@pitfall(
     "ends-not-kept",
     subject=Subject.ENDS,
     severities=(NOTE,),

@@ -51,9 +51,12 @@ def setting_without_effect(case: Case) -> Iterator[Finding]:
 def _without_effect(case: Case) -> Iterator[tuple[str, str, str, bool]]:
     """Yield (setting, why nothing reads it, what to write, whether it is a warning)."""
     given = case.call
-    if given.get("negative_prompt_ids") is not None and case.setting("guidance_scale") in (None, 1):
-        why = "a negative prompt is read by guidance, and guidance_scale is not set"
-        yield "negative_prompt_ids", why, "model.generate(..., guidance_scale=1.5)", True
+    scale = case.setting("guidance_scale")
+    if given.get("negative_prompt_ids") is not None and scale in (None, 1):
+        said = "not set" if scale is None else f"{scale}, which is none"
+        why = f"a negative prompt is read by guidance, and guidance_scale is {said}"
+        fix = "model.generate(..., guidance_scale=1.5)"
+        yield "negative_prompt_ids", why, fix, not case.asked_here("guidance_scale")
     for name in ("diversity_penalty", "num_beam_groups", "low_memory"):
         value = given.get(name)
         if value is True or value not in (None, False, 0, 1):

@@ -18,6 +18,7 @@ _ROWS, _BLOCKS = 4, 64  # how much of a matrix is looked at: its first rows, the
     "embedding-size",
     subject=Subject.MODEL,
     severities=(ERROR, WARNING, NOTE),
+    needs=(Needs.CALL, Needs.FORWARDS),
     explains_refusal=True,
     symptom="An IndexError, or tokens that decode to nothing.",
     cause="""
@@ -26,10 +27,28 @@ _ROWS, _BLOCKS = 4, 64  # how much of a matrix is looked at: its first rows, the
     """,
     fix="After adding tokens, resize, and train the new rows.",
     example="model.resize_token_embeddings(len(tokenizer))",
-    how_sure="Certain about the sizes.",
+    how_sure="Certain about the sizes, and about the ids of a call or a forward pass.",
 )
 def embedding_size(case: Case) -> Iterator[Finding]:
     """The model knows fewer tokens than the tokenizer makes, or more."""
+    for step in case.forwards:
+        embeddings = getattr(case.model, "get_input_embeddings", lambda: None)()
+        rows = len(getattr(embeddings, "weight", ()))
+        ids = step.input_ids if rows else None
+        if ids is None or not ids.numel() or int(ids.max()) < rows:
+            continue
+        yield Finding(
+            code="embedding-size",
+            severity=ERROR,
+            confidence=CERTAIN,
+            what=f"The ids hold token {int(ids.max())}, and the model has embeddings for {rows}.",
+            why="A token beyond the last row of embeddings fails with an IndexError.",
+            fix="model.resize_token_embeddings(len(tokenizer))  # after adding tokens",
+            file=step.file,
+            line=step.line,
+        )
+    if case.forwards:
+        return
     if case.tokenizer is None:
         return
     rows, tokens = case.model.get_input_embeddings().weight.shape[0], len(case.tokenizer)

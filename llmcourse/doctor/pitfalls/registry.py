@@ -35,6 +35,7 @@ class Needs(StrEnum):
     FAILED = "failed"  # a tokenizer's call whose error ended the program
     FORWARDS = "forwards"  # passes outside `generate`: a loop written by hand
     USES = "uses"  # what a script that runs under the doctor did with a decoded text
+    STREAMED = "streamed"  # what such a script looked for in the pieces of a stream
     CALLED = "called"  # what processors, criteria and the like got and returned, step by step
 
 
@@ -51,6 +52,7 @@ def facts_in(case: Case) -> set[Needs]:
         Needs.FAILED: case.failed is not None,
         Needs.FORWARDS: bool(case.forwards),
         Needs.USES: bool(case.uses),
+        Needs.STREAMED: case.streamed is not None,
         Needs.CALLED: bool(case.called),
     }
     return {need for need, there in held.items() if there}

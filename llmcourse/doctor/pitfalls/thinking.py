@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from llmcourse.doctor.case import Case, Use
 from llmcourse.doctor.finding import CERTAIN, LIKELY, NOTE, WARNING, Finding, Repair
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
+from llmcourse.doctor.pitfalls.uses import mark_of
 
 _BEGIN, _END = "<think>", "</think>"
 _BEGINNING = 12  # tokens in which that mark is, if an answer begins with it
+_ASKS = ("in", "not in", "str.count", "str.find", "str.rfind")
 _ENOUGH = 8192  # new tokens that a fix proposes at least
 
 
@@ -141,11 +143,29 @@ def _opened(prompt: str) -> bool:
     """,
     how_sure="""
         Certain: the new text has the closing mark alone. A note, as who cuts there is right; a
-        warning where a script looks for the pair.
+        warning where a script looks for the pair. A note, too, where a script asks for the mark and
+        neither the text nor the vocabulary has it: a text without it is an answer.
     """,
 )
 def thinking_half_marked(case: Case) -> Iterator[Finding]:
-    """Decoded text that closes a thought which the prompt opened."""
+    """Decoded text that closes a thought which the prompt opened; a mark that no text has."""
+    for use in case.uses:
+        if mark_of(use) != _END or use.name not in _ASKS or not _never_thinks(use):
+            continue
+        yield Finding(
+            code="thinking-half-marked",
+            severity=NOTE,
+            confidence=CERTAIN,
+            what=(
+                f"The script asks whether the text has {_END!r}, and it has none: this model does "
+                "not think, and its vocabulary has no such mark."
+            ),
+            why="Who takes a text without the mark for thought loses the answer: it is all answer.",
+            fix=f'thought, _, answer = text.rpartition("{_END}")  # without it, all is answer',
+            file=use.file,
+            line=use.line,
+        )
+        return
     for use in case.uses:
         if not _looks_for_pair(use) or _END not in use.text or _BEGIN in use.text:
             continue
@@ -179,6 +199,14 @@ def thinking_half_marked(case: Case) -> Iterator[Finding]:
             line=decoded.line,
         )
         return
+
+
+def _never_thinks(use: Use) -> bool:
+    """Tell whether neither a text nor the tokenizer that decoded it has a mark of thinking."""
+    tokenizer = use.origin.tokenizer
+    template = str(getattr(tokenizer, "chat_template", None) or "")
+    marked = any(mark in text for mark in (_BEGIN, _END) for text in (use.origin.text, template))
+    return not marked and _END not in getattr(tokenizer, "get_vocab", dict)()
 
 
 def _looks_for_pair(use: Use) -> bool:

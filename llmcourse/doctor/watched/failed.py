@@ -1,12 +1,15 @@
-"""Calls of a tokenizer that failed, and the one whose error ended the block or the program."""
+"""What ended a block or a program: a tokenizer's call that failed, or what an error is about."""
 
 import traceback
 from collections import deque
 from types import SimpleNamespace
 
+from llmcourse.doctor.call_site import Site
 from llmcourse.doctor.case import Case, is_chat
+from llmcourse.doctor.last_error import cause_of
 from llmcourse.doctor.listen import Event
 from llmcourse.doctor.pitfalls import Needs
+from llmcourse.doctor.watched.ended import EndedCalls
 from llmcourse.doctor.watched.ledger import Ledger
 
 _KEPT = 8  # failed calls that are remembered: whoever called may know what to do about them
@@ -15,10 +18,10 @@ _KEPT = 8  # failed calls that are remembered: whoever called may know what to d
 class FailedCalls:
     """Remembers the last failed calls, until it is known whether one of their errors ended it."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        """ledger: where what is found is kept."""
+    def __init__(self, ledger: Ledger, ended: EndedCalls) -> None:
+        """ledger: where what is found is kept; ended: the watch's calls."""
         self.ended_at: frozenset[tuple[str, int]] = frozenset()  # lines that the last error passed
-        self._ledger = ledger
+        self._ledger, self._ended = ledger, ended
         self._failed: deque[Event] = deque(maxlen=_KEPT)
 
     def keep(self, event: Event) -> None:
@@ -36,6 +39,8 @@ class FailedCalls:
                 self._ledger.carefully(event.name, event.site, self._look_at, event)
                 break
         self._failed.clear()
+        if chain:
+            self._ledger.carefully("the error that ended it", Site(), self._keep_cause, chain[0])
         self.ended_at = frozenset(
             (frame.f_code.co_filename, line)
             for one in chain
@@ -54,3 +59,10 @@ class FailedCalls:
         )
         for one in self._ledger.found(event.name, event.site, case, (Needs.FAILED,)):
             self._ledger.keep(event.site, one)
+
+    def _keep_cause(self, error: BaseException) -> None:
+        """Keep what the object says that the last error is about."""
+        texts = {id(one.text) for call in self._ended.calls for one in call.decoded}
+        found = cause_of(error, lambda thing: id(thing) in texts)
+        if found is not None:
+            self._ledger.keep(Site(found.file, found.line), found)

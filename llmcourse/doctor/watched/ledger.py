@@ -66,10 +66,10 @@ class Ledger:
             return None
 
     def found_carefully(
-        self, what: str, site: Site, case: Case, fact: Needs
+        self, what: str, site: Site, case: Case, *facts: Needs
     ) -> tuple[Finding, ...] | None:
-        """Return what one of a case's facts shows; None, and a sentence, if it fails."""
-        return self.carefully(what, site, self.found, what, site, case, (fact,))
+        """Return what some of a case's facts show; None, and a sentence, if it fails."""
+        return self.carefully(what, site, self.found, what, site, case, facts)
 
     def fail(self, what: str, site: Site, error: Exception) -> None:
         """Note that something could not be looked at, once."""

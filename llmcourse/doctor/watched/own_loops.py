@@ -61,9 +61,9 @@ class OwnLogits:
         """Look away while `generate` runs."""
         self._follower.pause()
 
-    def call_ends(self, event: Event) -> None:
-        """Follow what `generate` returned, and look again."""
-        self._carefully(event, self._follower.after_generate)
+    def call_ends(self, event: Event, case: Case | None) -> None:
+        """Follow what `generate` returned, and look again; case: the call, if it could be read."""
+        self._carefully(event, self._follower.after_generate, _changes_scores(case))
         self._follower.go_on()
 
     def heard(self, event: Event) -> None:
@@ -77,8 +77,8 @@ class OwnLogits:
         self._carefully(event, self._follow_pass)
         self._follower.go_on()
 
-    def _carefully(self, event: Event, look) -> None:
-        self._ledger.carefully(event.name, event.site, look, event)
+    def _carefully(self, event: Event, look, *given) -> None:
+        self._ledger.carefully(event.name, event.site, look, event, *given)
 
     def _follow_pass(self, event: Event) -> None:
         self._follower.after_a_pass(event, self._ends_in(event.arguments.get("input_ids")))
@@ -104,6 +104,15 @@ class OwnLogits:
             lambda code, error: self._ledger.fail(f"{use.name} for {code}", use.site, error),
         ):
             self._ledger.keep(use.site, found)
+
+
+def _changes_scores(case: Case | None) -> str:
+    """Return the settings that make a call's scores others than its logits, in words."""
+    names = ["repetition_penalty"]
+    names += ["temperature"] * bool(case is not None and case.setting("do_sample"))
+    values = {name: None if case is None else case.setting(name) for name in names}
+    said = [f"{name}={value:g}" for name, value in values.items() if value not in (None, 0, 1)]
+    return " and ".join(said)
 
 
 def _end_in(row: list[int], call: WatchedCall) -> int:

@@ -6,7 +6,13 @@ import torch
 
 from llmcourse.doctor.call_site import Site
 from llmcourse.doctor.case import Case, Decoded
-from llmcourse.doctor.followed.provenance import Texts, hear_pipelines, origin_of, origin_of_record
+from llmcourse.doctor.followed.provenance import (
+    Texts,
+    hear_pipelines,
+    hear_streamer,
+    origin_of,
+    origin_of_record,
+)
 from llmcourse.doctor.ids import plain
 from llmcourse.doctor.pitfalls import Needs
 from llmcourse.doctor.watched.ended import EndedCalls, WatchedCall, without_weights
@@ -24,10 +30,11 @@ class OwnTexts:
         )
         self._under_way: dict[int, list[Case | None]] = {}  # calls that run, by thread
 
-    def call_begins(self, case: Case | None) -> None:
-        """Hear what the script does from now on, since there may be texts."""
+    def call_begins(self, case: Case | None, streamer) -> None:
+        """Hear what the script does from now on, since there may be texts; streamer: of the call."""
         self._texts.begin()
         hear_pipelines(self._keep_records)
+        hear_streamer(streamer, self._keep_piece)
         self._under_way.setdefault(threading.get_ident(), []).append(case)
 
     def call_ends(self) -> None:
@@ -40,7 +47,7 @@ class OwnTexts:
 
     def decoded_inside(self, one: Decoded) -> None:
         """Follow a text that a criterion or a streamer decodes of the call that runs."""
-        case = next(reversed(self._under_way.get(threading.get_ident(), [])), None)
+        case = self._running()
         prompts = [] if case is None else case.id_rows
         size = len(prompts[0]) if prompts else 0
         if len(one.ids) > size > 0 and one.ids[:size] in prompts:
@@ -48,9 +55,19 @@ class OwnTexts:
             case.output = torch.tensor([one.ids])
             self._texts.decoded(origin_of(case, one, runs=True), case)
 
+    def _running(self) -> Case | None:
+        """Return the inmost call of this thread, if there is one."""
+        return next(reversed(self._under_way.get(threading.get_ident(), [])), None)
+
     def look_at_the_rest(self, ended_at: frozenset[tuple[str, int]]) -> None:
         """Look at all that was done; ended_at: lines that the error which ended the script left."""
         self._texts.look(ended_at)
+
+    def _keep_piece(self, text) -> None:
+        """Follow a piece of the stream of the call that runs in this thread."""
+        case = self._running()
+        if case is not None and type(text) is str:
+            self._ledger.carefully("a stream", Site(), self._texts.piece, text, case)
 
     def _keep_records(self, pipeline, outputs, records) -> None:
         """Follow the texts of a pipeline's answers to one prompt."""
@@ -71,11 +88,16 @@ class OwnTexts:
 
     def _look_at_uses(self, case: Case) -> None:
         """Keep what is found in what was done with a text, once for each line and code."""
-        where = Site(case.uses[0].file, case.uses[0].line)
-        found = self._ledger.found_carefully("what was done with a text", where, case, Needs.USES)
+        *_, file, line = case.streamed.searches[0] if case.streamed else _place_of(case.uses[0])
+        what, where = "what was done with a text", Site(file, line)
+        found = self._ledger.found_carefully(what, where, case, Needs.USES, Needs.STREAMED)
         for one in found or ():
             site = Site(one.file, one.line)
             if one.code not in self._ledger.at(site):
                 self._ledger.keep(site, one)
-        if found and case.uses[0].origin.runs:
+        if found and case.uses and case.uses[0].origin.runs:
             self._ended.leave_out({one.code for one in found}, case)
+
+
+def _place_of(use) -> tuple[str, int]:
+    return use.file, use.line

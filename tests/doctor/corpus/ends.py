@@ -2,7 +2,7 @@
 
 import torch
 
-from llmcourse.doctor.case import Decoded
+from llmcourse.doctor.case import Decoded, Streamed
 from tests.doctor.corpus.calls import (
     LENGTH,
     LONG,
@@ -348,7 +348,44 @@ sound("a blank line stops an answer of a base model")(
     lambda: _stopped_in_a_chat("Lima.\n\n", kind="")
 )
 
+_STEPS = "Q: 1 + 1?\nA: Add.\n\nIt is 2.\n\nQ: 2 + 2?\nA: Add.\n\nIt is 4.\n\nQ: 3 + 3?\nA:"
+
+_ALONE = "Q: 1 + 1?\nA: 2\n\nQ: 2 + 2?\nA: 4\n\nQ: 3 + 3?\nA:"
+
+
+def _stopped_behind(prompt: str):
+    model, tokenizer = plain("byte level")
+    inputs = tensors(tokenizer, prompt)
+    new = tokenizer(" Add.\n\n", add_special_tokens=False)["input_ids"]
+    output = torch.cat([inputs["input_ids"], torch.tensor([new])], dim=1)
+    call = {"max_new_tokens": 64, "stop_strings": ["\n\n"]}
+    return Call(model, tokenizer, inputs, call, {"output": output})
+
+
+faulty("stopped-at-a-blank-line", "examples of several paragraphs")(lambda: _stopped_behind(_STEPS))
+
+sound("examples with a blank line between them alone")(lambda: _stopped_behind(_ALONE))
+
 sound("a blank line that never came")(lambda: _stopped_in_a_chat("Lima.<|im_end|>"))
+
+
+def _searched(mark: str, numbers) -> Call:
+    model, tokenizer = plain("unigram")
+    pieces = ["one ", "two ", "three", " four ", "five"]
+    searches = [(number, mark, "server.py", 7) for number in numbers]
+    streamed = {"streamed": Streamed(pieces, searches)}
+    return Call(model, tokenizer, "a text", LENGTH, streamed)
+
+
+faulty("stop-word-in-one-token", "two words, in single pieces of a stream")(
+    lambda: _searched("two three", range(5))
+)
+
+sound("a word that one piece of a stream has")(lambda: _searched("two", range(5)))
+
+sound("a word of which the last piece ended the reading")(lambda: _searched("two three", range(3)))
+
+sound("a word that never came in a stream")(lambda: _searched("six seven", range(5)))
 
 
 class _Holds:

@@ -162,6 +162,18 @@ for _code, _name, _step in (
         "a misspelt mask",
         Forward(_READ, names=("input_ids", "attention_masks")),
     ),
+    ("embedding-size", "an id beyond the embeddings", Forward(_READ.masked_fill(_READ == 9, 999))),
+    (
+        "loop-without-no-grad",
+        "a loop with a cache that keeps its graphs",
+        Forward(_NEXT, written=((8,), (5,), (7,), (9,)), **_BESIDE),
+    ),
+    (
+        None,
+        "the same without gradients",
+        Forward(_NEXT, written=((8,), (5,), (7,), (9,)), learns=False, **_BESIDE),
+    ),
+    ("prompt-truncated", "a window that slides", Forward(_READ, slid=True)),
     (
         None,
         "arguments that go further down",

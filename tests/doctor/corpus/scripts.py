@@ -199,9 +199,45 @@ for _code, _name, _script, *_text in (
     ),
     (
         "thinking-half-marked",
+        "a mark that this model never writes",
+        "a = (text, '') if text.count('</think>') == 0 else text.split('</think>')",
+        "Paris.",
+    ),
+    (None, "cut at a mark where there is one", "a = text.split('</think>')[-1]", "Paris."),
+    (
+        "thinking-half-marked",
         "the pair of marks",
         "a = re.sub('<think>.*?</think>', '', text, flags=re.S)",
         "Two and two.\n</think>\n4",
+    ),
+    (
+        "base-model-never-ends",
+        "a rule between the examples that is no stop word",
+        "a = [text.find(word) for word in ('\\nclass', '\\n\\n')]",
+        "one\n=====\ntwo\n=====\nthree\n=====\n",
+        "four\n=====\nfive\n\nsix",
+    ),
+    (
+        "base-model-never-ends",
+        "an example's first words that are no stop word",
+        "def cut(text, words):\n    for word in words:\n        text = text.split(word)[0]\n"
+        "    return text\na = cut(text, ['\\n\\n', '###'])",
+        "Q: 1?\nA: 1\nQ: 2?\nA: 2\nQ: 3?\nA:",
+        " 3\nQ: 4?\nA: 4",
+    ),
+    (
+        None,
+        "an example's first words that are one",
+        "a = text.split('###')[0].split('Q:')[0]",
+        "Q: 1?\nA: 1\nQ: 2?\nA: 2\nQ: 3?\nA:",
+        " 3\nQ: 4?\nA: 4",
+    ),
+    (
+        None,
+        "a line's end that comes first",
+        "a = text.split('\\n')[0]",
+        "Q: 1?\nA: 1\nQ: 2?\nA: 2\nQ: 3?\nA:",
+        " 3\nQ: 4?\nA: 4",
     ),
 ):
     _read(_code, _name, _script, *_text)

@@ -31,7 +31,10 @@ _MESSAGES = re.compile(r"^(messages|chats?|conversation|dialogue?|history)$")
         for prompt, answers in zip(prompts, pipe(prompts)):
             print(answers[0]["generated_text"])
     """,
-    how_sure="Likely: only the source was read, where it is seen what goes in.",
+    how_sure="""
+        Certain where the script ended in an error about such a list. Likely where only the source
+        was read, where it is seen what goes in.
+    """,
 )
 def pipeline_lists_in_lists(source: Source) -> Iterator[Finding]:
     """A batch's results are read as one prompt's, or the other way round."""

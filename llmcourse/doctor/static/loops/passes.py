@@ -18,7 +18,6 @@ from llmcourse.doctor.static.reading.source import (
     name_of,
 )
 from llmcourse.doctor.static.reading.tokens import is_chosen
-from llmcourse.doctor.subject import Subject
 
 _NO_GRAPH = ("no_grad", "inference_mode", "set_grad_enabled", "requires_grad_", "enable_grad")
 _TRAINS = ("backward", "train", "Trainer", "SFTTrainer", "grad")
@@ -293,18 +292,7 @@ def no_cache(source: Source) -> Iterator[Finding]:
 
 @in_the_source(
     "loop-without-no-grad",
-    subject=Subject.MODEL,
     severities=(WARNING,),
-    symptom="Memory grows with each text until there is none left.",
-    cause="""
-        A forward pass keeps what a backward pass would need. Whoever keeps its output keeps all of
-        that too.
-    """,
-    fix="Say that nothing is to be learned.",
-    example="""
-        with torch.inference_mode():
-            output = model(**inputs)
-    """,
     how_sure="""
         Likely: only the source was read, where nothing trains and nothing switches gradients off.
     """,

@@ -5,6 +5,7 @@ import re
 
 from llmcourse.doctor.static.reading.source import Source, last_name, name_of, owner_of
 
+_ONE = re.compile(r"(?:^|_)(?:tok|token|id|tid)$", re.IGNORECASE)
 _TOKENS = re.compile(r"ids$|tokens?$|generated$", re.IGNORECASE)
 
 
@@ -14,6 +15,8 @@ def is_one_token(source: Source, node: ast.AST) -> bool:
         node = owner_of(node)
     if isinstance(node, ast.List) and len(node.elts) == 1:
         node = node.elts[0]
+        if isinstance(node, ast.Name) and _ONE.search(node.id):  # decode([token])
+            return True
     if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
         return is_chosen(source, node.value)
     if not isinstance(node, ast.Name):

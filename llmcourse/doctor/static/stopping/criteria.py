@@ -16,7 +16,6 @@ from llmcourse.doctor.static.reading.source import (
     owner_of,
     values_given,
 )
-from llmcourse.doctor.subject import Subject
 
 _DECODES = ("decode", "convert_ids_to_tokens")
 # Words of several pieces with every tokenizer: letters with other signs, words, or a long one.
@@ -81,15 +80,7 @@ def _may_skip(loop: ast.AST) -> bool:
 
 @in_the_source(
     "stop-word-in-one-token",
-    subject=Subject.ENDS,
     severities=(WARNING,),
-    symptom="A stopping criterion never stops, though its word is in the text.",
-    cause="""
-        The criterion decodes the last token and compares it with a word. A word of several pieces
-        is never one token, and a token after a space has that space in its text.
-    """,
-    fix="Look at the end of the text, or use `stop_strings`.",
-    example='model.generate(**inputs, stop_strings=["User:"], tokenizer=tokenizer)',
     how_sure="""
         Likely: only the source was read, where the word has letters and other signs, or is long.
     """,
