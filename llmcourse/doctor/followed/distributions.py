@@ -254,6 +254,9 @@ def top_k_misbuilt(use: Use) -> Iterator[Finding]:
 def top_p_misbuilt(use: Use) -> Iterator[Finding]:
     """Sums of logits, of probabilities in no order, or of ones that do not sum to 1."""
     about, given = use.about, use.given
+    if use.name == "multinomial":
+        yield from _without_the_one_that_reaches_it(use)
+        return
     if use.name == "cumsum" and about.kind in (Kind.LOGITS, Kind.LOGPROBS):
         if about.along(use.arguments.get("dim") or -1) != "token":
             return
@@ -281,6 +284,32 @@ def top_p_misbuilt(use: Use) -> Iterator[Finding]:
         why=why,
         fix="probabilities, order = logits.softmax(-1).sort(descending=True)",
     )
+
+
+def _without_the_one_that_reaches_it(use: Use) -> Iterator[Finding]:
+    """The nucleus that is drawn from lacks its last token, with which it would reach top-p."""
+    sums, limit = use.about.source.cut or (use.given, 0.0)
+    sums = sums.reshape(-1, sums.shape[-1])
+    rows = list(_rows_drawn_from(use))
+    if len(sums) != len(rows) or not 0 < limit < 1 or bool((sums.diff(n=2) > 1e-6).any()):
+        return  # another sum, or one from the least likely on
+    for (weights, logits), summed in zip(rows, sums, strict=True):
+        wanted = int((summed < limit).sum()) + 1
+        kept, many = _kept(weights)
+        if not 0 < many == wanted - 1 or not bool(kept[logits.topk(many).indices].all()):
+            continue
+        yield seen(
+            "top-p-misbuilt",
+            WARNING,
+            CERTAIN,
+            what=(
+                f"The nucleus for top-p {limit:g} has {many} tokens, which reach "
+                f"{float(summed[many - 1]):.2f}: the one that reaches it was dropped."
+            ),
+            why="It is the smallest set that reaches top-p: a likely token cannot be drawn.",
+            fix="drop = probabilities.cumsum(-1) - probabilities > top_p  # the sum before each",
+        )
+        return
 
 
 @in_a_run(
