@@ -160,7 +160,12 @@ class Texts:
             self._know(_Known(result, use.origin, use.text, use.span, (*use.done, use)))
         elif type(result) is str and len(result) >= _SHORTEST:
             self._follow_text(use, result, _place_in(use, result))
-        elif type(result) in (list, tuple) and use.name in (*_LISTS, "re.findall", "[:]"):
+        elif type(result) in (list, tuple) and use.name in (
+            *_LISTS,
+            "re.split",
+            "re.findall",
+            "[:]",
+        ):
             if use.name == "[:]" or use.name == "[]":
                 return self._know(_Known(result, use.origin, use.text, None, use.done))
             self._know(_Known(result, use.origin, use.text, use.span, (*use.done, use)))

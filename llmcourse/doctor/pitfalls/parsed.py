@@ -22,6 +22,8 @@ from llmcourse.doctor.pitfalls.uses import (
 _JSON = ("json.loads", "ast.literal_eval", "eval")
 _NUMBERS = ("int", "float")
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
+# `\((.*?)\)` or `\([^)]*\)` in an expression.
+_LAZY_BRACKETS = re.compile(r"\\\(\(?(?:\.[*+]\?|\[\^\\?\)\][*+]\??)\)?\\\)")
 _LONGEST_LABEL = 40  # characters
 _MOST_WORDS = 6  # of an answer that is one of the labels, and little besides
 
@@ -152,6 +154,35 @@ def compared_with_its_space(case: Case) -> Iterator[Finding]:
 
 
 @pitfall(
+    "compared-with-its-space",
+    subject=Subject.READING,
+    severities=(ERROR,),
+    needs=(Needs.USES,),
+    symptom="Right answers are counted as wrong, all of them.",
+    cause="The answer was stripped, and the label that it is compared with was not.",
+    how_sure="Certain also that a stripped text is compared with white space at an edge.",
+)
+def label_with_its_space(case: Case) -> Iterator[Finding]:
+    """A text that was stripped is compared with labels that all have white space at an edge."""
+    for use, labels in _compared_in_vain(case):
+        stripped = use.done and use.done[-1].name == "str.strip" and not use.done[-1].argument(0)
+        if not stripped or not labels or any(one == one.strip() for one in labels):
+            continue
+        yield Finding(
+            code="compared-with-its-space",
+            severity=ERROR,
+            confidence=CERTAIN,
+            what=f"The answer {said(use.text)} was stripped, and is compared with "
+            f"{said(labels[0])}, which has white space at its edge.",
+            why="The two are never equal, whatever the model says.",
+            fix="label.strip()",
+            file=use.file,
+            line=use.line,
+        )
+        return
+
+
+@pitfall(
     "case-not-folded",
     subject=Subject.READING,
     severities=(WARNING,),
@@ -230,6 +261,39 @@ def _cut_short(use: Use) -> str | None:
     whole = json_in(origin, start) if start >= 0 else None
     goes_on = whole is not None and whole.startswith(text) and len(whole) > len(text)
     return whole if goes_on else None
+
+
+@pitfall(
+    "json-cut-at-first-brace",
+    subject=Subject.READING,
+    severities=(WARNING,),
+    needs=(Needs.USES,),
+    symptom="The arguments of a call that the model writes are cut off at a bracket in a text.",
+    cause="So does one for `name(...)`: it ends at the first closing bracket inside.",
+    how_sure="Certain also that what a lazy pattern found opens a bracket that it does not close.",
+)
+def call_cut_at_first_bracket(case: Case) -> Iterator[Finding]:
+    """A lazy pattern in brackets that ends at the bracket of something inside."""
+    for use in case.uses:
+        found = use.result
+        if use.name not in ("re.search", "re.match") or not isinstance(found, re.Match):
+            continue
+        rest, lazy = use.text[found.end() :], _LAZY_BRACKETS.search(use.pattern.pattern)
+        if lazy is None or found[0].count("(") != found[0].count(")") + 1:
+            continue
+        if not found[0].endswith(")") or not rest.partition("\n")[0].rstrip().endswith(")"):
+            continue
+        yield Finding(
+            code="json-cut-at-first-brace",
+            severity=WARNING,
+            confidence=CERTAIN,
+            what=f"{lazy[0]!r} ends at the first closing bracket, in {said(found[0])}.",
+            why="That one closes a bracket inside; what is behind it is lost.",
+            fix="json.loads(...)  # ask for the call as JSON, and let a parser find its end",
+            file=use.file,
+            line=use.line,
+        )
+        return
 
 
 @pitfall(
