@@ -165,8 +165,8 @@ def compared_with_its_space(case: Case) -> Iterator[Finding]:
 def label_with_its_space(case: Case) -> Iterator[Finding]:
     """A text that was stripped is compared with labels that all have white space at an edge."""
     for use, labels in _compared_in_vain(case):
-        stripped = use.done and use.done[-1].name == "str.strip" and not use.done[-1].argument(0)
-        if not stripped or not labels or any(one == one.strip() for one in labels):
+        strips = [one for one in case.uses if one.name == "str.strip" and one.result is use.text]
+        if not strips or any(one == one.strip() for one in labels):
             continue
         yield Finding(
             code="compared-with-its-space",
@@ -372,6 +372,41 @@ def number_with_commas(case: Case) -> Iterator[Finding]:
             line=use.line,
         )
         return
+
+
+@pitfall(
+    "number-with-commas",
+    subject=Subject.READING,
+    severities=(WARNING,),
+    needs=(Needs.USES,),
+    symptom="Right numbers are counted as wrong: '10.' is not '10', and '$8' is not '8'.",
+    cause="Compared as a text, a number is another with its point, its comma or its currency.",
+    how_sure="Certain also that a number and what it is compared with differ by such marks alone.",
+)
+def number_compared_with_its_marks(case: Case) -> Iterator[Finding]:
+    """A number that equals a label but for a point, commas or a sign of money."""
+    for use, labels in _compared_in_vain(case):
+        number = _plain_number(use.text)
+        label = next((one for one in labels if number and _plain_number(one) == number), None)
+        if label is None or label.strip() == use.text.strip():
+            continue
+        yield Finding(
+            code="number-with-commas",
+            severity=WARNING,
+            confidence=CERTAIN,
+            what=f"The number {said(use.text)} is compared, as a text, with {said(label)}.",
+            why="A point behind it, a comma or a sign of money makes it another text.",
+            fix='float(answer.strip(" .$%").replace(",", "")) == float(label)',
+            file=use.file,
+            line=use.line,
+        )
+        return
+
+
+def _plain_number(text: str) -> str | None:
+    """Return a number without commas, signs of money and a last point; None for another text."""
+    text = text.strip().strip("$€£%").rstrip(".").replace(",", "")
+    return text if re.fullmatch(r"[-+]?\d+(\.\d+)?", text) else None
 
 
 @pitfall(

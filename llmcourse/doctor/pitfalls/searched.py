@@ -19,6 +19,7 @@ from llmcourse.doctor.pitfalls.uses import (
 _CUT_IDS = 'tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True)'
 _SEARCHES = ("re.search", "re.match", "re.fullmatch")
 _FORMAT_MARKS = ("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "[INST]", "[/INST]")
+_CONCLUDES = re.compile(r"####|boxed|[A-Za-z]{2,}(?: |\\s[*+]?)[A-Za-z]{2,}")  # after reasoning
 _LONGEST_LABEL = 12  # characters
 _LONGEST_MARK = 40  # characters of a word, a label or a mark
 _HEADER = 24  # characters in front of an answer that may be its header
@@ -363,6 +364,8 @@ def stopped_before_what_is_sought(case: Case) -> Iterator[Finding]:
             continue
         if any(one.origin is origin and one.result is not None for one in searches):
             continue
+        if not _CONCLUDES.search(use.pattern.pattern):
+            continue  # a form of the whole answer, which may have but one line
         yield Finding(
             code="stopped-at-a-blank-line",
             severity=WARNING,

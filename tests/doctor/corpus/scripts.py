@@ -240,6 +240,21 @@ for _code, _name, _script, *_text in (
         "a = float(re.findall('[0-9,]+', text)[-1])",
         " It costs 1,200",
     ),
+    ("number-with-commas", "a last point", "a = text.split('is ')[1] == '10'", " It is 10."),
+    (
+        "number-with-commas",
+        "one of two groups",
+        "found = re.findall(r'(-?[$0-9.,]{2,})|(-?[0-9]+)', text)[-1]\n"
+        "a = [one for one in found if one][0].strip() == '1200'",
+        " It costs $1,200.",
+    ),
+    (None, "another number", "a = text.split('is ')[1] == '10'", " It is 100."),
+    (
+        "compared-with-its-space",
+        "a label with its space, and a number found",
+        "gold = '#### 27'.split('####')[1]\na = re.search('is (.+)', text)[1].strip() == gold",
+        " It is 27",
+    ),
     (
         "number-without-digit",
         "a point",
@@ -369,6 +384,7 @@ _read(None, "a line by itself", "print(text)", "it", " is so", kind="sentencepie
 _LINE = {"end": "\n"}
 _LOOKS = "a = re.search('answer is ([0-9]+)', text)"
 _read("stopped-at-a-blank-line", "an answer after a line's end", _LOOKS, " Two.\n", **_LINE)
+_read(None, "a letter that the line lacks", "a = re.search('[A-D]$', text)", " Two.\n", **_LINE)
 _read(None, "what is found before a line's end", "a = re.search('[0-9]+', text)", " 4\n", **_LINE)
 _read(
     None,
