@@ -622,7 +622,8 @@ def _several_at_one_place(about: About) -> bool:
     """Tell whether there are several tokens' numbers, all of one row and place."""
     if about.kind not in (Kind.LOGITS, Kind.LOGPROBS, Kind.PROBS) or not about.located:
         return False
-    if about.token is None or not 2 <= about.token.numel() <= about.source.ids.numel():
+    ids = about.source.ids
+    if about.token is None or ids is None or not 2 <= about.token.numel() <= ids.numel():
         return False
     return len(about.row.unique()) == len(about.place.unique()) == 1
 
