@@ -118,6 +118,14 @@ FAULTY = {
         "t = torch.multinomial(p, 1)\n"
         "ids = torch.cat([ids, t], 1)",
     ),
+    "a nucleus that is looked for with argmax, and top-p 1": (
+        "top-p-misbuilt",
+        IDS + "def draw(probs, top_p=0.9):\n"
+        "    ordered = np.sort(probs)[::-1]\n    sums = np.cumsum(ordered)\n"
+        "    cutoff = float(ordered[np.argmax(sums > top_p)])\n"
+        "    probs[probs < cutoff] = 0\n    return np.random.choice(len(probs), p=probs)\n"
+        "draw(model(ids).logits[0, -1].softmax(-1).numpy(), top_p=1.0)",
+    ),
     "a nucleus from the smallest on": (
         "top-p-misbuilt",
         IDS + "def f(logits, top_p):\n"

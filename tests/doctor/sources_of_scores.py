@@ -164,6 +164,12 @@ FAULTY = {
         "loss-times-all-tokens",
         _PASS + "n = ids.size(1)\nloss = out.loss\ntotal = n * loss",
     ),
+    "the loss times the pieces that the labels are made of": (
+        "loss-times-all-tokens",
+        "def score(sentence):\n    pieces = tok.tokenize(sentence)\n"
+        "    ids = torch.tensor([tok.convert_tokens_to_ids(pieces)])\n"
+        "    made = model(ids, labels=ids)\n    return -made[0] * len(pieces)",
+    ),
     "new tokens with the steps' states": (
         "hidden-states-misaligned",
         _STATES + "steps = [step[-1][0] for step in made.hidden_states]\n"

@@ -138,6 +138,24 @@ FAULTY = {
         logits = logits.masked_fill(drop.scatter(1, order, drop), -torch.inf)
         torch.distributions.Categorical(logits=logits).sample()
         """,
+        """
+        logits = model(ids).logits[:, -1] / 0.9
+        values, places = logits.sort(descending=True)
+        keep = values.softmax(-1).cumsum(-1) <= 0.8
+        keep[..., 0] = True
+        keep = keep.gather(-1, places.argsort(-1))
+        torch.multinomial(logits.where(keep, -torch.inf).softmax(-1), 1)
+        """,
+        """
+        class Nucleus:
+            def __init__(self, p):
+                self.p = torch.tensor(p)
+            def draw(self, chances):
+                chances, order = torch.sort(chances, descending=True)
+                chances[torch.cumsum(chances, dim=-1) > self.p] = 0
+                return order[torch.multinomial(chances, 1)]
+        Nucleus(0.7).draw(model(ids).logits[0, -1].softmax(-1))
+        """,
     ],
     "min-p-misbuilt": [
         """
@@ -287,6 +305,8 @@ FAULTY = {
         made = model(ids)
         made = model(next_token(made)[None], past_key_values=made.past_key_values)
         """,
+        "-model(ids).logits.softmax(-1).log2()[0, 0, ids[0, 1:]]",
+        "model(ids).logits[:, 0].log_softmax(-1).gather(1, ids[:, 1:]).mean()",
     ],
     "argmax-of-every-place": ["tok.decode(model(ids).logits.argmax(-1)[0])"],
     "scores-are-processed": [
@@ -445,6 +465,24 @@ SOUND = [
     for _ in range(2):
         token = made.logits.argmax(-1)[:, -1:]
         made = model(token, past_key_values=made.past_key_values)
+    """,
+    """
+    logits = model(ids).logits[0, -1]
+    chances, order = logits.softmax(-1).sort(descending=True)
+    drop = chances.cumsum(-1) > 0.8
+    drop[1:] = drop[:-1].clone()
+    drop[0] = False
+    logits = logits.masked_fill(torch.zeros_like(drop).scatter(0, order, drop), -torch.inf)
+    torch.multinomial(logits.softmax(-1), 1)
+    """,
+    """
+    chances, order = model(ids).logits[0, -1].softmax(-1).sort(descending=True)
+    many = int((chances.cumsum(-1) < 0.6).sum()) + 1
+    order[torch.multinomial(chances[: min(many, 50)], 1)]
+    """,
+    """
+    scores = model(ids).logits[:, -1].log_softmax(-1)
+    scores.gather(1, ids), scores[0, ids[0]]
     """,
     """
     right = (model(ids).logits[:, :-1].argmax(-1) == ids[:, 1:]).float().mean()

@@ -246,21 +246,6 @@ def top_k_misbuilt(use: Use) -> Iterator[Finding]:
             return
 
 
-def _short_of_the_nucleus(use: Use) -> tuple[int, float, float] | None:
-    """Return how many tokens are left to draw, their probability and the p that it falls short of.
-
-    None where p is reached, or where what was left out is not what crosses it alone.
-    """
-    sums, p = use.about.source.nucleus or (None, 0.0)
-    drawn = [] if sums is None else list(_rows_drawn_from(use))
-    rows = [] if sums is None else sums.reshape(-1, sums.shape[-1])
-    for (weights, _), mass in zip(drawn, rows, strict=False):
-        many = _kept(weights)[1]
-        if 1 < many < len(mass) and float(mass[many - 1]) < p < float(mass[many]):
-            return many, float(mass[many - 1]), p
-    return None
-
-
 @in_a_run(
     "top-p-misbuilt",
     severities=(ERROR, WARNING),
@@ -272,13 +257,10 @@ def _short_of_the_nucleus(use: Use) -> tuple[int, float, float] | None:
 def top_p_misbuilt(use: Use) -> Iterator[Finding]:
     """Sums of logits, of probabilities in no order, or of ones that do not sum to 1."""
     about, given = use.about, use.given
-    short = _short_of_the_nucleus(use) if use.name == "multinomial" else None
-    if short is not None:
-        what = (
-            f"{short[0]} tokens are kept, with {short[1]:.3f} of the probability, not {short[2]:g}"
-        )
-        why = "The token that crosses top_p belongs to the nucleus: the kept ones shall reach it."
-    elif use.name == "cumsum" and about.kind in (Kind.LOGITS, Kind.LOGPROBS):
+    if use.name == "multinomial":
+        yield from _without_the_one_that_reaches_it(use)
+        return
+    if use.name == "cumsum" and about.kind in (Kind.LOGITS, Kind.LOGPROBS):
         if about.along(use.arguments.get("dim") or -1) != "token":
             return
         what = f"The sum goes over {about.kind}, not over probabilities"
@@ -305,6 +287,32 @@ def top_p_misbuilt(use: Use) -> Iterator[Finding]:
         why=why,
         fix="probabilities, order = logits.softmax(-1).sort(descending=True)",
     )
+
+
+def _without_the_one_that_reaches_it(use: Use) -> Iterator[Finding]:
+    """The nucleus that is drawn from lacks its last token, with which it would reach top-p."""
+    sums, limit = use.about.source.nucleus or (use.given, 0.0)
+    sums = sums.reshape(-1, sums.shape[-1])
+    rows = list(_rows_drawn_from(use))
+    if len(sums) != len(rows) or not 0 < limit < 1 or bool((sums.diff(n=2) > 1e-6).any()):
+        return  # another sum, or one from the least likely on
+    for (weights, logits), summed in zip(rows, sums, strict=True):
+        wanted = int((summed < limit).sum()) + 1
+        kept, many = _kept(weights)
+        if not 0 < many == wanted - 1 or not bool(kept[logits.topk(many).indices].all()):
+            continue
+        yield seen(
+            "top-p-misbuilt",
+            WARNING,
+            CERTAIN,
+            what=(
+                f"The nucleus for top-p {limit:g} has {many} tokens, which reach "
+                f"{float(summed[many - 1]):.2f}: the one that reaches it was dropped."
+            ),
+            why="It is the smallest set that reaches top-p: a likely token cannot be drawn.",
+            fix="drop = probabilities.cumsum(-1) - probabilities > top_p  # the sum before each",
+        )
+        return
 
 
 @in_a_run(

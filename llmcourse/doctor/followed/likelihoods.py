@@ -413,6 +413,9 @@ def logits_of_padding(use: Use) -> Iterator[Finding]:
 def logits_of_another_place(use: Use) -> Iterator[Finding]:
     """A token is appended that was read before the last place; tokens read at far places."""
     about, made = use.about, use.about.source
+    if use.name == "several at one place" and not made.generated:
+        yield from _all_at_one_place(use)
+        return
     offset = None if made.generated or use.name == "fed" else _offset(use)
     if offset is not None and offset[0] not in (-1, 0, 1, 2):
         way = "before" if offset[0] > 0 else "behind"
@@ -439,6 +442,22 @@ def logits_of_another_place(use: Use) -> Iterator[Finding]:
         what=f"The appended token was read at place {int(places[0])} of 0 to {last}.",
         why="The logits at a place are about the token after it: the next is at the last place.",
         fix="logits[:, -1].argmax(-1)  # the last place's",
+    )
+
+
+def _all_at_one_place(use: Use) -> Iterator[Finding]:
+    """The tokens that follow one another behind a place are all read there."""
+    made, token = use.about.source, use.about.token.flatten()
+    row, place = int(use.about.row.flatten()[0]), int(use.about.place.flatten()[0])
+    if len(token) < _ENOUGH or not torch.equal(made.ids[row, place + 1 :][: len(token)], token):
+        return
+    yield seen(
+        "logits-of-another-place",
+        ERROR,
+        CERTAIN,
+        what=f"{len(token)} tokens that follow one another are all read at place {place}.",
+        why="The logits there are about the next token alone: each has a place of its own.",
+        fix="log_probs[0, :-1].gather(-1, ids[0, 1:, None])  # each token at the place before it",
     )
 
 

@@ -150,10 +150,11 @@ _CHANGES = {
 _REDUCES = {"sum", "mean", "nansum", "nanmean"}
 _COMPARES = {"lt", "le", "gt", "ge", "less", "greater", "less_equal", "greater_equal"}
 _CHOOSES = {"topk", "sort", "argsort", "max", "min", "argmax", "argmin"}
+_LOGS = {"log", "log2", "log10"}
 _LOSSES = {"cross_entropy", "nll_loss", "kl_div"}
 _HANDLED = (
-    _MOVES | _SAME | _SCALES | _SUMS | _CHANGES | _REDUCES | _CHOOSES | _LOSSES | _COMPARES
-    | {"softmax", "log_softmax", "log", "exp", "neg", "logsumexp", "cumsum", "multinomial"}
+    _MOVES | _SAME | _SCALES | _SUMS | _CHANGES | _REDUCES | _CHOOSES | _LOSSES | _COMPARES | _LOGS
+    | {"softmax", "log_softmax", "exp", "neg", "logsumexp", "cumsum", "multinomial"}
     | {"cat", "concat", "concatenate", "stack", "hstack", "amax", "prod", "exponential_", "pow"}
 )  # fmt: skip
 
@@ -366,6 +367,8 @@ class Follower(TorchFunctionMode):
                     self._told("pick", about, tensor, part)
             else:
                 self.know(part, about)
+                if name in _PICKS and _several_at_one_place(about):
+                    self._told("several at one place", about, tensor, part)
                 if known.kind == Kind.HIDDEN and part.dim() == 2 and tensor.dim() == 3:
                     self._told("state", about, part, part)
 
@@ -455,7 +458,8 @@ class Follower(TorchFunctionMode):
             kind = Kind.PROBS if name == "softmax" else Kind.LOGPROBS
             tempered = known.tempered or (known.kind == Kind.LOGITS and known.scaled > 0)
             self.know(result, replace(known, kind=kind, scaled=0, tempered=tempered))
-        elif name in ("log", "exp", "neg") and same:
+        elif name in (*_LOGS, "exp", "neg") and same:
+            name = "log" if name in _LOGS else name
             if name != "neg":
                 self._told(name, known, tensor, result)
             self.know(result, _after(name, known))
@@ -481,10 +485,9 @@ class Follower(TorchFunctionMode):
         (tensor, known), *rest = about
         by = next((one for one in args if one is not tensor), kwargs.get("other"))
         other = rest[0][1] if rest else None
-        if known.kind == Kind.CUMULATED and known.token is not None:
-            p = by.item() if isinstance(by, torch.Tensor) and by.numel() == 1 else by
-            if isinstance(p, float):
-                known.source.nucleus = tensor.detach().float().cpu().clone(), p
+        limit = by.item() if isinstance(by, torch.Tensor) and by.numel() == 1 else by
+        if known.kind == Kind.CUMULATED and known.token is not None and isinstance(limit, float):
+            known.source.nucleus = tensor.detach().float().cpu().clone(), limit
         self._told("compared", known, tensor, result, by=by, other=other)
 
     def _draw(self, known: About, tensor, result) -> None:
@@ -626,6 +629,16 @@ def _one_of_each(about: About) -> bool:
         return False
     pairs = row * (1 + int(place.max())) + place if len(row) else row
     return 0 < len(pairs.unique()) == len(pairs)
+
+
+def _several_at_one_place(about: About) -> bool:
+    """Tell whether there are several tokens' numbers, all of one row and place."""
+    if about.kind not in (Kind.LOGITS, Kind.LOGPROBS, Kind.PROBS) or not about.located:
+        return False
+    ids = about.source.ids
+    if about.token is None or ids is None or not 2 <= about.token.numel() <= ids.numel():
+        return False
+    return len(about.row.unique()) == len(about.place.unique()) == 1
 
 
 def _after(name: str, known: About) -> About:

@@ -189,13 +189,19 @@ class Texts:
             self._know(_Known(result, use.origin, use.text, use.span, (*use.done, use)))
         elif type(result) is str and len(result) >= _SHORTEST:
             self._follow_text(use, result, _place_in(use, result))
-        elif type(result) in (list, tuple) and use.name in (*_LISTS, "re.findall", "[:]"):
+        elif type(result) in (list, tuple) and use.name in (
+            *_LISTS,
+            "re.split",
+            "re.findall",
+            "[:]",
+        ):
             if use.name == "[:]" or use.name == "[]":
                 return self._know(_Known(result, use.origin, use.text, None, use.done))
             self._know(_Known(result, use.origin, use.text, use.span, (*use.done, use)))
             for part, place in zip(result[:_MOST_PARTS], _places_of(use, result), strict=False):
-                if type(part) is str and len(part) >= _SHORTEST:
-                    self._follow_text(use, part, place)
+                for one in part if type(part) is tuple else (part,):  # of several groups
+                    if type(one) is str and len(one) >= _SHORTEST:
+                        self._follow_text(use, one, place if one is part else None)
 
     def _follow_text(self, use: Use, text: str, place: tuple[int, int] | None) -> None:
         if self._ask(text) is not None:

@@ -19,6 +19,8 @@ from llmcourse.doctor.pitfalls.uses import (
     stripped_before,
 )
 
+_FENCE = re.compile(r"\s*```\w*\s*")
+_ASKS = ("str.startswith", "==", "!=", "in", "not in", "re.match")
 _SHORTEST = 4  # characters of a prompt whose number is not met by chance
 _EXAMPLES = 3  # of one form in a prompt, before they are taken for examples
 _RULE = re.compile(r"[^\w\s`\"'(){}\[\]]{3,}")  # a line of signs: =====, ###
@@ -185,6 +187,42 @@ def cut_at_minus_one(case: Case) -> Iterator[Finding]:
 
 
 @pitfall(
+    "cut-at-minus-one",
+    subject=Subject.READING,
+    severities=(WARNING,),
+    needs=(Needs.USES,),
+    symptom="All of an answer is missing, where the mark at which it is cut is not in it.",
+    cause="A text that is split at a mark that it lacks is one part, which is dropped as the last.",
+    how_sure="Certain also that a text's parts, up to a number from the end, are none.",
+)
+def all_parts_dropped(case: Case) -> Iterator[Finding]:
+    """The last parts of a split text are left out, and there are no others."""
+    for use in case.uses:
+        split, upper = use.done[-1] if use.done else None, use.named("upper")
+        if use.name != "[:]" or split is None or use.inputs[0] is not split.result:
+            continue
+        parts = use.inputs[0]
+        if not isinstance(upper, int) or upper >= 0 or use.named("lower") or not use.ended:
+            continue
+        if not isinstance(parts, list) or use.result or not any(one.strip() for one in parts):
+            continue
+        yield Finding(
+            code="cut-at-minus-one",
+            severity=WARNING,
+            confidence=CERTAIN,
+            what=(
+                f"`[:{upper}]` leaves none of the text's {len(parts)} parts: "
+                f"{said(split.text)} is gone."
+            ),
+            why="The mark is not in the text, which is one part, the last: all of it is dropped.",
+            fix="text = text if len(parts) == 1 else ...  # nothing is to be cut off",
+            file=use.file,
+            line=use.line,
+        )
+        return
+
+
+@pitfall(
     "first-line-empty",
     subject=Subject.READING,
     severities=(ERROR,),
@@ -215,6 +253,39 @@ def first_line_empty(case: Case) -> Iterator[Finding]:
             what=f"The first line of {said(split.text)} is empty, and is what is taken.",
             why="The answer begins with the end of a line, and stands behind it.",
             fix=f"answer = text.strip().split({mark!r})[0]",
+            file=use.file,
+            line=use.line,
+        )
+        return
+
+
+@pitfall(
+    "first-line-empty",
+    subject=Subject.READING,
+    severities=(WARNING,),
+    needs=(Needs.USES,),
+    symptom="An answer with code is nothing but three backticks.",
+    cause="A chat model puts code in a fence, whose first line says the language and nothing else.",
+    fix="Look for what stands within the fence.",
+    how_sure="Certain also that what was taken is the line that opens a fence, alone.",
+)
+def fence_taken(case: Case) -> Iterator[Finding]:
+    """What stands before the first mark is the line that opens a fence."""
+    for number, use in enumerate(case.uses):
+        taken, kept = parts_taken(use), use.result
+        if taken is None or taken[1] != 0 or not isinstance(kept, str) or not use.ended:
+            continue
+        if not _FENCE.fullmatch(kept) or len(taken[0].text.strip()) <= len(kept.strip()):
+            continue
+        if any(one.text == kept and one.name in _ASKS for one in case.uses[number:]):
+            continue  # a script that takes the fence off
+        yield Finding(
+            code="first-line-empty",
+            severity=WARNING,
+            confidence=CERTAIN,
+            what=f"{said(kept.strip())} is all that is taken of {said(taken[0].text)}.",
+            why="It is the line that opens a code fence; the answer's code stands behind it.",
+            fix='code = re.search(r"```\\w*\\n(.*?)```", text, re.S)[1]',
             file=use.file,
             line=use.line,
         )

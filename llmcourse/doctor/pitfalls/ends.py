@@ -1,6 +1,7 @@
 """Pitfalls of ends: tokens that cannot come, that came from `encode`, and texts of nothing else."""
 
 import itertools
+import re
 from collections.abc import Iterator
 
 from llmcourse.decoding.ingredients import CALL
@@ -18,6 +19,8 @@ _LONGEST_RUN = 12  # ids of a stop word that a criterion holds
 _STEPS = 3  # of a processor, from which on it counts as always
 _OF_IDS = ("id", "token", "stop", "eos", "end")  # names that a single id goes by
 _SHORTEST_WORD = 3  # characters of a word that such an id stands for
+# What a turn, a question or a record begins with: "Human:", "### Question:", "Q:".
+_LABEL = re.compile(r"^[ \t]*(#{0,4} ?[A-Z][\w' ]{0,20}):", re.MULTILINE)
 _KINDS = 3  # different tokens that a row of special tokens has at most
 
 
@@ -541,6 +544,55 @@ def _examples_have_paragraphs(prompt: str) -> bool:
     first, examples = heads.index(begin), heads.count(begin) - 1
     inside = [head for head in heads[first:] if not head]
     return len(inside) >= examples
+
+
+@pitfall(
+    "next-turn-written",
+    subject=Subject.ENDS,
+    severities=(NOTE,),
+    needs=(Needs.OUTPUT,),
+    symptom="The model answers, then asks itself the next question, and answers that too.",
+    cause="""
+        The prompt is a text with turns or examples, "Question: ... Answer:", and the model goes on
+        with it: behind an answer comes the next question. No end token stands there, and nothing
+        stops the text at the label.
+    """,
+    fix="Stop at the label that begins the next turn, or cut the text there.",
+    example='model.generate(**inputs, stop_strings=["\\nQuestion:"], tokenizer=tokenizer)',
+    how_sure="""
+        Certain: the new text has a line that begins with a label of the prompt, other than the one
+        that the prompt ends with, and goes on behind it. A script that cuts the text there is
+        sound.
+    """,
+)
+def next_turn_written(case: Case) -> Iterator[Finding]:
+    """Behind the answer the model writes what the prompt's other lines begin with."""
+    rows = case.new_rows if case.tokenizer is not None and case.config is not None else []
+    for number, row in enumerate(rows):
+        prompt = case.texts[number * len(case.texts) // len(rows)] if case.texts else ""
+        lines = prompt.rstrip().splitlines() or [""]
+        mine = _LABEL.match(lines[-1])
+        labels = {one.strip() for one in _LABEL.findall(prompt)} - {mine and mine[1].strip()}
+        end = next((at for at, one in enumerate(row) if one in case.eos_ids), len(row))
+        text = _decoded(case, row[:end]) if mine and labels else ""
+        for turn in _LABEL.finditer(text):
+            answer, goes_on = text[: turn.start()].strip(), text[turn.end() :].strip()
+            if turn[1].strip() not in labels or not answer or not goes_on:
+                continue
+            label = printable(turn[1].strip(), _SHOWN)
+            yield Finding(
+                code="next-turn-written",
+                severity=NOTE,
+                confidence=CERTAIN,
+                what=(
+                    f"Behind its answer the model writes the next turn: "
+                    f"{printable(text[turn.start() :].strip(), _SHOWN)!r}, after {label + ':'!r} "
+                    "in the prompt."
+                ),
+                why="It goes on with the prompt's pattern: nothing stops it where its turn ends.",
+                fix=f"model.generate(..., stop_strings=[{chr(10) + label + ':'!r}], tokenizer=...)",
+            )
+            return
 
 
 @pitfall(

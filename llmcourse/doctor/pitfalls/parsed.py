@@ -22,6 +22,8 @@ from llmcourse.doctor.pitfalls.uses import (
 _JSON = ("json.loads", "ast.literal_eval", "eval")
 _NUMBERS = ("int", "float")
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
+# `\((.*?)\)` or `\([^)]*\)` in an expression.
+_LAZY_BRACKETS = re.compile(r"\\\(\(?(?:\.[*+]\?|\[\^\\?\)\][*+]\??)\)?\\\)")
 _LONGEST_LABEL = 40  # characters
 _MOST_WORDS = 6  # of an answer that is one of the labels, and little besides
 
@@ -152,6 +154,35 @@ def compared_with_its_space(case: Case) -> Iterator[Finding]:
 
 
 @pitfall(
+    "compared-with-its-space",
+    subject=Subject.READING,
+    severities=(ERROR,),
+    needs=(Needs.USES,),
+    symptom="Right answers are counted as wrong, all of them.",
+    cause="The answer was stripped, and the label that it is compared with was not.",
+    how_sure="Certain also that a stripped text is compared with white space at an edge.",
+)
+def label_with_its_space(case: Case) -> Iterator[Finding]:
+    """A text that was stripped is compared with labels that all have white space at an edge."""
+    for use, labels in _compared_in_vain(case):
+        strips = [one for one in case.uses if one.name == "str.strip" and one.result is use.text]
+        if not strips or any(one == one.strip() for one in labels):
+            continue
+        yield Finding(
+            code="compared-with-its-space",
+            severity=ERROR,
+            confidence=CERTAIN,
+            what=f"The answer {said(use.text)} was stripped, and is compared with "
+            f"{said(labels[0])}, which has white space at its edge.",
+            why="The two are never equal, whatever the model says.",
+            fix="label.strip()",
+            file=use.file,
+            line=use.line,
+        )
+        return
+
+
+@pitfall(
     "case-not-folded",
     subject=Subject.READING,
     severities=(WARNING,),
@@ -233,6 +264,39 @@ def _cut_short(use: Use) -> str | None:
 
 
 @pitfall(
+    "json-cut-at-first-brace",
+    subject=Subject.READING,
+    severities=(WARNING,),
+    needs=(Needs.USES,),
+    symptom="The arguments of a call that the model writes are cut off at a bracket in a text.",
+    cause="So does one for `name(...)`: it ends at the first closing bracket inside.",
+    how_sure="Certain also that what a lazy pattern found opens a bracket that it does not close.",
+)
+def call_cut_at_first_bracket(case: Case) -> Iterator[Finding]:
+    """A lazy pattern in brackets that ends at the bracket of something inside."""
+    for use in case.uses:
+        found = use.result
+        if use.name not in ("re.search", "re.match") or not isinstance(found, re.Match):
+            continue
+        rest, lazy = use.text[found.end() :], _LAZY_BRACKETS.search(use.pattern.pattern)
+        if lazy is None or found[0].count("(") != found[0].count(")") + 1:
+            continue
+        if not found[0].endswith(")") or not rest.partition("\n")[0].rstrip().endswith(")"):
+            continue
+        yield Finding(
+            code="json-cut-at-first-brace",
+            severity=WARNING,
+            confidence=CERTAIN,
+            what=f"{lazy[0]!r} ends at the first closing bracket, in {said(found[0])}.",
+            why="That one closes a bracket inside; what is behind it is lost.",
+            fix="json.loads(...)  # ask for the call as JSON, and let a parser find its end",
+            file=use.file,
+            line=use.line,
+        )
+        return
+
+
+@pitfall(
     "quotes-made-json",
     subject=Subject.READING,
     severities=(ERROR, WARNING),
@@ -308,6 +372,41 @@ def number_with_commas(case: Case) -> Iterator[Finding]:
             line=use.line,
         )
         return
+
+
+@pitfall(
+    "number-with-commas",
+    subject=Subject.READING,
+    severities=(WARNING,),
+    needs=(Needs.USES,),
+    symptom="Right numbers are counted as wrong: '10.' is not '10', and '$8' is not '8'.",
+    cause="Compared as a text, a number is another with its point, its comma or its currency.",
+    how_sure="Certain also that a number and what it is compared with differ by such marks alone.",
+)
+def number_compared_with_its_marks(case: Case) -> Iterator[Finding]:
+    """A number that equals a label but for a point, commas or a sign of money."""
+    for use, labels in _compared_in_vain(case):
+        number = _plain_number(use.text)
+        label = next((one for one in labels if number and _plain_number(one) == number), None)
+        if label is None or label.strip() == use.text.strip():
+            continue
+        yield Finding(
+            code="number-with-commas",
+            severity=WARNING,
+            confidence=CERTAIN,
+            what=f"The number {said(use.text)} is compared, as a text, with {said(label)}.",
+            why="A point behind it, a comma or a sign of money makes it another text.",
+            fix='float(answer.strip(" .$%").replace(",", "")) == float(label)',
+            file=use.file,
+            line=use.line,
+        )
+        return
+
+
+def _plain_number(text: str) -> str | None:
+    """Return a number without commas, signs of money and a last point; None for another text."""
+    text = text.strip().strip("$€£%").rstrip(".").replace(",", "")
+    return text if re.fullmatch(r"[-+]?\d+(\.\d+)?", text) else None
 
 
 @pitfall(

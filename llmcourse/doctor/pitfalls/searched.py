@@ -4,12 +4,22 @@ import re
 from collections.abc import Iterator
 
 from llmcourse.doctor.case import Case, Use
-from llmcourse.doctor.finding import CERTAIN, ERROR, WARNING, Finding
+from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, WARNING, Finding
 from llmcourse.doctor.pitfalls.registry import Needs, Subject, pitfall
-from llmcourse.doctor.pitfalls.uses import CUTS, FINDS, mark_of, parts_taken, said, spans_of
+from llmcourse.doctor.pitfalls.uses import (
+    CUTS,
+    FINDS,
+    mark_of,
+    parts_taken,
+    said,
+    spans_of,
+    special_tokens,
+)
 
 _CUT_IDS = 'tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True)'
 _SEARCHES = ("re.search", "re.match", "re.fullmatch")
+_FORMAT_MARKS = ("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "[INST]", "[/INST]")
+_CONCLUDES = re.compile(r"####|boxed|[A-Za-z]{2,}(?: |\\s[*+]?)[A-Za-z]{2,}")  # after reasoning
 _LONGEST_LABEL = 12  # characters
 _LONGEST_MARK = 40  # characters of a word, a label or a mark
 _HEADER = 24  # characters in front of an answer that may be its header
@@ -278,6 +288,94 @@ def pattern_stops_at_line_end(case: Case) -> Iterator[Finding]:
             ),
             why="A dot stops at the end of a line, and this goes over several lines.",
             fix="re.search(pattern, text, re.DOTALL)",
+            file=use.file,
+            line=use.line,
+        )
+        return
+
+
+@pitfall(
+    "mark-read-as-pattern",
+    subject=Subject.READING,
+    severities=(WARNING,),
+    needs=(Needs.USES,),
+    symptom="An answer ends at its first capital letter or at a `<`, or keeps half a mark.",
+    cause="""
+        `re.split`, `re.sub` and `re.search` read a mark as a regular expression: `<|im_end|>` is
+        `<`, or `im_end`, or `>`, and `[INST]` is one of the letters I, N, S and T.
+    """,
+    fix="Escape the marks.",
+    example='text = re.split("|".join(map(re.escape, stops)), text)[0]',
+    how_sure="Certain: the expression has a mark in it that is not escaped.",
+)
+def mark_read_as_pattern(case: Case) -> Iterator[Finding]:
+    """A chat format's mark, or a special token, stands in an expression as it is."""
+    for use in case.uses:
+        pattern = use.pattern.pattern if use.name.startswith("re.") else ""
+        marks = {*special_tokens(use.origin), *_FORMAT_MARKS} if isinstance(pattern, str) else ()
+        mark = next((one for one in sorted(marks) if one in pattern and _means_more(one)), None)
+        if mark is None:
+            continue
+        alone = re.compile(mark).search(use.text)
+        yield Finding(
+            code="mark-read-as-pattern",
+            severity=WARNING,
+            confidence=CERTAIN,
+            what=(
+                f"`{use.name}` reads {said(mark)} as a regular expression"
+                + (f": it is met by {said(alone[0])}." if alone else ".")
+            ),
+            why="`|` parts alternatives and `[...]` is one of some characters: it is no text.",
+            fix=f"re.escape({said(mark)})",
+            file=use.file,
+            line=use.line,
+        )
+        return
+
+
+def _means_more(mark: str) -> bool:
+    """Tell whether a mark is an expression that does not stand for itself."""
+    try:
+        return re.fullmatch(mark, mark) is None
+    except re.error:
+        return False
+
+
+@pitfall(
+    "stopped-at-a-blank-line",
+    subject=Subject.ENDS,
+    severities=(WARNING,),
+    needs=(Needs.USES,),
+    symptom="The reasoning breaks off before the answer that is looked for.",
+    cause="A line's end is among the ends of a text, and an answer of several lines has more.",
+    fix="Leave a line's end out of them.",
+    how_sure="""
+        Likely also where a line's end was the end token, and what the script looks for in the text
+        is not there.
+    """,
+)
+def stopped_before_what_is_sought(case: Case) -> Iterator[Finding]:
+    """A line's end ended the text, and nothing that is looked for in it was found."""
+    searches = [use for use in case.uses if use.name in _SEARCHES and use.ended]
+    for use in searches:
+        origin = use.origin
+        last = origin.tokenizer.decode(origin.ids[-1:]) if origin.ids else ""
+        if last.strip() or "\n" not in last or origin.ids[-1] not in case.eos_ids:
+            continue
+        if any(one.origin is origin and one.result is not None for one in searches):
+            continue
+        if not _CONCLUDES.search(use.pattern.pattern):
+            continue  # a form of the whole answer, which may have but one line
+        yield Finding(
+            code="stopped-at-a-blank-line",
+            severity=WARNING,
+            confidence=LIKELY,
+            what=(
+                f"A line's end, token {origin.ids[-1]}, ended the text after {said(origin.new)}, "
+                f"and `{use.name}` finds nothing in it."
+            ),
+            why="An answer with its reasoning has several lines: all but the first is lost.",
+            fix="model.generate(..., eos_token_id=tokenizer.eos_token_id)",
             file=use.file,
             line=use.line,
         )

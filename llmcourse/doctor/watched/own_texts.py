@@ -31,7 +31,7 @@ class OwnTexts:
         self._under_way: dict[int, list[Case | None]] = {}  # calls that run, by thread
 
     def call_begins(self, case: Case | None, streamer) -> None:
-        """Hear what the script does from now on, since there may be texts; streamer: of the call."""
+        """Hear what the script does from now on, with texts and with pieces of a stream."""
         self._texts.begin()
         hear_pipelines(self._keep_records)
         hear_streamer(streamer, self._keep_piece)

@@ -328,6 +328,32 @@ sound("a letter that ends a text where it comes alone")(lambda: _ending_at("e", 
 sound("a letter that is no end")(lambda: _ending_at("e", "there", eos_token_id=2))
 
 
+def _goes_on(text: str, prompt: str = "Q: a\nA: b\nQ: c\nA:", **call) -> Call:
+    """Return a call that goes on with what its prompt is made of."""
+    model, tokenizer = plain("byte level")
+    inputs = tensors(tokenizer, prompt)
+    new = tokenizer(text, add_special_tokens=False)["input_ids"]
+    output = torch.cat([inputs["input_ids"], torch.tensor([new])], dim=1)
+    return Call(model, tokenizer, inputs, {"max_new_tokens": 64} | call, {"output": output})
+
+
+faulty("next-turn-written", "a next question")(lambda: _goes_on(" d\nQ: e\nA: f"))
+
+faulty("next-turn-written", "the other's next turn")(
+    lambda: _goes_on(" Hello.\nHuman: And you?", "\n\nHuman: hi\nAssistant:")
+)
+
+sound("an answer that ends before the next question")(lambda: _goes_on(" d\n\nIt is so."))
+
+sound("a stop string, the label of the next question")(
+    lambda: _goes_on(" d\nQ:", stop_strings=["\nQ:"])
+)
+
+sound("a list of things with a colon")(
+    lambda: _goes_on(" a river.\nLength: 777 km", "Tell me about the Seine.\nNote: be short.\n")
+)
+
+
 def _stopped_in_a_chat(text: str, kind: str = "chatml", **call) -> Call:
     model, tokenizer = chat(kind) if kind else plain("byte level")
     prompt = rendered(tokenizer, [USER], add_generation_prompt=True) if kind else "a text"

@@ -73,6 +73,8 @@ def read_by(
         added = tokenizer(new, add_special_tokens=False).input_ids
     output = torch.cat([inputs["input_ids"], torch.tensor([added])], dim=1)
     call = {"max_new_tokens": options.get("room", 100)}
+    if "end" in options:
+        call["eos_token_id"] = tokenizer(options["end"], add_special_tokens=False).input_ids[-1]
     case = complete(model, tokenizer, inputs, call)
     case.output, case.prompt = output, prompt
     ids = output[0, 0 if whole else length :].tolist()
@@ -102,6 +104,61 @@ for _code, _name, _script, *_text in (
         "a stop that is looked for first",
         "at = text.find('###')\na = text[:at] if at >= 0 else text",
         " Rome.",
+    ),
+    (
+        "cut-at-minus-one",
+        "the last part of one",
+        "a = ''.join(re.split('(\\ndef|\\nclass)', text)[:-2])",
+        "    return a + b\n",
+    ),
+    ("cut-at-minus-one", "all lines but the last", "a = text.splitlines()[:-1]", " Rome is"),
+    (None, "two lines but the last", "a = text.splitlines()[:-1]", " Rome.\nIt is"),
+    (
+        "first-line-empty",
+        "a fence's first line",
+        "a = text.split('\\n')[0]",
+        "```python\nx = 1\n```",
+    ),
+    (
+        "first-line-empty",
+        "a fence before a function",
+        "a = text.split('def ')[0]",
+        "```python\ndef f():\n    pass",
+    ),
+    (
+        None,
+        "a fence that is taken off",
+        "lines = text.split('\\n')\nif lines[0].startswith('```'):\n    lines = lines[1:-1]",
+        "```python\nx = 1\n```",
+    ),
+    ("mark-read-as-pattern", "marks joined", "a = re.split('<|im_end|>|###', text)[0]", " 4 < 5"),
+    (
+        "mark-read-as-pattern",
+        "a mark in a function",
+        "def clean(text, stops):\n    return re.compile('|'.join(stops)).sub('', text)\n"
+        "a = clean(text, ['[/INST]'])",
+        " In Istanbul",
+    ),
+    (None, "marks escaped", "a = re.split(re.escape('<|im_end|>') + '|###', text)[0]", " 4 < 5"),
+    (None, "one of some letters", "a = re.search('[ABCD]', text)", " A"),
+    (
+        "compared-with-its-space",
+        "a label with its space",
+        "gold = '#### 27'.split('####')[1]\na = text.strip() == gold",
+        " 27",
+    ),
+    (None, "labels with and without", "a = text.strip() in (' A', 'A')", " B"),
+    (
+        "json-cut-at-first-brace",
+        "a call with brackets in a text",
+        "a = re.search(r'CALL: (\\w+)\\((.*?)\\)', text)",
+        "CALL: write(path=b, content=hello (again))",
+    ),
+    (
+        None,
+        "a call without",
+        "a = re.search(r'CALL: (\\w+)\\((.*?)\\)', text)",
+        "CALL: write(path=b, content=hello)",
     ),
     ("first-line-empty", "a line end first", "a = text.split('\\n')[0]", "\nRome\n"),
     ("first-line-empty", "the lines", "lines = text.splitlines()\na = lines[0]", "\nRome\n"),
@@ -182,6 +239,21 @@ for _code, _name, _script, *_text in (
         "thousands",
         "a = float(re.findall('[0-9,]+', text)[-1])",
         " It costs 1,200",
+    ),
+    ("number-with-commas", "a last point", "a = text.split('is ')[1] == '10'", " It is 10."),
+    (
+        "number-with-commas",
+        "one of two groups",
+        "found = re.findall(r'(-?[$0-9.,]{2,})|(-?[0-9]+)', text)[-1]\n"
+        "a = [one for one in found if one][0].strip() == '1200'",
+        " It costs $1,200.",
+    ),
+    (None, "another number", "a = text.split('is ')[1] == '10'", " It is 100."),
+    (
+        "compared-with-its-space",
+        "a label with its space, and a number found",
+        "gold = '#### 27'.split('####')[1]\na = re.search('is (.+)', text)[1].strip() == gold",
+        " It is 27",
     ),
     (
         "number-without-digit",
@@ -345,6 +417,19 @@ _read(
     kind="sentencepiece",
 )
 _read(None, "a line by itself", "print(text)", "it", " is so", kind="sentencepiece")
+_LINE = {"end": "\n"}
+_LOOKS = "a = re.search('answer is ([0-9]+)', text)"
+_read("stopped-at-a-blank-line", "an answer after a line's end", _LOOKS, " Two.\n", **_LINE)
+_read(None, "a letter that the line lacks", "a = re.search('[A-D]$', text)", " Two.\n", **_LINE)
+_read(None, "what is found before a line's end", "a = re.search('[0-9]+', text)", " 4\n", **_LINE)
+_read(
+    None,
+    "what is found at the second try",
+    _LOOKS + " or re.search('Two', text)",
+    " Two.\n",
+    **_LINE,
+)
+
 _RUNS = {"whole": True, "runs": True}
 _read("stop-reads-the-prompt", "a stop", "a = 'Q:' in text", **_RUNS)
 _read(None, "a stop that is counted", "a = text.count('Q:') > prompt.count('Q:')", **_RUNS)

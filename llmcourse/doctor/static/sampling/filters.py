@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, WARNING, Finding
 from llmcourse.doctor.static.reading.following import followed, name_at, parts_followed
-from llmcourse.doctor.static.reading.functions import handed_in
+from llmcourse.doctor.static.reading.functions import handed_in, what_it_may_be
 from llmcourse.doctor.static.reading.registry import found, in_the_source
 from llmcourse.doctor.static.reading.source import (
     Source,
@@ -42,6 +42,7 @@ def top_p_misbuilt(source: Source) -> Iterator[Finding]:
     """A nucleus that is sorted the wrong way, lacks its last token, or is not brought back."""
     yield from _sums_of_logits(source)
     yield from _sums_of_numpy(source)
+    yield from _first_beyond(source)
     for node in list(source.scopes):
         ranked = _summed(source, node)
         if ranked is None:
@@ -116,6 +117,31 @@ def _sums_of_numpy(source: Source) -> Iterator[Finding]:
             fix="order = np.argsort(-chances)"
             if ascends
             else f"{source.words(call)} + 1  # the token that reaches top_p stays",
+        )
+
+
+def _first_beyond(source: Source) -> Iterator[Finding]:
+    """Yield where `argmax` looks for the first sum above a top-p that is set to 1."""
+    for call in source.calls:
+        asked = followed(source, call.args[0] if call.args else owner_of(call))
+        while name_of(asked) in ("int", "float", "long", "astype", "to", "byte"):
+            asked = followed(source, owner_of(asked))
+        if name_of(call) != "argmax" or not isinstance(asked, ast.Compare):
+            continue
+        summed, limit = followed(source, asked.left), asked.comparators[0]
+        if not isinstance(asked.ops[0], ast.Gt) or name_of(summed) != "cumsum":
+            continue
+        given = what_it_may_be(source, limit)
+        if not any(isinstance(one, ast.Constant) and one.value == 1 for one in given):
+            continue
+        yield found(
+            "top-p-misbuilt",
+            WARNING,
+            call,
+            what=f"{source.words(call)} is 0 where no sum is above it, and {source.words(limit)} "
+            "is set to 1: the likeliest token alone is kept.",
+            why="Probabilities sum to 1 at most: argmax of nothing but False is the first place.",
+            fix="if top_p < 1: ...  # with top-p 1 nothing is to go",
         )
 
 

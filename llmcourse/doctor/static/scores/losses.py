@@ -454,7 +454,17 @@ def _is_length_of(source: Source, node: ast.AST, made: ast.Call) -> bool:
             *(f"{one}.numel()", f"len({one}[0])"),
         ):
             return True
-    return False
+    counted = node.args[0] if name_of(node) == "len" and len(node.args) == 1 else None
+    return isinstance(counted, ast.Name) and _are_labels(source, counted.id, labels)
+
+
+def _are_labels(source: Source, tokens: str, labels: ast.AST) -> bool:
+    """Tell whether labels are made of a list of tokens, and of nothing else beside it."""
+    parts = list(parts_followed(source, labels))
+    if any(isinstance(one, ast.BinOp | ast.Starred) for one in parts):
+        return False  # [bos, *tokens]
+    encodes = any(name_of(one) in ("tokenize", "encode") for one in parts)
+    return encodes and any(name_at(one) == tokens for one in parts)
 
 
 @in_the_source(

@@ -31,6 +31,7 @@ _ENCODES = ("encode", "tokenize", "convert_tokens_to_ids", "encode_plus", "batch
 _STOPS = ("stop_strings", "stop_sequence", "stop")
 _ESCAPED = re.compile(r"\\[nrt]")
 _MARK = re.compile(r"^\s*(<.*>|\[.*\])\s*$")
+_PIECES = re.compile(r"\w[^\w\s]|[^\w\s]\w|\w\s+\w")  # of a text that is no single token
 
 
 @in_the_source(
@@ -249,6 +250,10 @@ def eos_from_encode(source: Source) -> Iterator[Finding]:
 def _encoded(source: Source, node: ast.AST) -> str | None:
     """Return the text of several characters of which a value is the ids, or the first or last."""
     value = source.value(node)
+    if isinstance(value, ast.BinOp):  # [tokenizer.eos_token_id] + [...]
+        return _encoded(source, value.left) or _encoded(source, value.right)
+    if isinstance(value, ast.ListComp | ast.List):
+        return _encoded_in_list(source, value)
     if isinstance(value, ast.Subscript) or (
         isinstance(value, ast.Attribute) and value.attr == "input_ids"
     ):
@@ -261,3 +266,21 @@ def _encoded(source: Source, node: ast.AST) -> str | None:
     texts = source.constants(value.args[0])
     known = len(texts) == 1 and isinstance(texts[0], str) and len(texts[0].strip()) > 1
     return texts[0] if known else None
+
+
+def _encoded_in_list(source: Source, node: ast.ListComp | ast.List) -> str | None:
+    """Return a text of several pieces of which one id each is taken into a list."""
+    ids = node.elts if isinstance(node, ast.List) else [node.elt]
+    for one in (source.value(each) for each in ids):
+        made = source.value(one.value) if isinstance(one, ast.Subscript) else None
+        if name_of(made) != "encode" or not source.is_tokenizer(owner_of(made)) or not made.args:
+            continue
+        texts = source.constants(made.args[0])
+        if isinstance(node, ast.ListComp) and len(node.generators) == 1:
+            loop = node.generators[0]
+            of_each = ast.unparse(loop.target) == ast.unparse(made.args[0])
+            texts = source.constants(loop.iter) if of_each else []
+        several = [text for text in texts if isinstance(text, str) and _PIECES.search(text.strip())]
+        if several:
+            return max(several, key=len)
+    return None
