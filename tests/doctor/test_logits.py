@@ -192,6 +192,34 @@ FAULTY = {
             return model(**texts, output_hidden_states=True).hidden_states[-1].mean(dim=1)
         embed(batch)
         """,
+        """
+        class Reward(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.value_head = torch.nn.Linear(model.config.hidden_size, 1)
+            def forward(self, inputs):
+                states = model(**inputs, output_hidden_states=True).hidden_states[-1]
+                return self.value_head(states)[:, :-1].mean(dim=1).squeeze(1)
+        Reward()(batch)
+        """,
+    ],
+    "distributions-misaligned": [
+        """
+        student, teacher = model(ids).logits[:, :-1], model(ids).logits[:, 1:]
+        F.kl_div(student.log_softmax(-1), teacher.softmax(-1), reduction="batchmean")
+        """,
+        """
+        def log_probs(logits, to):
+            return logits.log_softmax(-1).gather(2, to[..., None]).squeeze(-1)
+        new = log_probs(model(ids).logits[:, :-1], ids[:, 1:])
+        old = log_probs(model(ids).logits[:, :-1], ids[:, 1:])
+        (new[:, 1:] - old[:, :-1]).exp()
+        """,
+        """
+        chances = torch.softmax(model(ids).logits / 2.0, dim=-1)
+        model(ids)
+        torch.nn.KLDivLoss(reduction="batchmean")(chances.log(), chances)
+        """,
     ],
     "mask-not-shifted": [
         """
@@ -244,6 +272,18 @@ FAULTY = {
         next_tokens(model, batch)
         """,
         "model(**batch, output_hidden_states=True).hidden_states[-1][:, -1]",
+        """
+        score = torch.nn.Linear(model.config.hidden_size, 1, bias=False)
+        values = score(model(**batch, output_hidden_states=True).hidden_states[-1]).squeeze(-1)
+        ends = batch["attention_mask"].sum(1)
+        values[torch.arange(2), ends.clamp(max=values.shape[1] - 1)]
+        """,
+        """
+        head = torch.nn.Linear(model.config.hidden_size, 1)
+        states = model(**batch, output_hidden_states=True).hidden_states[-1]
+        rewards = head(states).squeeze(-1)[0]
+        rewards[batch["input_ids"].shape[1] - 1]
+        """,
     ],
     "log-probabilities-in-half": [
         "model(ids).logits.to(torch.bfloat16)[0, -1].log_softmax(-1)",
@@ -289,6 +329,29 @@ FAULTY = {
     ],
 }  # fmt: skip
 SOUND = [
+    """
+    head = torch.nn.Linear(model.config.hidden_size, 1)
+    mask = batch["attention_mask"]
+    states = model(**batch, output_hidden_states=True).hidden_states[-1]
+    values = head(states).squeeze(-1)
+    values[torch.arange(2), mask.sum(1) - 1]
+    (values * mask).sum(1) / mask.sum(1)
+    states.view(-1, states.shape[-1])
+    head(states.flatten(0, 1)).view(2, -1)
+    states[mask.bool()].mean(0)
+    values[0, 0] + values[1, -1]
+    """,
+    """
+    student, teacher = model(ids).logits[:, :-1], model(ids).logits[:, :-1]
+    F.kl_div(student.log_softmax(-1), teacher.softmax(-1), reduction="batchmean")
+    longer = torch.cat([tok("Hint: no.", return_tensors="pt").input_ids, ids], dim=1)
+    teacher = model(longer).logits[:, longer.shape[1] - ids.shape[1] : -1]
+    F.kl_div(student.log_softmax(-1), teacher.softmax(-1), reduction="batchmean")
+    expert, amateur = model(ids).logits[:, -1], model(ids[:, 4:]).logits[:, -1]
+    expert.log_softmax(-1) - amateur.log_softmax(-1)
+    logits = model(ids).logits
+    logits[:, 1:] - logits[:, :-1]
+    """,
     """
     ended = rows_of_generate.ids == tok.eos_token_id
     ended[:, : rows_of_generate.prompt_length] = False

@@ -218,6 +218,16 @@ FAULTY = {
         "output-is-a-tensor",
         "out = model.generate(**inputs, output_scores=True)\nfirst = out.scores[0]",
     ),
+    "states of a call whose config asks for them alone": (
+        "output-is-a-tensor",
+        "config = GenerationConfig(max_new_tokens=9, output_hidden_states=True)\n"
+        "out = model.generate(**inputs, generation_config=config)\nout['hidden_states'][0]",
+    ),
+    "a row of encode, token by token": (
+        "piecewise-decoding",
+        "ids = tokenizer.encode(prompt)\npieces = [tokenizer.decode([x]) for x in ids]\n"
+        "same = ''.join(pieces) == prompt",
+    ),
     "a template's shape": (
         "encoding-has-no-shape",
         "ids = tokenizer.apply_chat_template([], return_tensors='pt')\nlength = ids.shape[1]\n"

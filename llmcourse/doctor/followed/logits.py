@@ -149,6 +149,7 @@ _HANDLED = (
     _MOVES | _SAME | _SCALES | _SUMS | _CHANGES | _REDUCES | _CHOOSES | _LOSSES | _COMPARES
     | {"softmax", "log_softmax", "log", "exp", "neg", "logsumexp", "cumsum", "multinomial"}
     | {"cat", "concat", "concatenate", "stack", "hstack", "amax", "prod", "exponential_", "pow"}
+    | {"linear"}
 )  # fmt: skip
 
 
@@ -355,7 +356,7 @@ class Follower(TorchFunctionMode):
                     self._told("pick", about, tensor, part)
             else:
                 self.know(part, about)
-                if known.kind == Kind.HIDDEN and part.dim() == 2 and tensor.dim() == 3:
+                if known.kind == Kind.HIDDEN and _one_of_each_row(about, known):
                     self._told("state", about, part, part)
 
     def _join(self, func, args, kwargs, result) -> None:
@@ -379,7 +380,7 @@ class Follower(TorchFunctionMode):
         if (known := self.of(given)) is not None:
             self._told(name, known, given, result, target=target, **options)
         if name == "kl_div" and (known := self.of(target)) is not None:
-            self._told("kl_div's target", known, target, result, **options)
+            self._told("kl_div's target", known, target, result, other=self.of(given), **options)
 
     def _choose(self, name, args, kwargs, result, tensor, known: About) -> None:
         values, places = _values_and_places(name, result)
@@ -464,6 +465,14 @@ class Follower(TorchFunctionMode):
             self._arithmetic(name, args, kwargs, result, about)
         elif name == "pow" and same:
             self.know(result, known)
+        elif name == "linear" and known.kind == Kind.HIDDEN and known.located:
+            self._head(tensor, known, result)
+
+    def _head(self, tensor, known: About, result) -> None:
+        """A head made a few numbers of each hidden state: a value, a reward, a class."""
+        if result.dim() == tensor.dim() and result.shape[-1] < tensor.shape[-1]:
+            row, place = (index[..., :1].expand(result.shape) for index in (known.row, known.place))
+            self.know(result, replace(known, row=row, place=place))
 
     def _compare(self, args, kwargs, result, about) -> None:
         (tensor, known), *rest = about
@@ -504,7 +513,10 @@ class Follower(TorchFunctionMode):
                 scaled = isinstance(by, int | float) and not isinstance(by, bool) and by != 1
                 known = replace(known, scaled=known.scaled + scaled)
             self.know(result, known)
-        elif known.kind == Kind.LOGITS and other is not None and other.kind == Kind.LOGSUM:
+            return
+        if other is not None and name in ("sub", "subtract") and other.kind == known.kind:
+            self._told("difference", known, tensor, result, other=other)
+        if known.kind == Kind.LOGITS and other is not None and other.kind == Kind.LOGSUM:
             self.know(result, replace(known, kind=Kind.LOGPROBS))
         elif other is None or other.kind == known.kind:
             shape = known.token.shape if known.token is not None else None
@@ -607,6 +619,17 @@ def _one_of_each(about: About) -> bool:
         return False
     pairs = row * (1 + int(place.max())) + place if len(row) else row
     return 0 < len(pairs.unique()) == len(pairs)
+
+
+def _one_of_each_row(about: About, before: About) -> bool:
+    """Tell whether one place of each row was taken, where there were several."""
+    if not (about.located and before.located):
+        return False
+    if before.row.dim() == 3:  # (rows, places, width)
+        return about.row.dim() == 2 and about.along(-1) not in ("place", "row")
+    if before.along(-1) != "place" or about.row.numel() > len(before.row):
+        return False
+    return len(about.row.flatten().unique()) == about.row.numel() > 0
 
 
 def _after(name: str, known: About) -> About:
