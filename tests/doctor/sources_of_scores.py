@@ -665,6 +665,12 @@ print([entropy(step) for step in out.scores])
 
 # What only looks like it.
 SOUND = {
+    "modules of names that functions have": _IDS
+    + "kl_div = torch.nn.KLDivLoss(log_target=True)\nsoftmax = torch.nn.LogSoftmax(dim=-1)\n"
+    "loss = kl_div(softmax(logits / 5.0), softmax(teacher(ids).logits / 5.0))",
+    "a config that asks for the object": "config = GenerationConfig(max_new_tokens=9, "
+    "return_dict_in_generate=True, output_scores=True)\n"
+    "out = model.generate(**inputs, generation_config=config)\nprint(out['scores'])",
     "padding left out of the labels": IDS
     + "b = tokenizer(['a','b c'], padding=True, return_tensors='pt')\n"
     "l = b.input_ids.masked_fill(b.attention_mask==0, -100)\n"

@@ -6,6 +6,7 @@ import pytest
 
 from llmcourse.__main__ import main
 from llmcourse.doctor.explain import UnknownCode, every_code, explain
+from llmcourse.doctor.followed import IN_A_RUN
 from llmcourse.doctor.pitfalls import PITFALLS
 from llmcourse.doctor.static import IN_THE_SOURCE
 
@@ -14,7 +15,7 @@ PAGE = (ROOT / "docs" / "pitfalls.md").read_text(encoding="utf-8")
 
 
 def test_every_code_is_there_once():
-    assert set(every_code()) == {*PITFALLS, *IN_THE_SOURCE}
+    assert set(every_code()) == {*PITFALLS, *IN_THE_SOURCE, *IN_A_RUN}
 
 
 @pytest.mark.parametrize("code", every_code())

@@ -227,6 +227,34 @@ FAULTY = {
             return model(**texts, output_hidden_states=True).hidden_states[-1].mean(dim=1)
         embed(batch)
         """,
+        """
+        class Reward(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.value_head = torch.nn.Linear(model.config.hidden_size, 1)
+            def forward(self, inputs):
+                states = model(**inputs, output_hidden_states=True).hidden_states[-1]
+                return self.value_head(states)[:, :-1].mean(dim=1).squeeze(1)
+        Reward()(batch)
+        """,
+    ],
+    "distributions-misaligned": [
+        """
+        student, teacher = model(ids).logits[:, :-1], model(ids).logits[:, 1:]
+        F.kl_div(student.log_softmax(-1), teacher.softmax(-1), reduction="batchmean")
+        """,
+        """
+        def log_probs(logits, to):
+            return logits.log_softmax(-1).gather(2, to[..., None]).squeeze(-1)
+        new = log_probs(model(ids).logits[:, :-1], ids[:, 1:])
+        old = log_probs(model(ids).logits[:, :-1], ids[:, 1:])
+        (new[:, 1:] - old[:, :-1]).exp()
+        """,
+        """
+        chances = torch.softmax(model(ids).logits / 2.0, dim=-1)
+        model(ids)
+        torch.nn.KLDivLoss(reduction="batchmean")(chances.log(), chances)
+        """,
     ],
     "mask-not-shifted": [
         """
@@ -279,6 +307,18 @@ FAULTY = {
         next_tokens(model, batch)
         """,
         "model(**batch, output_hidden_states=True).hidden_states[-1][:, -1]",
+        """
+        score = torch.nn.Linear(model.config.hidden_size, 1, bias=False)
+        values = score(model(**batch, output_hidden_states=True).hidden_states[-1]).squeeze(-1)
+        ends = batch["attention_mask"].sum(1)
+        values[torch.arange(2), ends.clamp(max=values.shape[1] - 1)]
+        """,
+        """
+        head = torch.nn.Linear(model.config.hidden_size, 1)
+        states = model(**batch, output_hidden_states=True).hidden_states[-1]
+        rewards = head(states).squeeze(-1)[0]
+        rewards[batch["input_ids"].shape[1] - 1]
+        """,
     ],
     "log-probabilities-in-half": [
         "model(ids).logits.to(torch.bfloat16)[0, -1].log_softmax(-1)",
@@ -353,6 +393,29 @@ SOUND = [
     ordered, order = logits.sort(descending=False)
     drop = ordered.softmax(-1).cumsum(-1) <= 1 - 0.9
     torch.multinomial(logits.masked_fill(drop.scatter(1, order, drop), -torch.inf).softmax(-1), 1)
+    """,
+    """
+    head = torch.nn.Linear(model.config.hidden_size, 1)
+    mask = batch["attention_mask"]
+    states = model(**batch, output_hidden_states=True).hidden_states[-1]
+    values = head(states).squeeze(-1)
+    values[torch.arange(2), mask.sum(1) - 1]
+    (values * mask).sum(1) / mask.sum(1)
+    states.view(-1, states.shape[-1])
+    head(states.flatten(0, 1)).view(2, -1)
+    states[mask.bool()].mean(0)
+    values[0, 0] + values[1, -1]
+    """,
+    """
+    student, teacher = model(ids).logits[:, :-1], model(ids).logits[:, :-1]
+    F.kl_div(student.log_softmax(-1), teacher.softmax(-1), reduction="batchmean")
+    longer = torch.cat([tok("Hint: no.", return_tensors="pt").input_ids, ids], dim=1)
+    teacher = model(longer).logits[:, longer.shape[1] - ids.shape[1] : -1]
+    F.kl_div(student.log_softmax(-1), teacher.softmax(-1), reduction="batchmean")
+    expert, amateur = model(ids).logits[:, -1], model(ids[:, 4:]).logits[:, -1]
+    expert.log_softmax(-1) - amateur.log_softmax(-1)
+    logits = model(ids).logits
+    logits[:, 1:] - logits[:, :-1]
     """,
     """
     ended = rows_of_generate.ids == tok.eos_token_id
@@ -572,7 +635,7 @@ def test_what_is_right_stays_without_a_word(snippet, course):
 def test_a_script_may_make_its_tensors_elsewhere(code, course):
     """What `set_default_device("cuda")` does; "meta" stands for a card."""
     for snippet in FAULTY[code]:
-        if "class" in snippet:
+        if "class" in snippet or "Linear" in snippet:
             continue  # it makes tensors of its own
         try:
             found = run('torch.set_default_device("meta")\n' + dedent(snippet), course)

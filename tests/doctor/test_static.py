@@ -218,6 +218,16 @@ FAULTY = {
         "output-is-a-tensor",
         "out = model.generate(**inputs, output_scores=True)\nfirst = out.scores[0]",
     ),
+    "states of a call whose config asks for them alone": (
+        "output-is-a-tensor",
+        "config = GenerationConfig(max_new_tokens=9, output_hidden_states=True)\n"
+        "out = model.generate(**inputs, generation_config=config)\nout['hidden_states'][0]",
+    ),
+    "a row of encode, token by token": (
+        "piecewise-decoding",
+        "ids = tokenizer.encode(prompt)\npieces = [tokenizer.decode([x]) for x in ids]\n"
+        "same = ''.join(pieces) == prompt",
+    ),
     "a template's shape": (
         "encoding-has-no-shape",
         "ids = tokenizer.apply_chat_template([], return_tensors='pt')\nlength = ids.shape[1]\n"
@@ -1191,3 +1201,31 @@ def test_words_are_as_they_are_written(text):
     for node in source.scopes:
         expected = ast.get_source_segment(written, node) or ast.unparse(node)
         assert source.words(node) == expected
+
+
+_MOVED = """\
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+model = AutoModelForCausalLM.from_pretrained("gpt2")
+tokenizer = AutoTokenizer.from_pretrained("gpt2")
+model.to({to})
+def text_to_ids(text):
+    return torch.tensor(tokenizer.encode(text)).unsqueeze(0){more}
+def write(model, idx):
+    with torch.no_grad():
+        return model(idx).logits[:, -1].argmax(-1, keepdim=True)
+write(model, text_to_ids("a"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("to", "more", "codes"),
+    [
+        ("torch.device('cuda' if torch.cuda.is_available() else 'cpu')", "", True),
+        ("'cuda'", ".to('cuda')", False),
+        ("torch.bfloat16", "", False),
+    ],
+)
+def test_a_model_that_alone_is_moved_reads_ids_of_another_device(to, more, codes, tmp_path):
+    found = found_in(tmp_path, _MOVED.format(to=to, more=more))
+    assert ("inputs-on-another-device" in {one.code for one in found}) == codes

@@ -5,10 +5,13 @@ from collections.abc import Iterator
 import torch
 
 from llmcourse.doctor.finding import CERTAIN, ERROR, LIKELY, NOTE, WARNING, Finding
-from llmcourse.doctor.followed.logits import Kind, Pass, Use
+from llmcourse.doctor.followed.logits import About, Kind, Pass, Use
 from llmcourse.doctor.followed.registry import in_a_run, seen
+from llmcourse.doctor.subject import Subject
 
 _ENOUGH = 4  # tokens that show at which places they are read
+_AWAY = (-1, 1, -2, 2)  # places by which one of two distributions is shifted too far
+_NOTHING = 1e-5  # a divergence below it is 0
 _MEANS = ("mean", "nanmean")
 _SUMS = ("sum", "nansum", *_MEANS)
 _NORMALIZES = ("softmax", "log_softmax")
@@ -388,8 +391,12 @@ def logits_of_padding(use: Use) -> Iterator[Finding]:
         return
     if use.given.dim() > 2 and not hidden:  # of all places: which are used is seen later
         return
-    row, place = (each.reshape(-1, each.shape[-1])[:, 0] for each in (about.row, about.place))
-    if len(row) == 0 or place.unique().numel() > 1:
+    row, place = about.row, about.place
+    if use.given.dim() > 1:
+        row, place = (each.reshape(-1, each.shape[-1])[:, 0] for each in (row, place))
+    row, place = row.flatten(), place.flatten()
+    several = len(row.unique()) < len(row) if hidden else place.unique().numel() > 1
+    if len(row) == 0 or several:
         return
     padding = about.source.is_padding(row, place)
     if not bool(padding.any()):
@@ -462,6 +469,90 @@ def _all_at_one_place(use: Use) -> Iterator[Finding]:
 
 
 @in_a_run(
+    "distributions-misaligned",
+    subject=Subject.READING,
+    severities=(ERROR, WARNING),
+    symptom="A distillation or a KL term that stays high, or is not 0 between equal models.",
+    cause="""
+        Two models' numbers are compared place by place: a divergence, a difference of
+        log-probabilities. One of the two was shifted or cut otherwise, so that the numbers beside
+        each other are about other tokens. Or both sides are the same model's, and it is always 0.
+    """,
+    fix="Shift and cut both alike; a divergence over all places needs no shift at all.",
+    example="""
+        student, teacher = student_logits[:, :-1], teacher_logits[:, :-1]
+        F.kl_div(student.log_softmax(-1), teacher.softmax(-1), reduction="batchmean")
+    """,
+    how_sure="""
+        Certain in a run: both were followed from passes over the same tokens, and every number of
+        one is about the token that stands as far behind the other's. A warning where both sides
+        are one pass's and the divergence was 0.
+    """,
+)
+def distributions_misaligned(use: Use) -> Iterator[Finding]:
+    """Numbers of two passes are compared that are about different places of the same text."""
+    one, other = use.about, use.arguments.get("other")
+    if use.name not in ("kl_div's target", "difference", "product") or other is None:
+        return
+    if use.name == "kl_div's target" and _is_of_itself(use, other):
+        yield seen(
+            "distributions-misaligned",
+            WARNING,
+            CERTAIN,
+            what=f"kl_div compares the numbers of one pass (line {one.source.site.line}) with "
+            "themselves.",
+            why="It is 0, whatever the other model says: nothing is learned from it.",
+            fix="F.kl_div(student_logits.log_softmax(-1), teacher_logits.softmax(-1))",
+        )
+        return
+    if one.source is other.source or Kind.HIDDEN in (one.kind, other.kind):
+        return
+    if one.source.generated or other.source.generated:
+        return
+    first, second = _places(one), _places(other)
+    if first is None or second is None or first[0].shape != second[0].shape:
+        return
+    about = one.source.id_at(first[0], first[1] + 1)
+    if len(about.unique()) < _ENOUGH:
+        return
+    for offset in (0, *_AWAY):
+        there = other.source.id_at(second[0], second[1] + 1 + offset)
+        known = (about >= 0) & (there >= 0)
+        if int(known.sum()) < _ENOUGH or not bool((about == there)[known].all()):
+            continue
+        if offset:
+            yield seen(
+                "distributions-misaligned",
+                ERROR,
+                CERTAIN,
+                what=(
+                    f"Numbers of two passes are compared at {len(about)} places: one is about a "
+                    f"token, the other about that {abs(offset)} "
+                    f"{'after' if offset < 0 else 'before'} it."
+                ),
+                why="One of the two was shifted once more: equal models would differ, too.",
+                fix="teacher[:, :-1], student[:, :-1]  # the same places of both, shifted once",
+            )
+        return
+
+
+def _is_of_itself(use: Use, other: About) -> bool:
+    """Tell whether both sides of a divergence are the same numbers of one pass."""
+    same = use.about.source is other.source and isinstance(use.made, torch.Tensor)
+    return same and bool((use.made.detach().abs() < _NOTHING).all())
+
+
+def _places(about: About) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Return the rows and places that numbers are about, each once; None where that is lost."""
+    if not about.located or about.source.ids is None:
+        return None
+    whole = about.token is not None and not about.picked and about.row.dim() > 1
+    indices = (each.select(-1, 0) if whole else each for each in (about.row, about.place))
+    row, place = (each.flatten() for each in indices)
+    return row, place
+
+
+@in_a_run(
     "argmax-of-every-place",
     severities=(WARNING,),
     how_sure="Certain in a run: what is decoded was followed from one pass's argmax.",
@@ -498,7 +589,7 @@ def argmax_of_every_place(use: Use) -> Iterator[Finding]:
 def scores_are_processed(use: Use) -> Iterator[Finding]:
     """Probabilities are made of scores that were changed, or compared with the model's own."""
     made, other = use.about.source, use.arguments.get("other")
-    if use.name == "difference":
+    if use.name == "difference" and use.about.kind == Kind.LOGPROBS:
         about, plain = sorted((use.about, other), key=lambda one: not one.source.processed)
         if not about.source.processed or plain.source.generated or plain.tempered:
             return

@@ -156,6 +156,7 @@ _HANDLED = (
     _MOVES | _SAME | _SCALES | _SUMS | _CHANGES | _REDUCES | _CHOOSES | _LOSSES | _COMPARES | _LOGS
     | {"softmax", "log_softmax", "exp", "neg", "logsumexp", "cumsum", "multinomial"}
     | {"cat", "concat", "concatenate", "stack", "hstack", "amax", "prod", "exponential_", "pow"}
+    | {"linear"}
 )  # fmt: skip
 
 
@@ -369,7 +370,7 @@ class Follower(TorchFunctionMode):
                 self.know(part, about)
                 if name in _PICKS and _several_at_one_place(about):
                     self._told("several at one place", about, tensor, part)
-                if known.kind == Kind.HIDDEN and part.dim() == 2 and tensor.dim() == 3:
+                if known.kind == Kind.HIDDEN and _one_of_each_row(about, known):
                     self._told("state", about, part, part)
 
     def _join(self, func, args, kwargs, result) -> None:
@@ -393,7 +394,7 @@ class Follower(TorchFunctionMode):
         if (known := self.of(given)) is not None:
             self._told(name, known, given, result, target=target, **options)
         if name == "kl_div" and (known := self.of(target)) is not None:
-            self._told("kl_div's target", known, target, result, **options)
+            self._told("kl_div's target", known, target, result, other=self.of(given), **options)
 
     def _choose(self, name, args, kwargs, result, tensor, known: About) -> None:
         values, places = _values_and_places(name, result)
@@ -480,6 +481,14 @@ class Follower(TorchFunctionMode):
             self._arithmetic(name, args, kwargs, result, about)
         elif name == "pow" and same:
             self.know(result, known)
+        elif name == "linear" and known.kind == Kind.HIDDEN and known.located:
+            self._head(tensor, known, result)
+
+    def _head(self, tensor, known: About, result) -> None:
+        """A head made a few numbers of each hidden state: a value, a reward, a class."""
+        if result.dim() == tensor.dim() and result.shape[-1] < tensor.shape[-1]:
+            row, place = (index[..., :1].expand(result.shape) for index in (known.row, known.place))
+            self.know(result, replace(known, row=row, place=place))
 
     def _compare(self, args, kwargs, result, about) -> None:
         (tensor, known), *rest = about
@@ -524,7 +533,7 @@ class Follower(TorchFunctionMode):
                 known = replace(known, scaled=known.scaled + scaled)
             self.know(result, known)
             return
-        if name in _DIFFERENCES and known.kind == Kind.LOGPROBS == getattr(other, "kind", None):
+        if other is not None and name in _DIFFERENCES and other.kind == known.kind:
             self._told("difference", known, tensor, result, other=other)
         if known.kind == Kind.LOGITS and other is not None and other.kind == Kind.LOGSUM:
             self.know(result, replace(known, kind=Kind.LOGPROBS))
@@ -639,6 +648,17 @@ def _several_at_one_place(about: About) -> bool:
     if about.token is None or ids is None or not 2 <= about.token.numel() <= ids.numel():
         return False
     return len(about.row.unique()) == len(about.place.unique()) == 1
+
+
+def _one_of_each_row(about: About, before: About) -> bool:
+    """Tell whether one place of each row was taken, where there were several."""
+    if not (about.located and before.located):
+        return False
+    if before.row.dim() == 3:  # (rows, places, width)
+        return about.row.dim() == 2 and about.along(-1) not in ("place", "row")
+    if before.along(-1) != "place" or about.row.numel() > len(before.row):
+        return False
+    return len(about.row.flatten().unique()) == about.row.numel() > 0
 
 
 def _after(name: str, known: About) -> About:

@@ -196,6 +196,8 @@ def criterion_never_true(case: Case) -> Iterator[Finding]:
         if sign is None:
             continue
         word, row, pieces = sign
+        if _waits_for_all(case, called, row):  # criterion-of-one-row says it
+            continue
         yield Finding(
             code="criterion-never-true",
             severity=WARNING,
@@ -212,6 +214,20 @@ def criterion_never_true(case: Case) -> Iterator[Finding]:
             fix=f"model.generate(..., stop_strings=[{printable(word, SHOWN)!r}], "
             "tokenizer=tokenizer)",
         )
+
+
+def _waits_for_all(case: Case, called: Called, row: int) -> bool:
+    """Tell whether a row has what a criterion looks for, which answers once for several rows.
+
+    row: the first one that has it. Rows that have it not, or have ended otherwise, keep it false.
+    """
+    rows = case.new_rows[: len(called.steps[0].said)]
+    if len(rows) < 2 or any(step.returned != "one for all" for step in called.steps):
+        return False
+    if all(_is_met(case, called, at, ids) for at, ids in enumerate(rows)):
+        return False
+    code = code_of(called.what)
+    return row > 0 or (code is not None and _goes_through(code))
 
 
 def _written_in_vain(case: Case, called: Called) -> tuple[str, int, int] | None:
@@ -246,7 +262,8 @@ def _pieces(case: Case, ids: list[int], word: str) -> int:
     symptom="In a batch the other answers break off as soon as the first has ended, or never do.",
     cause="""
         A criterion that looks at row 0, or at any, and returns one True or False ends all rows with
-        it. `generate` takes an answer for each row.
+        it; one that waits until all have come to their end lets the first go on behind theirs.
+        `generate` takes an answer for each row.
     """,
     fix="Return a tensor with a True or False for each row.",
     example="""
@@ -255,13 +272,30 @@ def _pieces(case: Case, ids: list[int], word: str) -> int:
     """,
     how_sure="""
         Certain where it was one True for several rows, and what the criterion holds was written in
-        some of them alone. Likely where it reads the ids, and other rows had no end.
+        some of them alone, or rows went on behind it. Likely where it reads the ids, and other
+        rows had no end.
     """,
 )
 def criterion_of_one_row(case: Case) -> Iterator[Finding]:
-    """One True ended rows that had not come to their end."""
+    """One answer for all: rows ended before their end, or went on behind it."""
     for called in _criteria(case) if len(case.new_rows) > 1 else ():
         last = called.steps[-1]
+        sign = _written_in_vain(case, called) if called.whole and last.rows > 1 else None
+        never = not any(any(step.said) for step in called.steps)
+        if sign is not None and never and _waits_for_all(case, called, sign[1]):
+            yield Finding(
+                code="criterion-of-one-row",
+                severity=WARNING,
+                confidence=LIKELY,
+                what=(
+                    f"{named(called)} returns one answer for {last.rows} rows; row {sign[1]} has "
+                    f"its {printable(sign[0], SHOWN)!r} and goes on behind it."
+                ),
+                why="It is true only once every row has come to it, and some end otherwise.",
+                fix="return torch.tensor([ends(row) for row in input_ids], "
+                "device=input_ids.device)",
+            )
+            continue
         if last.returned != "one for all" or not all(last.said) or last.rows < 2:
             continue
         count = len(called.steps)

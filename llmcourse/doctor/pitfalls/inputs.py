@@ -115,17 +115,22 @@ def no_mask(case: Case) -> Iterator[Finding]:
     )
 
 
+_MANY = 3  # pads at the beginning of a single row: no text begins so
+
+
 def _unhidden(case: Case, step: Forward) -> tuple[int, bool]:
     """Return how many rows of a pass are padded without a mask; whether texts may begin so."""
     ids, pad = step.input_ids, case.pad_id
     if step.attention_mask is not None or step.cached or ids is None or pad is None:
         return 0, False
-    if ids.dim() != 2 or len(ids) < 2 or ids.shape[1] < 2:
+    if ids.dim() != 2 or ids.shape[1] < 2:
         return 0, False
     before = (ids == pad).long().cumprod(1).sum(1)  # of each row
     named = (getattr(case.tokenizer, name, None) for name in ("bos_token_id", "eos_token_id"))
     of_text = pad in named
     padded = (before >= 1 + of_text) & (before < ids.shape[1])
+    if len(ids) == 1:  # padded by hand: nothing but the number of pads shows it
+        return int(padded.sum()) if int(before.max()) >= _MANY else 0, of_text
     return (0 if int(before.min()) == int(before.max()) else int(padded.sum())), of_text
 
 

@@ -33,6 +33,10 @@ ROUNDS, SHORTEST = 3, 12
 FEW = 3  # new tokens; who asks for so few wants a word, a letter or a score, and no text
 MOST_IN_A_PIECE = 4  # tokens; what is decoded with more at once is a text, not a piece
 _SHOWN = 60  # characters of a text that a finding repeats
+# How tokens are named that mark a text's ends and parts: not the tags that an answer is to have.
+_MARK = re.compile(
+    r"</?s>|[<\[](pad|eos|bos|sep|cls|mask|unk|end\w*|start\w*)[>\]]|<\|[^|]+\|>", re.IGNORECASE
+)
 _PLAIN = ("bos", "eos", "pad", "unk", "sep", "cls", "mask")  # special tokens with a known part
 _OF_THE_MODEL = ("assistant", "model", "bot", "ai")  # roles of answers
 LONGEST_MESSAGE = 500  # characters of an error that a finding repeats
@@ -503,13 +507,17 @@ def _has_prompt(case: Case, decoded: Decoded) -> bool:
     severities=(ERROR, WARNING, NOTE),
     needs=(Needs.DECODINGS, Needs.USES),
     symptom="`<|im_end|>` or `</s>` at the end of what is shown, or of what a parser reads.",
-    cause="The new tokens hold the one that ended the text, and `decode` writes it out.",
-    fix="Drop special tokens, if nothing else among them is needed.",
+    cause="""
+        The new tokens hold the one that ended the text, and `decode` writes it out. A mark that was
+        added by `add_tokens` is a word like any other, which `skip_special_tokens` leaves in.
+    """,
+    fix="Drop special tokens, if nothing else among them is needed; add marks as special tokens.",
     example="text = tokenizer.decode(new_ids, skip_special_tokens=True)",
     how_sure="""
         Certain that it is there; to look at the raw text may be what you want. Nothing is said
         where the same tokens are decoded without it, too. A warning where an expression or a
-        parser fails because of it, an error where the script ended there.
+        parser fails because of it, an error where the script ended there. Likely, and a warning,
+        where special tokens are skipped and the mark was added as an ordinary one.
     """,
 )
 def end_token_in_text(case: Case) -> Iterator[Finding]:
@@ -528,6 +536,20 @@ def end_token_in_text(case: Case) -> Iterator[Finding]:
         return
     if case.output is None or case.tokenizer is None:
         return
+    for decoded in case.decoded:
+        mark = _added_as_a_word(decoded, decoded.tokenizer or case.tokenizer)
+        if mark is not None:
+            yield Finding(
+                code="end-token-in-text",
+                severity=WARNING,
+                confidence=LIKELY,
+                what=f"{printable(mark, _SHOWN)!r} stays in the text: it was added as a word.",
+                why="skip_special_tokens leaves out special tokens alone; add_tokens makes others.",
+                fix=f"tokenizer.add_tokens([{printable(mark, _SHOWN)!r}], special_tokens=True)",
+                file=decoded.file,
+                line=decoded.line,
+            )
+            return
     if any(one.kwargs.get("skip_special_tokens") for one in case.decoded) or not case.is_chat:
         return
     for decoded in case.decoded:
@@ -548,6 +570,19 @@ def end_token_in_text(case: Case) -> Iterator[Finding]:
             line=decoded.line,
         )
         return
+
+
+def _added_as_a_word(decoded: Decoded, tokenizer) -> str | None:
+    """Return a mark in a text without special tokens that was added after loading, as no such."""
+    if not decoded.kwargs.get("skip_special_tokens"):
+        return None
+    loaded = getattr(tokenizer, "init_kwargs", {}).get("added_tokens_decoder") or {}
+    known = {int(id) for id in loaded}
+    for id, token in tokenizer.added_tokens_decoder.items():
+        ordinary = id not in known and not token.special and id in decoded.ids
+        if ordinary and _MARK.fullmatch(token.content) and token.content in decoded.text:
+            return token.content
+    return None
 
 
 @pitfall(

@@ -269,8 +269,8 @@ def _completed(case: Case, text: str):
     severities=(WARNING,),
     symptom="The answer speaks as the user, or answers twice.",
     cause="""
-        The header of an answer was opened and then something else follows: the user's words, or an
-        answer that was to be continued.
+        The header of an answer was opened and then something else follows: the user's words, an
+        answer that was to be continued, or the header again, or a mark that it ends with already.
     """,
     fix="Render all messages first, the header last; to continue an answer, ask for that.",
     example="tokenizer.apply_chat_template(messages, continue_final_message=True)",
@@ -313,6 +313,9 @@ def _misplaced(template: Template, text: str) -> str | None:
         return "A generation prompt is followed by another turn of the user."
     if found and not after and _ends_with_reply(template, before):
         return "The chat ends with the model's reply, and a generation prompt opens another."
+    again = prompt if found and not after and before.endswith(prompt) else after
+    if len(again) > 1 and prompt.endswith(again) and not again.isalnum():
+        return f"{short(again)} stands twice at the prompt's end: the template has written it."
     tail = _tail(text, template.generation_prompt)
     if found and after and reads_as_request(tail):
         return f"After the generation prompt stands a request: {short(tail)}."

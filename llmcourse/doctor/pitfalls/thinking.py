@@ -90,8 +90,8 @@ def thinking_cut_off(case: Case) -> Iterator[Finding]:
             line=use.line,
         )
         return
-    if not case.new_rows or case.tokenizer is None or case.config is None:
-        return
+    if case.uses or not case.new_rows or case.tokenizer is None or case.config is None:
+        return  # with uses it is asked a second time, about these
     limit = int(case.setting("max_length") or 0) - case.prompt_length
     for row, (prompt, new) in enumerate(zip(case.texts, case.new_rows, strict=False)):
         if len(new) < limit or any(token in case.eos_ids for token in new):

@@ -308,6 +308,21 @@ faulty("criterion-of-one-row", "row 0 ends both")(
     )
 )
 
+
+class WaitsForAll:
+    def __init__(self, stop):
+        self.stop = stop
+
+    def __call__(self, ids, scores, **kwargs):
+        return all(self.stop in byte_level().decode(row) for row in ids)
+
+
+faulty("criterion-of-one-row", "the first row goes on until all have ended")(
+    lambda: ran(
+        ["a b c", "d e f"], stopping_criteria=[WaitsForAll("yz")], logits_processor=[_rows_apart]
+    )
+)
+
 sound("an end for each row")(
     lambda: ran(
         ["a b c", "d e f"], stopping_criteria=[Contains(["yz"])], logits_processor=[_rows_apart]

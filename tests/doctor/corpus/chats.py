@@ -85,6 +85,15 @@ def _chats() -> None:
         def _(name=name):
             return Call(*chat(name), [USER, REPLY], LENGTH)
 
+        @faulty("generation-prompt-misplaced", f"{name}: it is written again by hand")
+        def _(name=name):
+            model, tokenizer = chat(name)
+            text = rendered(tokenizer, [USER], add_generation_prompt=True)
+            text += text.removeprefix(rendered(tokenizer, [USER]))
+            return Call(
+                model, tokenizer, tensors(tokenizer, text, add_special_tokens=False), LENGTH
+            )
+
         @faulty("generation-prompt-misplaced", f"{name}: the user goes on after it")
         def _(name=name):
             model, tokenizer = chat(name)

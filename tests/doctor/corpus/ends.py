@@ -1,5 +1,7 @@
 """How texts end: loops, limits, ends and stop strings."""
 
+import copy
+
 import torch
 
 from llmcourse.doctor.case import Decoded, Streamed
@@ -212,6 +214,23 @@ def _ended(*skips: bool) -> Call:
 faulty("end-token-in-text", "an answer with its end")(lambda: _ended(False))
 
 sound("an answer with its end, and without")(lambda: _ended(False, True))
+
+
+def _with_an_added(mark: str, special: bool = False) -> Call:
+    made = _ended(True)
+    tokenizer = copy.deepcopy(made.tokenizer)
+    tokenizer.add_tokens([mark], special_tokens=special)
+    ids = [*made.facts["decoded"][0].ids[:3], tokenizer.convert_tokens_to_ids(mark)]
+    text = tokenizer.decode(ids, skip_special_tokens=True)
+    skips = {"skip_special_tokens": True}
+    made.facts["decoded"] = [Decoded(ids, skips, text, tokenizer=tokenizer)]
+    return made
+
+
+faulty("end-token-in-text", "a mark that was added as a word")(lambda: _with_an_added("[SEP]"))
+
+sound("a mark that was added as a special token")(lambda: _with_an_added("[SEP]", special=True))
+sound("a tag that the answer is to have")(lambda: _with_an_added("<answer>"))
 
 
 def _written(new: list[int], name: str | None = None, prompt: str = "a text", **call) -> Call:

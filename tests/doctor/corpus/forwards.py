@@ -123,6 +123,8 @@ for _code, _name, _step in (
     ),
     (None, "all places of rows padded on the right", Forward(_RIGHT, _RIGHT_MASK)),
     ("no-mask", "a pass of padded rows without a mask", Forward(_RIGHT.flip(1))),
+    ("no-mask", "one row padded by hand", Forward(torch.tensor([[0, 0, 0, 5, 6, 7]]))),
+    (None, "one row that begins with a token of that id", Forward(torch.tensor([[0, 5, 6]]))),
     (None, "a pass of rows padded on the right", Forward(_RIGHT)),
     (None, "a pass of rows of one length", Forward(_RIGHT[:, :3])),
     (

@@ -41,6 +41,9 @@ def inputs_on_another_device(source: Source) -> Iterator[Finding]:
         move = _moved(source, model, call)
         inputs = next((one for one in _read(call) if _is_left(source, one)), None)
         if move is None or inputs is None:
+            move, inputs = _the_only_move(source, model), next(iter(_read(call)), None)
+            move = move if isinstance(inputs, ast.Name) else None
+        if move is None:
             continue
         words = source.words(inputs)
         yield found(
@@ -76,6 +79,19 @@ def _moved(source: Source, model: ast.AST, call: ast.Call) -> ast.Call | None:
         if same and _goes_elsewhere(source, one):
             return one
     return None
+
+
+def _the_only_move(source: Source, model: ast.AST) -> ast.Call | None:
+    """Return where a model is moved, if nothing else is moved anywhere in a source, in no way."""
+    if re.search(r"Trainer|pipeline\(|DataLoader|device=|(?<!torch)\.device\b", source.text):
+        return None
+    moves = [
+        one for one in source.calls if name_of(one) in _MOVES and owner_of(one) is not one.func
+    ]
+    elsewhere = [one for one in moves if _goes_elsewhere(source, one)]
+    same = all(last_name(owner_of(one)) == last_name(model) for one in moves)
+    encodes = re.search(r"return_tensors=|torch\.tensor\(", source.text)
+    return elsewhere[0] if elsewhere and same and encodes and last_name(model) else None
 
 
 def _goes_elsewhere(source: Source, call: ast.Call) -> bool:

@@ -72,6 +72,17 @@ def does(call: ast.Call) -> str:
     return name_of(call)
 
 
+def with_its_module(source: Source, call: ast.Call) -> ast.Call:
+    """Return `nn.Softmax(-1)(x)` for `softmax(x)` where that name is such a module; else as it is.
+
+    A name of one's own may be that of another function: `softmax = nn.LogSoftmax(-1)`.
+    """
+    made = followed(source, call.func) if isinstance(call.func, ast.Name) else call.func
+    if made is call.func or name_of(made) not in ("Softmax", "LogSoftmax"):
+        return call
+    return ast.copy_location(ast.Call(made, call.args, call.keywords), call)
+
+
 def axes(source: Source, node: ast.AST, depth: int = DEEP) -> tuple[str, ...] | None:
     """Return the axes of what comes from a forward pass; None where they are not known."""
     node = followed(source, node)
@@ -239,6 +250,7 @@ def _is_of_generate(source: Source, node: ast.Attribute) -> bool:
 
 
 def _kind_of_call(source: Source, call: ast.Call, depth: int) -> str | None:
+    call = with_its_module(source, call)
     doing, inner = does(call), kind(source, tensor_of(call), depth - 1)
     if doing in ("softmax", "log_softmax"):
         return CHANCES if doing == "softmax" else LOG_CHANCES

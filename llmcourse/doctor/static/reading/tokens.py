@@ -3,7 +3,7 @@
 import ast
 import re
 
-from llmcourse.doctor.static.reading.source import Source, last_name, name_of, owner_of
+from llmcourse.doctor.static.reading.source import Source, keyword, last_name, name_of, owner_of
 
 _ONE = re.compile(r"(?:^|_)(?:tok|token|id|tid)$", re.IGNORECASE)
 _TOKENS = re.compile(r"ids$|tokens?$|generated$", re.IGNORECASE)
@@ -45,10 +45,12 @@ def _goes_through_a_row(source: Source, name: ast.Name) -> bool:
 
 
 def is_row(source: Source, node: ast.AST) -> bool:
-    """Tell whether an expression is a row of ids: `out[0]`, `out[0, 5:]`, `out[0][5:]`."""
+    """Tell whether an expression is a row of ids: `out[0]`, `out[0, 5:]`, `tokenizer.encode(t)`."""
     value = source.value(node)
     while name_of(value) in ("tolist", "cpu", "numpy"):
         value = source.value(owner_of(value))
+    if name_of(value) == "encode" and source.is_tokenizer(owner_of(value)):
+        return keyword(value, "return_tensors") is None
     if not isinstance(value, ast.Subscript):
         return False
     if isinstance(value.slice, ast.Slice):

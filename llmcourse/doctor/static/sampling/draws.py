@@ -22,6 +22,7 @@ from llmcourse.doctor.static.reading.tensors import (
     kind,
     ranking_of,
     tensor_of,
+    with_its_module,
 )
 from llmcourse.doctor.subject import Subject
 
@@ -49,7 +50,6 @@ _TO_IDS = ("gather", "index_select", "take", "take_along_dim", "scatter", "scatt
 def over_the_wrong_axis(source: Source) -> Iterator[Finding]:
     """A softmax or an argmax of logits over places, or rows."""
     for call in source.calls:
-        doing, tensor = does(call), tensor_of(call)
         if _classes_axis(source, call) == PLACE:
             logits = source.words(call.args[0])
             yield found(
@@ -60,6 +60,8 @@ def over_the_wrong_axis(source: Source) -> Iterator[Finding]:
                 why="cross_entropy wants (rows, vocabulary), or the vocabulary as second axis.",
                 fix=f"{source.words(call.func)}({logits}.flatten(0, 1), labels.flatten())",
             )
+        call = with_its_module(source, call)
+        doing, tensor = does(call), tensor_of(call)
         if doing not in _OVER_THE_VOCABULARY or tensor is None:
             continue
         whole, dim = axes(source, tensor), dimension(call, _OVER_THE_VOCABULARY[doing])

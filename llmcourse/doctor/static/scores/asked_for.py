@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from llmcourse.doctor.finding import ERROR, Finding
-from llmcourse.doctor.static.reading.asked import asked_of, every_asked, is_set_elsewhere
+from llmcourse.doctor.static.reading.asked import Asked, asked_of, every_asked, is_set_elsewhere
 from llmcourse.doctor.static.reading.fields import (
     PER_LAYER,
     PER_STEP,
@@ -159,10 +159,13 @@ def output_is_a_tensor(source: Source) -> Iterator[Finding]:
         return
     by_call = {asked.call: asked for asked in every_asked(source)}
     for node in list(source.scopes):
-        if not isinstance(node, ast.Attribute) or node.attr not in _FIELDS:
+        field = _field_of(node)
+        if field not in _FIELDS:
             continue
         asked = by_call.get(source.value(node.value))
-        if asked is None or not asked.is_whole or "return_dict_in_generate" in asked.given:
+        if asked is None or "return_dict_in_generate" in asked.given:
+            continue
+        if not asked.is_whole and not _leaves_it(source, asked):
             continue
         if is_asked_about(source, node.value):
             continue
@@ -172,8 +175,30 @@ def output_is_a_tensor(source: Source) -> Iterator[Finding]:
             node,
             what=f"{source.words(node)} is read, and {asked.words} returned a tensor of ids.",
             why="A tensor has no such attribute; return_dict_in_generate=True gives the object.",
-            fix=f"{asked.words}(..., return_dict_in_generate=True{_also(node.attr)})",
+            fix=f"{asked.words}(..., return_dict_in_generate=True{_also(field)})",
         )
+
+
+def _leaves_it(source: Source, asked: Asked) -> bool:
+    """Tell whether the config that a call gets is made in the source, and does not ask for it."""
+    config = asked.given.get("generation_config")
+    config = source.placed(config) if config is not None else None
+    if name_of(config) != "GenerationConfig":
+        return False
+    said = {each.arg for each in (*config.keywords, *asked.call.keywords)}
+    unpacked = [each.value for each in asked.call.keywords if each.arg is None]
+    whole = not config.args and all(each.arg for each in config.keywords)
+    return (
+        whole and all(map(source.is_encoding, unpacked)) and "return_dict_in_generate" not in said
+    )
+
+
+def _field_of(node: ast.AST) -> str:
+    """Return the field that is read: of `out.scores`, and of `out["scores"]`."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    named = isinstance(node, ast.Subscript) and is_string(node.slice)
+    return node.slice.value if named else ""
 
 
 def _also(field: str) -> str:

@@ -222,13 +222,17 @@ def loss_wants_log_probabilities(source: Source) -> Iterator[Finding]:
 
 def _loss_of(source: Source, call: ast.Call) -> tuple[str, bool] | None:
     """Return a loss's name, and whether its target is logarithms; None for other calls."""
-    made = call
-    if name_of(call) not in _LOG_LOSSES:
+    made = followed(source, call.func) if isinstance(call.func, ast.Name) else None
+    if isinstance(made, ast.Call) and name_of(made) in _LOG_LOSSES:
+        pass  # a name of one's own: `kl_div = nn.KLDivLoss(log_target=True)`
+    elif name_of(call) not in _LOG_LOSSES:
         made = followed(source, call.func)
         if not isinstance(made, ast.Call):
             return None
     elif name_of(call)[0].isupper():
         return None  # the loss is made there, not called
+    else:
+        made = call
     name = name_of(made)
     return (name, is_true(keyword(made, "log_target"))) if name in _LOG_LOSSES else None
 
