@@ -402,9 +402,10 @@ def logits_of_padding(use: Use) -> Iterator[Finding]:
     if not bool(padding.any()):
         return
     read = "hidden states are read" if hidden else "logits are read"
+    of_a_head = hidden and use.given.dim() == 1  # some value what comes behind the end
     yield seen(
         "logits-of-padding",
-        ERROR,
+        WARNING if of_a_head else ERROR,
         CERTAIN,
         what=f"In {int(padding.sum())} of {len(padding)} rows {read} at a place of padding.",
         why="With padding on the right the last place is not that of the text's last token.",
