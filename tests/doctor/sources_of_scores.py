@@ -734,6 +734,9 @@ SOUND = {
     + "states = torch.cat([step[-1] for step in made.hidden_states], dim=1)\n",
     "steps and their numbers": _STATES + "steps = [step[-1] for step in made.hidden_states]\n"
     "for n, state in zip(range(9), steps):\n    print(n, state.shape)",
+    "the loss times the pieces behind a begin token": "pieces = tok.encode('a text')\n"
+    "ids = torch.tensor([[1] + pieces])\n"
+    "print(model(ids, labels=ids).loss * len(pieces))",
     "scores that were kept": _SCORES + "print(out.scores[0].argmax(-1))",
     "scores that may be there": _KEEPS.format(more="")
     + "if out.scores is not None:\n    print(out.scores[0])",

@@ -263,10 +263,21 @@ def gen(model, ids):
         ids = torch.cat([ids, tok[None]], 1)
 """,
     ),
+    "one piece of each of several words as ends": (
+        "eos-from-encode",
+        "stops = ['yes', 'END OF ANSWER']\n"
+        "ends = [tokenizer.eos_token_id] + [\n"
+        "    tokenizer.encode(one, add_special_tokens=False)[-1] for one in stops\n]\n"
+        "model.generate(**inputs, eos_token_id=ends)",
+    ),
 }
 
 # What only looks like it.
 SOUND = {
+    "ends that are one token each": "stops = ['yes', 'no']\n"
+    "ends = [tokenizer.eos_token_id] + [\n"
+    "    tokenizer.encode(one, add_special_tokens=False)[-1] for one in stops\n]\n"
+    "model.generate(**inputs, eos_token_id=ends)",
     "a thread that is started": _STREAM + f"worker = {_THREAD}\nworker.start()\n"
     "for piece in streamer:\n    print(piece)\nworker.join()",
     "a thread that is started at once": _STREAM + f"{_THREAD}.start()\nprint(''.join(streamer))",
