@@ -45,7 +45,7 @@ class Case:
     says: tuple[tuple[str, ...], ...] = ()  # words: one of each tuple has to occur in the finding
     known: bool = False  # whether the cause was on a list of ours before it was drawn
     draw: int = 1  # when it was drawn, from 1
-    query: int = 0  # of the fifth draw: which of its queries found the thread, from 1
+    query: int = 0  # of a draw by frequency: which of its queries found the thread, from 1
 
     def named_by(self, finding: Finding) -> bool:
         """Return whether a finding names the cause: by its code, and in its words."""

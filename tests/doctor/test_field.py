@@ -80,10 +80,14 @@ def test_at_least_half_of_the_mistakes_were_on_no_list_where_they_were_spread_ov
     assert sum(not case.known for case in spread) >= len(spread) / 2
 
 
-def test_what_was_drawn_by_frequency_was_found_by_a_query():
-    queries = [line for line in (FIELD / "queries.txt").read_text().splitlines() if line.strip()]
-    assert [int(line.split()[0]) for line in queries] == [*range(1, len(queries) + 1)]
-    assert all((case.draw == 5) == (1 <= case.query <= len(queries)) for case in CASES)
+@pytest.mark.parametrize("draw", range(1, len(CODES_THEN) + 1))
+def test_what_was_drawn_by_frequency_was_found_by_a_query(draw):
+    file = FIELD / "queries" / f"draw_{draw}.txt"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    assert [int(line.split()[0]) for line in lines] == [*range(1, len(lines) + 1)]
+    for case in CASES:
+        if case.draw == draw:
+            assert 1 <= case.query <= len(lines) if lines else not case.query
 
 
 def test_the_codes_of_then_are_still_codes():
