@@ -109,14 +109,14 @@ def check(
     """
     there = frozenset(facts_in(case).intersection(only))
     found = []
-    for pitfall in _that_look_at(there, tuple(PITFALLS.values())):
-        try:
-            with on_the_cpu():
+    with on_the_cpu():
+        for pitfall in _that_look_at(there, tuple(PITFALLS.values())):
+            try:
                 found += [(pitfall, finding) for finding in pitfall(case)]
-        except Exception as error:
-            if failed is None:
-                raise
-            failed(pitfall, error)
+            except Exception as error:
+                if failed is None:
+                    raise
+                failed(pitfall, error)
     explained = any(
         pitfall.explains_refusal and finding.severity == ERROR for pitfall, finding in found
     )
