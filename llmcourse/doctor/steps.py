@@ -43,9 +43,8 @@ class Steps:
         self._runs: dict[Site, _Run] = {}
         # By line, and by the text that was read there without a cache: what was added to it.
         self._texts: dict[Site, OrderedDict[bytes, tuple[int, ...]]] = {}
-        self._windows: dict[
-            Site, torch.Tensor
-        ] = {}  # what was read last at a line, beside no cache
+        # What was read last at a line, beside no cache.
+        self._windows: dict[Site, torch.Tensor] = {}
 
     def follow(self, event: Event) -> Forward:
         """Return a forward pass with what the passes before it say about it."""

@@ -140,8 +140,8 @@ _SAME = {  # ... and those that leave each number where it is
 }
 _PICKS = {"__getitem__", "gather", "take_along_dim", "index_select"}
 _SCALES = {"div", "true_divide", "mul", "multiply", "div_", "mul_", "__rmul__"}
-_SUMS = {"add", "sub", "subtract", "add_", "sub_", "__rsub__", "rsub"}
 _DIFFERENCES = {"sub", "subtract", "sub_", "__rsub__", "rsub"}
+_SUMS = {"add", "add_"} | _DIFFERENCES
 _CHANGES = {
     *("masked_fill", "masked_fill_", "where", "scatter", "scatter_", "index_fill", "index_fill_"),
     *("clamp", "clamp_", "__setitem__", "maximum", "minimum", "scatter_add", "scatter_add_"),
@@ -459,10 +459,9 @@ class Follower(TorchFunctionMode):
             kind = Kind.PROBS if name == "softmax" else Kind.LOGPROBS
             tempered = known.tempered or (known.kind == Kind.LOGITS and known.scaled > 0)
             self.know(result, replace(known, kind=kind, scaled=0, tempered=tempered))
-        elif name in (*_LOGS, "exp", "neg") and same:
+        elif name in (*_LOGS, "exp") and same:
             name = "log" if name in _LOGS else name
-            if name != "neg":
-                self._told(name, known, tensor, result)
+            self._told(name, known, tensor, result)
             self.know(result, _after(name, known))
         elif name == "logsumexp":
             self.know(result, replace(known, kind=Kind.LOGSUM, row=None, place=None, token=None))
@@ -479,7 +478,7 @@ class Follower(TorchFunctionMode):
             self.know(result, about)
         elif name in _SCALES | _SUMS and same:
             self._arithmetic(name, args, kwargs, result, about)
-        elif name == "pow" and same:
+        elif name in ("neg", "pow") and same:
             self.know(result, known)
         elif name == "linear" and known.kind == Kind.HIDDEN and known.located:
             self._head(tensor, known, result)
@@ -662,9 +661,7 @@ def _one_of_each_row(about: About, before: About) -> bool:
 
 
 def _after(name: str, known: About) -> About:
-    """Return what numbers are after log, exp or a change of their sign."""
-    if name == "neg":
-        return known
+    """Return what numbers are after log or exp."""
     if name == "log":
         kinds = {Kind.PROBS: Kind.LOGPROBS, Kind.EXP: Kind.LOGITS}
     else:

@@ -88,7 +88,10 @@ class OwnTexts:
 
     def _look_at_uses(self, case: Case) -> None:
         """Keep what is found in what was done with a text, once for each line and code."""
-        *_, file, line = case.streamed.searches[0] if case.streamed else _place_of(case.uses[0])
+        if case.streamed:
+            *_, file, line = case.streamed.searches[0]
+        else:
+            file, line = case.uses[0].file, case.uses[0].line
         what, where = "what was done with a text", Site(file, line)
         found = self._ledger.found_carefully(what, where, case, Needs.USES, Needs.STREAMED)
         for one in found or ():
@@ -97,7 +100,3 @@ class OwnTexts:
                 self._ledger.keep(site, one)
         if found and case.uses and case.uses[0].origin.runs:
             self._ended.leave_out({one.code for one in found}, case)
-
-
-def _place_of(use) -> tuple[str, int]:
-    return use.file, use.line
